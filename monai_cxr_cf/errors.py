@@ -76,7 +76,9 @@ class Cancelled(CxrError):
 
     code, exit_code, http_status = "cancelled", 143, 409
 
-    def __init__(self, message: str = "The run was cancelled.", *, interrupted: bool = False) -> None:
+    def __init__(
+        self, message: str = "The run was cancelled.", *, interrupted: bool = False
+    ) -> None:
         super().__init__(message)
         if interrupted:
             self.exit_code = 130

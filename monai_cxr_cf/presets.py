@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every dial of the regulated sampler, and its three named settings: paper, default, fast.
+
+An ``EditConfig`` is ten frozen parts; a field carries its meaning, range and source in its
+metadata, from which the command line, ``--help`` and the request schema are generated.
+Symbols: eta, lambda, beta, mu, alpha and Eq. numbers as in arXiv 2603.04130.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+from monai_cxr_cf.errors import BadRequest
+
+Range = tuple[float, float]
+Levels = tuple[int, ...]
+
+
+def dial(
+    default: Any, text: str, *, span: Range | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    """One configuration field: its default, what it does, and what it may be."""
+    return field(default=default, metadata={"help": text, "range": span, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Solver and classifier-free guidance (CFG)."""
+
+    solver: str = dial("dpmpp", "multistep DPM++2M or DDIM", choices=("ddim", "dpmpp"))
+    steps: int = dial(20, "scheduler steps n over the whole schedule", span=(1, 1000))
+    spacing: str = dial("trailing", "where the n timesteps lie", choices=("leading", "trailing"))
+    eta_ddim: float = dial(0.0, "DDIM stochasticity; 1 = DDPM", span=(0, 1))
+    guidance_scale: float = dial(7.5, "CFG scale s; 1 = no guidance", span=(1, 30))
+    cfg_from: float = dial(0.0, "guidance starts at this fraction of executed steps", span=(0, 1))
+    cfg_until: float = dial(0.75, "guidance ends at this fraction of executed steps", span=(0, 1))
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the trajectory begins (method 4.6)."""
+
+    kind: str = dial(
+        "strength",
+        "noise = Eq. 2 at full length; strength; ddim or edit_friendly inversion",
+        choices=("noise", "strength", "ddim", "edit_friendly"),
+    )
+    strength: float = dial(
+        0.7, "share of the schedule that is run; 0 returns the source", span=(0, 1)
+    )
+    auto_ssim: float = dial(
+        0.0, "pick strength by bisection to this SSIM in the region; 0 = off", span=(0, 1)
+    )
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Eq. 5: organ gating of self-attention."""
+
+    mode: str = dial(
+        "partition",
+        "which organ gating of self-attention is used",
+        choices=("off", "keys", "queries", "outer", "partition", "partition_hard", "dense"),
+    )
+    renorm: bool = dial(True, "renormalise attention rows after gating")
+    lam: float = dial(1.0, "blend of gated (1) and plain (0) attention", span=(0, 1))
+    beta: float = dial(4.0, "same-organ logit bonus of the soft partition", span=(0, 20))
+    bridge: str = dial(
+        "auto", "let a region that crosses organs attend everywhere", choices=("auto", "on", "off")
+    )
+    start: float = dial(0.0, "gate from this fraction of executed steps", span=(0, 1))
+    stop: float = dial(1.0, "gate until this fraction of executed steps", span=(0, 1))
+    branches: str = dial("both", "CFG branches that are gated", choices=("both", "cond"))
+    levels: Levels = dial((0, 1, 2), "attention resolutions, 0 = finest; the mid block is 3")
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Cross-attention of organ-name tokens to their organ (method 4.3)."""
+
+    strength: float = dial(
+        0.5, "lambda: factor 1 - lambda + lambda m_organ on organ tokens", span=(0, 1)
+    )
+
+
+@dataclass(frozen=True)
+class Boost:
+    """Eq. 6: gain of finding tokens inside the region."""
+
+    eta: float = dial(1.5, "gain of finding tokens, A (1 + eta Omega); 0 = off", span=(0, 20))
+    mu: float = dial(0.4, "window: fraction of executed steps", span=(0, 1))
+    side: str = dial("early", "which end of the run the window lies at", choices=("early", "late"))
+    renorm: bool = dial(False, "renormalise rows after the boost (log-bias form)")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Which tokens and which prompt act where (method 4.3, 5)."""
+
+    regional_prompt: bool = dial(True, "source prompt outside the region, target prompt inside")
+    eos_weight: float = dial(0.0, "weight of end and padding tokens in the boost", span=(0, 1))
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Eq. 7-8: share of a finding's attention that lies in the region."""
+
+    levels: str = dial("2", "attention levels scored, e.g. '0,1,2', or 'auto'")
+    map: str = dial("raw", "score the raw or the boosted map", choices=("raw", "boosted"))
+    shape: str = dial("linear", "1 - s, (1 - s)^2 or -log s", choices=("linear", "square", "log"))
+
+
+@dataclass(frozen=True)
+class Correct:
+    """Eq. 9: latent correction along the energy's gradient, inside the boost window."""
+
+    alpha_max: float = dial(0.05, "first step size; 0 = off", span=(0, 100))
+    decay: str = dial("linear", "how alpha falls over the window", choices=("linear", "constant"))
+    iters: int = dial(1, "gradient steps per denoising step", span=(1, 5))
+    norm: str = dial(
+        "rms", "gradient scale: raw, or divided by RMS or maximum", choices=("none", "rms", "max")
+    )
+    scale: float = dial(1.0, "factor on alpha", span=(0, 1000))
+    truncated: bool = dial(True, "stop the gradient's forward after the last attention it needs")
+    stop_score: float = dial(0.8, "no correction once the region score is this high", span=(0, 1))
+    cap: float = dial(
+        0.3,
+        "largest summed displacement, RMS in units of sqrt(1 - alpha_bar); 0 = none",
+        span=(0, 100),
+    )
+    every: int = dial(1, "correct every k-th window step", span=(1, 100))
+    keep_std: bool = dial(False, "restore the latent's standard deviation after a correction")
+    lagged: bool = dial(False, "use the denoising pass's own gradient, applied after the step")
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What holds the rest of the image during sampling (method 4.6)."""
+
+    paste: bool = dial(True, "time-aligned paste of the noised source outside the region")
+    band_px: int = dial(12, "free band around the region, pixels at model size", span=(0, 64))
+    ilvr: int = dial(0, "low-pass guidance factor N outside the region; 0 = off", span=(0, 16))
+    soft_map: bool = dial(False, "per-cell strength: cells leave the paste later towards the rim")
+
+
+@dataclass(frozen=True)
+class Output:
+    """How the decoded result becomes the output image (method 4.7)."""
+
+    composite: str = dial(
+        "residual",
+        "native residual composite, or the plain decoder output",
+        choices=("residual", "none"),
+    )
+    roi_crop: int = dial(
+        0, "sample a window of this side at model size if the region fits; 0 = off", span=(0, 4096)
+    )
+    tau1: float = dial(0.02, "change below which native texture returns in full", span=(0, 1))
+    tau2: float = dial(0.08, "change above which native texture is replaced", span=(0, 1))
+
+
+@dataclass(frozen=True)
+class EditConfig:
+    """The whole configuration of one edit (method 6)."""
+
+    sampling: Sampling = Sampling()
+    start: Start = Start()
+    gate: Gate = Gate()
+    anatomy: Anatomy = Anatomy()
+    boost: Boost = Boost()
+    tokens: Tokens = Tokens()
+    energy: Energy = Energy()
+    correct: Correct = Correct()
+    keep: Keep = Keep()
+    output: Output = Output()
+
+    def with_overrides(self, overrides: Mapping[str, Mapping[str, Any]]) -> "EditConfig":
+        """A copy with some fields replaced, e.g. ``{"boost": {"eta": 2}}``; BadRequest if one is wrong."""
+        parts = {}
+        for name, values in overrides.items():
+            part = getattr(self, name, None)
+            if not is_dataclass(part) or not isinstance(values, Mapping):
+                raise BadRequest(
+                    f"Override '{name}' is not a part of the configuration.",
+                    hint=f"Parts: {', '.join(f.name for f in fields(self))}.",
+                )
+            parts[name] = replace(part, **{k: checked(part, k, v) for k, v in values.items()})  # type: ignore[type-var]
+        return replace(self, **parts)
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Nested plain values, JSON-ready and in declaration order."""
+        return {
+            part: {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+            for part, values in asdict(self).items()
+        }
+
+    def hash(self) -> str:
+        """sha256 of the canonical JSON of the configuration."""
+        return sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def checked(part: Any, key: str, value: Any) -> Any:
+    """``value`` as field ``key`` of ``part`` wants it; BadRequest names the range or the choices."""
+    known = {f.name: f for f in fields(part)}
+    label = f"{type(part).__name__.lower()}.{key}"
+    if key not in known:
+        raise BadRequest(f"Unknown setting '{label}'.", hint=f"Settings: {', '.join(known)}.")
+    default, meta = known[key].default, known[key].metadata
+    if isinstance(default, tuple):
+        return _levels(label, value)
+    if isinstance(default, bool) or isinstance(value, bool):
+        if not (isinstance(default, bool) and isinstance(value, bool)):
+            raise BadRequest(f"{label} is {value!r}; expected {type(default).__name__}.")
+        return value
+    if isinstance(default, str):
+        if not isinstance(value, str) or (meta["choices"] and value not in meta["choices"]):
+            raise BadRequest(
+                f"{label} is {value!r}.", hint=f"Choose one of: {', '.join(meta['choices'])}."
+            )
+        return value
+    return _number(label, default, value, meta["range"])
+
+
+def _number(label: str, default: float, value: Any, span: Range) -> float:
+    whole = isinstance(default, int)
+    if not isinstance(value, int | float) or (whole and value != int(value)):
+        raise BadRequest(f"{label} is {value!r}; expected {'a whole' if whole else 'a'} number.")
+    if not span[0] <= value <= span[1]:  # also refuses NaN
+        raise BadRequest(f"{label} is {value}; allowed is {span[0]} to {span[1]}.")
+    return int(value) if whole else float(value)
+
+
+def _levels(label: str, value: Any) -> Levels:
+    items = [value] if isinstance(value, int) else value
+    if not isinstance(items, list | tuple) or not all(
+        isinstance(v, int) and 0 <= v <= 3 for v in items
+    ):
+        raise BadRequest(f"{label} is {value!r}; expected levels from 0 (finest) to 3 (mid block).")
+    return tuple(dict.fromkeys(items))
+
+
+PAPER = EditConfig(
+    sampling=Sampling(solver="ddim", steps=50, spacing="leading", cfg_until=1.0),
+    start=Start(kind="noise", strength=1.0),
+    gate=Gate(mode="keys", renorm=False, bridge="off"),
+    anatomy=Anatomy(strength=0.0),
+    tokens=Tokens(regional_prompt=False),
+    energy=Energy(levels="0,1,2", map="boosted"),
+    correct=Correct(norm="none", truncated=False, stop_score=1.0, cap=0.0),
+    keep=Keep(paste=False, band_px=0),
+    output=Output(composite="none"),
+)
+DEFAULT = EditConfig()
+FAST = replace(
+    DEFAULT,
+    sampling=replace(DEFAULT.sampling, cfg_until=0.6),
+    output=replace(DEFAULT.output, roi_crop=384),
+)
+PRESETS: dict[str, EditConfig] = {"paper": PAPER, "default": DEFAULT, "fast": FAST}
+
+# One law off at a time (Table 2 and the project's own laws); each switch changes exactly one field.
+SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
+    "no-gate": {"gate": {"mode": "off"}},
+    "no-boost": {"boost": {"eta": 0.0}},
+    "no-correction": {"correct": {"alpha_max": 0.0}},
+    "no-regional-prompt": {"tokens": {"regional_prompt": False}},
+    "no-anatomy": {"anatomy": {"strength": 0.0}},
+    "no-paste": {"keep": {"paste": False}},
+    "no-composite": {"output": {"composite": "none"}},
+    "no-crop": {"output": {"roi_crop": 0}},
+}
+
+
+def preset(name: str) -> EditConfig:
+    """The named preset; BadRequest lists the known ones."""
+    if name not in PRESETS:
+        raise BadRequest(f"Unknown preset '{name}'.", hint=f"Choose one of: {', '.join(PRESETS)}.")
+    return PRESETS[name]

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One edit request, the same from every door: command line, bundle, server and Slicer.
+
+A request is JSON that follows ``schemas/request.schema.json`` (versioned, unknown keys refused);
+here it becomes a frozen ``EditRequest`` with a canonical form and a hash. Paths are not part of
+the identity: what they point to is hashed where it is read.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from hashlib import sha256
+from importlib import resources
+from typing import Any
+
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.presets import EditConfig, preset
+
+VERSION = 1
+SIDES = ("left", "right", "both")
+DIRECTIONS = ("add", "remove", "change")
+PATHS = ("source", "masks", "roi", "backbone")
+
+
+@dataclass(frozen=True)
+class FindingEdit:
+    """One finding and what should happen to it."""
+
+    finding: str  # canonical name in the vocabulary, e.g. "pleural effusion"
+    direction: str = "add"  # add, remove, change
+    side: str | None = None  # the patient's left, right, both; None: the finding's default
+    zone: str | None = None  # upper, mid, lower, apical, ...; None: the finding's default
+    severity: float | None = None  # 0..1; None: not said
+    phrase: str = ""  # the noun phrase as written in the prompt, without side and severity
+    span: tuple[int, int] | None = None  # character span of the phrase in the prompt
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the strict reader may let pass (dicom.md 2.4)."""
+
+    allow_raster: bool = False  # PNG or JPEG: no patient data
+    allow_body_part: bool = False  # BodyPartExamined names another part
+    allow_lateral: bool = False
+    allow_burned_in: bool = False
+    allow_synthetic: bool = False
+    ignore_voi: bool = False
+    polarity: str | None = None  # mono1 or mono2, for contradictory headers
+    max_pixels: int = 64_000_000
+    max_bytes: int = 512_000_000
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """All a run depends on besides the weights; equal requests give equal bytes."""
+
+    source: str  # DICOM file or folder; PNG or JPEG with reading.allow_raster
+    prompt: str = ""  # words; or ``findings``, not both
+    findings: tuple[FindingEdit, ...] = ()
+    source_prompt: str = ""  # what the source shows, if known
+    negative_prompt: str = ""
+    levels: tuple[float, ...] = ()  # severity dial: one image of the series per level, 0..1
+    strength: float | None = None  # shorthand for overrides.start.strength
+    seeds: tuple[int, ...] = ()  # empty: one, derived from source and request
+    sham: bool = False  # control edit: same region and seed, the source prompt as target
+    preset: str = "default"
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    masks: str | None = None  # organ masks of the user instead of the segmenter's
+    roi: str | None = None  # explicit region instead of the one from words
+    iod: str = "sc"  # sc = Secondary Capture; same = derived DX or CR
+    uids: str = "stable"  # stable = from content; random = a fresh copy
+    burn_in: bool = False  # burn SYNTHETIC into the pixels
+    backbone: str = "cxr-mini"  # shipped name, diffusers folder, hub id or one safetensors file
+    segmenter: str = "hybridgnet"
+    reading: Reading = Reading()
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if bool(self.prompt.strip()) == bool(self.findings):
+            raise BadRequest(
+                "A request needs words in 'prompt' or a list in 'findings', and not both.",
+                hint='For example: --prompt "moderate left pleural effusion".',
+            )
+        self.config()
+
+    def config(self) -> EditConfig:
+        """The preset with the overrides and the strength applied; BadRequest if one is wrong."""
+        config = preset(self.preset).with_overrides(self.overrides)
+        if self.strength is not None:
+            config = config.with_overrides({"start": {"strength": self.strength}})
+        return config
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready, without what stands at its default."""
+        plain = json.loads(json.dumps(asdict(self)))
+        keep = {
+            f.name
+            for f in fields(self)
+            if getattr(self, f.name) != f.default or f.name == "version"
+        }
+        return {k: v for k, v in plain.items() if k in keep and v not in ([], {})}
+
+    def canonical_json(self) -> str:
+        """The identity of the request: sorted keys, no white space, no paths."""
+        identity = {k: v for k, v in self.as_dict().items() if k not in PATHS}
+        return json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    def hash(self) -> str:
+        """sha256 of the canonical JSON."""
+        return sha256(self.canonical_json().encode()).hexdigest()
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a request."""
+    text = (resources.files("monai_cxr_cf") / "schemas" / "request.schema.json").read_text()
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def from_json(data: Any) -> EditRequest:
+    """An ``EditRequest`` from parsed JSON; BadRequest names the first thing that is wrong."""
+    import jsonschema
+
+    errors = sorted(
+        jsonschema.Draft202012Validator(schema()).iter_errors(data), key=lambda e: list(e.path)
+    )
+    if errors:
+        where = ".".join(str(p) for p in errors[0].absolute_path) or "request"
+        raise BadRequest(f"{where}: {errors[0].message}", hint="See request.schema.json.")
+    values = dict(data)
+    for key in ("levels", "seeds"):
+        values[key] = tuple(values.get(key, ()))
+    values["findings"] = tuple(_finding(item) for item in values.get("findings", ()))
+    if "reading" in values:
+        values["reading"] = Reading(**values["reading"])
+    return EditRequest(**values)
+
+
+def _finding(item: Mapping[str, Any]) -> FindingEdit:
+    span = item.get("span")
+    return FindingEdit(**{**item, "span": tuple(span) if span else None})
