@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one edit asks of the sampler, on the model grid: image, organs, prompts, findings, κ.
+
+Made by the pipeline from the request, the radiograph and the segmentation; read by every part of
+``diffusion``. Plain numpy, no torch state. SxS arrays: rows x columns of the square model image.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr_cf.errors import BadRequest
+
+Plane = NDArray[np.float32]
+MODES = ("edit", "removal", "sham")
+PROMPT_TOKENS = 77
+
+
+@dataclass(frozen=True)
+class Target:
+    """One finding of the request.
+
+    Raises:
+        BadRequest: the region is empty, or a token position lies outside 0..76.
+    """
+
+    name: str  # canonical finding
+    tokens: tuple[int, ...]  # K_path: positions 0..76 in the prompt that carries the finding
+    region: Plane  # SxS coverage 0..1 of this finding's region
+    eta: float | None = None  # gain of Eq. 6 for this finding; None = config.boost.eta
+    where: str = "prompt"  # "prompt", or "negative" where K_path lies in the negative prompt
+
+    def __post_init__(self) -> None:
+        if not np.asarray(self.region).max(initial=0.0) > 0:
+            raise BadRequest(
+                f"The region of '{self.name}' is empty at model size.",
+                hint="Name another side or zone, or draw the region (--roi).",
+            )
+        if self.where not in ("prompt", "negative"):
+            raise BadRequest(f"Target.where is {self.where!r}; expected 'prompt' or 'negative'.")
+        if any(not 0 <= k < PROMPT_TOKENS for k in self.tokens):
+            raise BadRequest(
+                f"A word of '{self.name}' lies beyond the {PROMPT_TOKENS} tokens of the prompt.",
+                hint="Shorten the prompt.",
+            )
+
+
+@dataclass(frozen=True)
+class EditTask:
+    """One image and what should happen to it.
+
+    Raises:
+        BadRequest: a plane is not square or not of the image's size, there is no target, or a
+            finding has no token although its words should be steered.
+    """
+
+    image: Plane  # SxS 0..1, bright = dense
+    organs: Mapping[str, Plane]  # right_lung, left_lung, heart -> SxS coverage 0..1
+    prompt: str  # y
+    targets: tuple[Target, ...]
+    kappa: Plane  # SxS composite weight: 1 core, falling in the band, exactly 0 outside
+    source_prompt: str = ""
+    negative_prompt: str = ""
+    organ_tokens: Mapping[int, str] = field(default_factory=dict)  # K_anat: position -> organ
+    special_tokens: tuple[int, ...] = ()  # EOS and PAD positions in the prompt
+    mode: str = "edit"  # edit | removal | sham
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise BadRequest(f"Mode is {self.mode!r}.", hint=f"Choose one of: {', '.join(MODES)}.")
+        if not self.targets:
+            raise BadRequest("There is no finding to edit.")
+        shape = np.shape(self.image)
+        if len(shape) != 2 or shape[0] != shape[1]:
+            raise BadRequest(f"The model image is {shape}; expected a square.")
+        for name, plane in self.planes().items():
+            if np.shape(plane) != shape:
+                raise BadRequest(f"'{name}' is {np.shape(plane)}; the model image is {shape}.")
+        for target in self.targets:
+            if not target.tokens and self.mode != "sham":
+                raise BadRequest(f"No word of the prompt names '{target.name}'.")
+
+    def planes(self) -> dict[str, Any]:
+        """Every SxS plane by name, the image left out."""
+        regions = {f"region of {t.name}": t.region for t in self.targets}
+        return {"kappa": self.kappa, **self.organs, **regions}
+
+    @property
+    def side(self) -> int:
+        """S in pixels."""
+        return int(np.shape(self.image)[0])
