@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The radiograph as the package sees it: the picture, the stored values and the way back.
+
+Made by ``read.read_radiograph``; the engine edits ``pixels`` and returns a change, which
+``Radiograph.to_stored`` turns into stored values for ``dicom.write``.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from monai_cxr_cf.dicom.display import Display, Floats, Integers, stored_range
+from monai_cxr_cf.dicom.spacing import Spacing
+from monai_cxr_cf.errors import BadRequest
+
+Polarity = Literal["MONOCHROME1", "MONOCHROME2"]
+
+
+@dataclass(frozen=True)
+class Voi:
+    """How stored values became display values, as applied, before polarity."""
+
+    function: str  # LINEAR, LINEAR_EXACT, SIGMOID or LUT
+    origin: str  # "window 1 of 2", "VOI LUT 1 of 1", "percentile 0.5-99.5" or "full range"
+    center: float | None = None  # in modality units; None for a LUT
+    width: float | None = None
+    modality: str = "none"  # none, rescale or LUT
+    slope: float = 1.0  # stored -> modality units; 1 and 0 unless modality is rescale
+    intercept: float = 0.0
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON and SR."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """One radiograph on its native grid; arrays are HxW, rows down, columns right, read-only."""
+
+    pixels: npt.NDArray[np.float32]  # HxW, 0..1, bright = dense; 0 where not valid
+    valid: npt.NDArray[np.bool_]  # HxW, False = padding, never edited
+    stored: Integers  # HxW, exactly as stored: uint8, uint16, int8 or int16
+    header: Dataset | None  # without pixel data; None for PNG and JPEG input
+    spacing: Spacing
+    polarity: Polarity  # as applied
+    voi: Voi  # as applied
+    display: Display  # stored -> 0..1 with polarity, and its inverse
+    warnings: tuple[tuple[str, str], ...]  # (code, message), in the order they were found
+    sha256: str  # of ``stored`` as little-endian bytes in C order
+    bits_stored: int
+    signed: bool
+    padding: tuple[int, int] | None  # stored values lowest..highest that mean padding
+    source_sop_uid: str  # SOPInstanceUID; for raster input a 2.25 UID made from sha256
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, columns."""
+        rows, columns = self.stored.shape
+        return rows, columns
+
+    @property
+    def full_scale(self) -> float | None:
+        """Stored units per display unit, negative where polarity inverts; None if not linear."""
+        return self.display.full_scale
+
+    def to_stored(self, change: Floats) -> Integers:
+        """The stored values after a change of the picture; the exact inverse of reading.
+
+        Linear windows: ``stored + rint(change * w / slope)``, sign by polarity. SIGMOID and LUTs:
+        the difference of an inverse table. Clipped to what the stored bits can hold and kept off
+        the padding value. Where ``change`` is 0 or the pixel is padding, the result *is* the
+        source's stored value.
+
+        Args:
+            change: HxW float, display units (-1..1, bright = dense), finite.
+
+        Returns:
+            HxW integers of the same dtype as ``stored``.
+
+        Raises:
+            BadRequest: the shape differs from the source's or a value is not finite.
+        """
+        self._check_change(change)
+        result = self.stored.copy()
+        edited = (change != 0) & self.valid
+        source = self.stored[edited].astype(np.int64)
+        step = np.rint(self.display.delta(source, change[edited])).astype(np.int64)
+        low, high = stored_range(self.bits_stored, self.signed)
+        target = np.clip(source + step, low, high)
+        result[edited] = self._off_padding(source, target).astype(result.dtype)
+        return result
+
+    def _check_change(self, change: Floats) -> None:
+        if change.shape != self.stored.shape:
+            raise BadRequest(
+                f"The change is {change.shape}; the source is {self.stored.shape} (rows, columns).",
+                code="change_shape",
+                hint="Bring the change to the source's native grid first.",
+            )
+        if not np.isfinite(change).all():
+            raise BadRequest("The change holds values that are not finite.", code="change_values")
+
+    def _off_padding(
+        self, source: npt.NDArray[np.int64], target: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Stop at the last value before the padding range, on the side the pixel came from."""
+        if self.padding is None:
+            return target
+        lowest, highest = self.padding
+        inside = (target >= lowest) & (target <= highest)
+        return np.where(inside, np.where(source > highest, highest + 1, lowest - 1), target)
+
+
+def pixel_digest(stored: Integers) -> str:
+    """sha256 of stored pixels: little-endian, C order, the array's own width; hex."""
+    little = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("<"))
+    return hashlib.sha256(little.tobytes()).hexdigest()
