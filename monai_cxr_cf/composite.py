@@ -23,7 +23,7 @@ def smoothstep(low: float, high: float, x: Array) -> Array:
     if high - low < 1e-6:
         return (x > low).astype(np.float32)
     u = np.clip((x - low) / (high - low), 0, 1).astype(np.float32)
-    return u * u * (3 - 2 * u)
+    return np.asarray(u * u * (3 - 2 * u), np.float32)
 
 
 def kappa(region: Mask, band: float) -> Array:
@@ -87,4 +87,5 @@ def plain(image: Array, decoded: Decoded, *, grid: ModelGrid) -> Array:
 
 
 def _bounded(image: Array, change: Array) -> Array:
-    return (np.clip(image + change, 0, 1) - image).astype(np.float32) * (change != 0)
+    bounded = np.clip(image + change, 0, 1) - image
+    return np.where(change != 0, bounded, 0).astype(np.float32)

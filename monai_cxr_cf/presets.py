@@ -177,8 +177,8 @@ class EditConfig:
     output: Output = Output()
 
     def with_overrides(self, overrides: Mapping[str, Mapping[str, Any]]) -> "EditConfig":
-        """A copy with some fields replaced, e.g. ``{"boost": {"eta": 2}}``; BadRequest if one is wrong."""
-        parts = {}
+        """A copy with some fields replaced, e.g. ``{"boost": {"eta": 2}}``; BadRequest if wrong."""
+        parts: dict[str, Any] = {}
         for name, values in overrides.items():
             part = getattr(self, name, None)
             if not is_dataclass(part) or not isinstance(values, Mapping):
@@ -186,7 +186,7 @@ class EditConfig:
                     f"Override '{name}' is not a part of the configuration.",
                     hint=f"Parts: {', '.join(f.name for f in fields(self))}.",
                 )
-            parts[name] = replace(part, **{k: checked(part, k, v) for k, v in values.items()})  # type: ignore[type-var]
+            parts[name] = _replaced(part, values)
         return replace(self, **parts)
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
@@ -201,9 +201,13 @@ class EditConfig:
         return sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
 
 
+def _replaced(part: Any, values: Mapping[str, Any]) -> Any:
+    return replace(part, **{key: checked(part, key, value) for key, value in values.items()})
+
+
 def checked(part: Any, key: str, value: Any) -> Any:
-    """``value`` as field ``key`` of ``part`` wants it; BadRequest names the range or the choices."""
-    known = {f.name: f for f in fields(part)}
+    """``value`` as field ``key`` of ``part`` wants it; BadRequest names range or choices."""
+    known: dict[str, Any] = {f.name: f for f in fields(part)}
     label = f"{type(part).__name__.lower()}.{key}"
     if key not in known:
         raise BadRequest(f"Unknown setting '{label}'.", hint=f"Settings: {', '.join(known)}.")
