@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Did the counterfactual do what was asked, and nothing else? Explainable checks, one verdict.
+
+Each check is a number against a limit, said in words; the verdict fails if one fails and is
+``unproven`` while no independent classifier confirms the finding. The thresholds are fields and
+start from method 6.3; attention never counts as evidence.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+GREY = 255.0  # display units to grey levels
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a check passes."""
+
+    outside_max_diff: int = 0  # stored units outside region and band
+    organ_dice: float = 0.95  # organs not meant to change, source against counterfactual
+    region_shift: float = 4.0  # mean signed change in the region, grey levels of 255
+    heart_growth: float = 0.02  # change of the cardiothoracic ratio
+    inside_share: float = 0.5  # share of the total change that lies in the region
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What one finding should do to the picture."""
+
+    name: str
+    region: Mask  # H x W
+    sign: int  # +1 denser or larger, -1 more lucent or smaller
+    measure: str = "density"  # density of the region, or "heart" for the heart's size
+    may_change: tuple[str, ...] = ()  # organs whose outline may follow the finding
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A source and its counterfactual on the native grid."""
+
+    change: Array  # H x W, display units, bright = dense
+    expected: Sequence[Expected]
+    before: Mapping[str, Mask]  # organs of the source
+    after: Mapping[str, Mask]  # organs of the counterfactual, by the same segmenter; may be empty
+    outside_max_diff: int  # stored units
+
+
+@dataclass(frozen=True)
+class Check:
+    """One number against its limit; ``passed`` is None where it could not be measured."""
+
+    name: str
+    value: float | None
+    limit: float
+    passed: bool | None
+    words: str
+
+
+def dice(a: Mask, b: Mask) -> float:
+    """2 |A and B| / (|A| + |B|); 1 for two empty masks."""
+    total = int(a.sum()) + int(b.sum())
+    return 1.0 if total == 0 else 2 * int((a & b).sum()) / total
+
+
+def cardiothoracic_ratio(organs: Mapping[str, Mask]) -> float | None:
+    """Widest heart over widest thorax, in columns; None without heart or lungs."""
+    heart = organs.get("heart")
+    lungs = [organs[k] for k in ("right_lung", "left_lung") if k in organs]
+    if heart is None or not heart.any() or not lungs:
+        return None
+    thorax = np.logical_or.reduce(lungs)
+    return None if not thorax.any() else _width(heart) / _width(thorax)
+
+
+def _width(mask: Mask) -> int:
+    columns = np.flatnonzero(mask.any(axis=0))
+    return int(columns[-1] - columns[0] + 1)
+
+
+def judge(evidence: Evidence, limits: Limits = Limits()) -> dict[str, Any]:  # noqa: B008 frozen
+    """All checks and the verdict, JSON-ready.
+
+    Returns:
+        ``verdict``: "passed", "failed" or "unmeasured"; ``proven``: False, because no classifier
+        judged; ``checks``: list of ``Check`` as dicts; ``words``: one sentence.
+    """
+    checks = [_outside(evidence, limits), _inside_share(evidence, limits)]
+    checks += [_finding(evidence, item, limits) for item in evidence.expected]
+    checks += _organs(evidence, limits)
+    failed = [c for c in checks if c.passed is False]
+    open_ = [c for c in checks if c.passed is None]
+    verdict = "failed" if failed else "unmeasured" if open_ else "passed"
+    words = "; ".join(c.words for c in failed or open_) or "all checks passed"
+    return {
+        "verdict": verdict,
+        "proven": False,
+        "words": f"{verdict}: {words}; no classifier has judged the finding",
+        "checks": [asdict(c) for c in checks],
+    }
+
+
+def _outside(evidence: Evidence, limits: Limits) -> Check:
+    value = evidence.outside_max_diff
+    words = f"largest change outside region and band is {value} stored units"
+    limit = limits.outside_max_diff
+    return Check("outside_max_diff", value, limit, value <= limit, words)
+
+
+def _inside_share(evidence: Evidence, limits: Limits) -> Check:
+    total = float(np.abs(evidence.change).sum())
+    limit = limits.inside_share
+    if total == 0:
+        return Check("inside_share", None, limit, False, "nothing changed")
+    region = np.logical_or.reduce([item.region for item in evidence.expected])
+    share = float(np.abs(evidence.change)[region].sum()) / total
+    words = f"{share:.0%} of the change lies in the region"
+    return Check("inside_share", round(share, 4), limit, share >= limit, words)
+
+
+def _finding(evidence: Evidence, item: Expected, limits: Limits) -> Check:
+    if item.measure == "heart":
+        return _heart(evidence, item, limits)
+    shift = float(evidence.change[item.region].mean()) * GREY
+    direction = "denser" if item.sign > 0 else "more lucent"
+    words = f"{item.name}: the region is {shift:+.1f} grey levels, expected {direction}"
+    passed = shift * item.sign >= limits.region_shift
+    return Check(f"shift:{item.name}", round(shift, 2), limits.region_shift, passed, words)
+
+
+def _heart(evidence: Evidence, item: Expected, limits: Limits) -> Check:
+    """Findings of heart size: the cardiothoracic ratio must move the asked way."""
+    name, limit = f"ratio:{item.name}", limits.heart_growth
+    before = cardiothoracic_ratio(evidence.before)
+    after = cardiothoracic_ratio(evidence.after)
+    if before is None or after is None:
+        return Check(name, None, limit, None, f"{item.name}: the heart could not be measured")
+    growth = after - before
+    words = f"{item.name}: cardiothoracic ratio {before:.2f} to {after:.2f}"
+    return Check(name, round(growth, 4), limit, growth * item.sign >= limit, words)
+
+
+def _organs(evidence: Evidence, limits: Limits) -> list[Check]:
+    free = {organ for item in evidence.expected for organ in item.may_change}
+    checks = []
+    for organ, mask in evidence.before.items():
+        if organ in free or organ not in evidence.after:
+            continue
+        value = dice(mask, evidence.after[organ])
+        name = organ.replace("_", " ")
+        words = f"{name} outline kept (Dice {value:.3f})"
+        limit = limits.organ_dice
+        checks.append(Check(f"dice:{organ}", round(value, 4), limit, value >= limit, words))
+    return checks

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verdict follows the picture: a wrong sign, a moved organ or a changed background fails."""
+
+import numpy as np
+import pytest
+
+from monai_cxr_cf.validity import Evidence, Expected, cardiothoracic_ratio, dice, judge
+
+SHAPE = (100, 100)
+
+
+def box(top, left, height, width):
+    mask = np.zeros(SHAPE, bool)
+    mask[top : top + height, left : left + width] = True
+    return mask
+
+
+ORGANS = {
+    "right_lung": box(10, 10, 70, 30),
+    "left_lung": box(10, 60, 70, 30),
+    "heart": box(50, 40, 25, 36),
+}
+REGION = box(60, 60, 20, 30)
+
+
+def evidence(sign=1, grey=20, outside=0, after=None, where=REGION):
+    change = np.where(where, np.float32(grey / 255), 0).astype(np.float32)
+    expected = (Expected("effusion", REGION, sign, may_change=("left_lung",)),)
+    return Evidence(change, expected, ORGANS, after or ORGANS, outside)
+
+
+def failed(verdict):
+    return [c["name"] for c in verdict["checks"] if c["passed"] is False]
+
+
+def test_a_dense_finding_in_its_region_passes_and_stays_unproven():
+    verdict = judge(evidence())
+    assert verdict["verdict"] == "passed"
+    assert verdict["proven"] is False
+
+
+@pytest.mark.parametrize(
+    ("case", "check"),
+    [
+        (evidence(grey=-20), "shift:effusion"),
+        (evidence(sign=-1), "shift:effusion"),
+        (evidence(grey=1), "shift:effusion"),
+        (evidence(outside=1), "outside_max_diff"),
+        (evidence(where=REGION | box(0, 0, 50, 100)), "inside_share"),
+        (evidence(after={**ORGANS, "right_lung": box(10, 20, 70, 30)}), "dice:right_lung"),
+    ],
+)
+def test_each_fault_fails_its_own_check(case, check):
+    assert failed(judge(case)) == [check]
+
+
+def test_nothing_changed_is_a_failure_not_a_division_by_zero():
+    assert judge(evidence(grey=0))["verdict"] == "failed"
+
+
+def test_an_organ_that_may_follow_the_finding_is_not_held_against_it():
+    moved = {**ORGANS, "left_lung": box(10, 60, 50, 30)}
+    assert judge(evidence(after=moved))["verdict"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("width", "sign", "passed"), [(46, 1, True), (36, 1, False), (26, -1, True), (46, -1, False)]
+)
+def test_heart_findings_are_judged_by_the_cardiothoracic_ratio(width, sign, passed):
+    change = np.where(REGION, np.float32(0.1), 0).astype(np.float32)
+    expected = (Expected("cardiomegaly", REGION, sign, "heart", ("heart",)),)
+    after = {**ORGANS, "heart": box(50, 40, 25, width)}
+    verdict = judge(Evidence(change, expected, ORGANS, after, 0))
+    assert (verdict["verdict"] == "passed") is passed
+    unmeasured = judge(Evidence(change, expected, ORGANS, {}, 0))
+    assert unmeasured["verdict"] == "unmeasured"
+
+
+def test_measures_are_what_they_say():
+    assert cardiothoracic_ratio(ORGANS) == pytest.approx(36 / 80)
+    assert cardiothoracic_ratio({"heart": ORGANS["heart"]}) is None
+    assert dice(REGION, REGION) == 1
+    assert dice(REGION, box(0, 0, 5, 5)) == 0
+    assert dice(~box(0, 0, 100, 100), ~box(0, 0, 100, 100)) == 1
