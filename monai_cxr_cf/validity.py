@@ -83,7 +83,7 @@ def _width(mask: Mask) -> int:
     return int(columns[-1] - columns[0] + 1)
 
 
-def judge(evidence: Evidence, limits: Limits = Limits()) -> dict[str, Any]:  # noqa: B008 frozen
+def judge(evidence: Evidence, limits: Limits = Limits()) -> dict[str, Any]:
     """All checks and the verdict, JSON-ready.
 
     Returns:
