@@ -66,14 +66,14 @@ class RunRecord:
     strength: float  # share of the schedule that is run, 0..1
     weights: tuple[Weights, ...]
     code_version: str
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[tuple[str, str], ...] = ()  # (code, message), besides the reader's own
     metrics: Mapping[str, Any] = field(default_factory=dict)  # outside_max_diff, ...
     scores: tuple[Score, ...] = ()
     trace: Mapping[str, Any] = field(default_factory=dict)  # what the laws did, method.md 6.2
     verdict: Mapping[str, Any] = field(default_factory=dict)
     masks: Mapping[str, Any] = field(default_factory=dict)  # segmenter, areas, checks
     versions: Mapping[str, str] = field(default_factory=dict)  # libraries
-    run: Mapping[str, Any] = field(default_factory=dict)  # wall time, memory, device: not repeatable
+    run: Mapping[str, Any] = field(default_factory=dict)  # time, memory, device: not repeatable
 
     @property
     def request(self) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Datasets into files: atomically, always Explicit VR Little Endian, without a word about values.
+
+The last step of every writer here. In: a complete dataset and a path. Out: the file, its hash and
+its identifiers as a ``WrittenFile``.
+"""
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from monai_cxr_cf.dicom.record import WrittenFile
+from monai_cxr_cf.dicom.uids import IMPLEMENTATION_UID
+
+IMPLEMENTATION_NAME = "MONAI_CXR_CF"  # SH, 16 characters
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\\]+")
+
+
+@contextmanager
+def values_unspoken() -> Iterator[None]:
+    """pydicom's warnings quote header values; within this block none is shown (dicom.md 9)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def clip(text: str, length: int) -> str:
+    """One line of at most ``length`` characters, without backslash or control characters.
+
+    pydicom only warns about lengths, and a backslash would split a value in two.
+    """
+    line = " ".join(_CONTROL.sub(" ", text).split())
+    return line if len(line) <= length else line[: length - 3].rstrip() + "..."
+
+
+def save(ds: Dataset, path: Path, *, role: str, label: str = "") -> WrittenFile:
+    """Write ``ds`` as a Part 10 file beside its final name, then rename it into place."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_NAME
+    ds.file_meta = meta
+    ds.preamble = b"\x00" * 128
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        with values_unspoken():
+            ds.save_as(part, enforce_file_format=True, implicit_vr=False, little_endian=True)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return written_file(role, path, dataset=ds, label=label)
+
+
+def save_text(text: str, path: Path) -> None:
+    """Write UTF-8 text atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def written_file(
+    role: str, path: Path, *, dataset: Dataset | None = None, label: str = ""
+) -> WrittenFile:
+    """Describe a file already on disk; pictures and arrays have no ``dataset``."""
+    hashed = sha256(path.read_bytes()).hexdigest()
+    if dataset is None:
+        return WrittenFile(role, path, hashed, label=label)
+    return WrittenFile(
+        role,
+        path,
+        hashed,
+        sop_class=str(dataset.SOPClassUID),
+        series_uid=str(dataset.SeriesInstanceUID),
+        sop_uid=str(dataset.SOPInstanceUID),
+        label=label,
+    )
