@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The house rules that a program can check: sizes, licence lines, docstrings, arguments."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("monai_cxr_cf", "tests", "benchmarks", "bundles")
+FILE_LINES, FUNCTION_LINES, MEDIAN_LINES, ARGUMENTS = 300, 40, 160, 6
+LOOP = ("monai_cxr_cf/diffusion/sample.py", "sample", 45)  # the one exception
+WORDS = ("TO" + "DO", "FIX" + "ME", "XX" + "X")
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+FILES = [
+    path.relative_to(ROOT).as_posix() for top in FOLDERS for path in sorted((ROOT / top).rglob("*.py"))
+]
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    """Every function and method, nested ones too."""
+    return (n for n in ast.walk(tree) if isinstance(n, Function))
+
+
+def parsed(name: str) -> tuple[str, ast.Module]:
+    """Text and syntax tree of a file."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return text, ast.parse(text)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_file_names_its_licence_and_says_what_it_is_for(name: str) -> None:
+    text, tree = parsed(name)
+    lines = text.splitlines()
+    first = lines[1] if lines[0].startswith("#!") else lines[0]
+    assert first == "# SPDX-License-Identifier: Apache-2.0"
+    assert ast.get_docstring(tree), "a module starts with a docstring"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_file_and_functions_fit_on_a_screen(name: str) -> None:
+    text, tree = parsed(name)
+    assert len(text.splitlines()) <= FILE_LINES
+    for node in functions(tree):
+        limit = LOOP[2] if (name, node.name) == LOOP[:2] else FUNCTION_LINES
+        length = (node.end_lineno or node.lineno) - node.lineno + 1
+        assert length <= limit, f"{node.name} (line {node.lineno}) has {length} lines"
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("monai_cxr_cf/")])
+def test_public_names_are_documented_and_take_few_arguments(name: str) -> None:
+    _, tree = parsed(name)
+    for node in tree.body:
+        if isinstance(node, (*Function.__args__, ast.ClassDef)) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{node.name} (line {node.lineno}) has no docstring"
+        if isinstance(node, Function) and not node.name.startswith("_"):
+            arguments = node.args
+            assert arguments.kwarg is None, f"{node.name} takes **{arguments.kwarg}"
+            count = len(arguments.posonlyargs + arguments.args + arguments.kwonlyargs)
+            assert count <= ARGUMENTS, f"{node.name} takes {count} arguments"
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("monai_cxr_cf/")])
+def test_no_assert_no_bare_except_and_no_unfinished_note(name: str) -> None:
+    text, tree = parsed(name)
+    assert not [n.lineno for n in ast.walk(tree) if isinstance(n, ast.Assert)], "assert in product"
+    bare = [n.lineno for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler) and n.type is None]
+    assert not bare, f"bare except at {bare}"
+    assert not [w for w in WORDS if w in text]
+
+
+def test_modules_are_short_in_the_median() -> None:
+    sizes = [len((ROOT / n).read_text().splitlines()) for n in FILES if n.startswith("monai_cxr_cf/")]
+    assert median(sizes) <= MEDIAN_LINES
+
+
+def test_no_folder_is_called_dl() -> None:
+    # python-gdcm imports a module of that name; ours would break pydicom itself (dicom.md 2.3).
+    named = [p for p in ROOT.rglob("dl*") if p.stem == "dl" and ".venv" not in p.parts]
+    assert not named
+
+
+def test_readme_fits_in_150_lines_and_has_no_placeholder() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    assert not [w for w in WORDS if w in text]
