@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real tiny backbone and an edit task on it, for every test of the sampler."""
+
+import numpy as np
+import pytest
+
+from monai_cxr_cf.diffusion.task import EditTask, Target
+from monai_cxr_cf.diffusion.tiny import tiny_backbone
+
+SIDE = 128
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """UNet, VAE, text encoder and trained tokenizer of SD v1.5's classes; random weights."""
+    return tiny_backbone(side=SIDE)
+
+
+@pytest.fixture(scope="session")
+def task(tiny) -> EditTask:
+    """Add an effusion at the base of the patient's left lung (right side of the image)."""
+    return make_task(tiny.tokenizer)
+
+
+def make_task(tokenizer, *, prompt="moderate left pleural effusion", phrase="pleural effusion"):
+    """An edit task with two lungs, a heart and one region; K_path by character offsets."""
+    image = np.random.default_rng(0).random((SIDE, SIDE)).astype(np.float32) * 0.2 + 0.4
+    organs = {
+        "right_lung": box(10, 100, 12, 52),
+        "left_lung": box(10, 100, 76, 116),
+        "heart": box(60, 104, 52, 86),
+    }
+    region = box(72, 100, 80, 112)
+    encoded = tokenizer(
+        prompt, padding="max_length", max_length=77, truncation=True, return_offsets_mapping=True
+    )
+    start = prompt.index(phrase)
+    spans = encoded["offset_mapping"]
+    tokens = tuple(
+        i for i, (a, b) in enumerate(spans) if a < start + len(phrase) and b > start and b > a
+    )
+    specials = tuple(i for i, (a, b) in enumerate(spans) if a == b and i > 0)
+    return EditTask(
+        image=image,
+        organs=organs,
+        prompt=prompt,
+        targets=(Target(name=phrase, tokens=tokens, region=region),),
+        kappa=np.maximum(region, box(68, 104, 76, 116) * 0.5).astype(np.float32),
+        special_tokens=specials,
+    )
+
+
+def box(top: int, bottom: int, left: int, right: int) -> np.ndarray:
+    """A plane that is 1 in rows top..bottom and columns left..right."""
+    plane = np.zeros((SIDE, SIDE), np.float32)
+    plane[top:bottom, left:right] = 1
+    return plane
