@@ -83,9 +83,13 @@ class EditRequest:
             )
         self.config()
 
-    def config(self) -> EditConfig:
-        """The preset with the overrides and the strength applied; BadRequest if one is wrong."""
-        config = preset(self.preset).with_overrides(self.overrides)
+    def config(self, base: EditConfig | None = None) -> EditConfig:
+        """The preset with the overrides and the strength applied; BadRequest if one is wrong.
+
+        Args:
+            base: the preset as calibrated for a backbone; None = as published.
+        """
+        config = (base or preset(self.preset)).with_overrides(self.overrides)
         if self.strength is not None:
             config = config.with_overrides({"start": {"strength": self.strength}})
         return config

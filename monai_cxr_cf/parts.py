@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks a run needs, loaded once and kept: a server edits many images with one set.
+
+Everything that is slow to load goes through here; ``pipeline`` asks for a part by its name.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.locate import models_folder
+from monai_cxr_cf.presets import PRESETS, EditConfig
+
+if TYPE_CHECKING:
+    from monai_cxr_cf.anatomy.segment import Segmenter
+    from monai_cxr_cf.diffusion.backbone import Backbone
+
+CALIBRATION = "calibration.json"
+
+
+@dataclass
+class Parts:
+    """Loaded backbones and segmenters by name.
+
+    Args:
+        models: folder of the shipped weights; None = the installed bundle's.
+        device: torch device of the backbone.
+    """
+
+    models: Path | None = None
+    device: str = "cpu"
+    _loaded: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+
+    def folder(self) -> Path:
+        """The folder of the shipped weights."""
+        return self.models or models_folder()
+
+    def segmenter(self, kind: str) -> "Segmenter":
+        """The organ segmenter ``hybridgnet`` or ``unet``; ComponentMissing without weights."""
+        from monai_cxr_cf.anatomy.segment import load_segmenter
+
+        key = ("segmenter", kind)
+        if key not in self._loaded:
+            self._loaded[key] = load_segmenter(kind, self.folder())
+        part: Segmenter = self._loaded[key]
+        return part
+
+    def backbone(self, spec: str) -> "Backbone":
+        """The Stable Diffusion v1 model ``spec`` names: shipped, folder, hub id or one file."""
+        from monai_cxr_cf.diffusion.backbone import load_backbone
+
+        key = ("backbone", spec)
+        if key not in self._loaded:
+            self._loaded[key] = load_backbone(spec, device=self.device, models=self.folder())
+        part: Backbone = self._loaded[key]
+        return part
+
+    def calibrated(self, spec: str, preset: str) -> EditConfig:
+        """The preset as calibrated for this backbone, if its folder says so.
+
+        ``calibration.json`` beside the weights holds overrides by preset name; correction steps,
+        guidance and strength depend on the backbone (method 4.5). A backbone without the file
+        gets the preset as published.
+        """
+        folders = [self.folder() / spec, Path(spec)]
+        path = next((f / CALIBRATION for f in folders if (f / CALIBRATION).is_file()), None)
+        if path is None:
+            return PRESETS[preset]
+        overrides = json.loads(path.read_text()).get("presets", {}).get(preset, {})
+        if not isinstance(overrides, dict):
+            raise BadRequest(f"{CALIBRATION} of the backbone holds no settings for '{preset}'.")
+        return PRESETS[preset].with_overrides(overrides)
