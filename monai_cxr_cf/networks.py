@@ -21,7 +21,7 @@ CALIBRATION = "calibration.json"
 
 
 @dataclass
-class Parts:
+class Networks:
     """Loaded backbones and segmenters by name.
 
     Args:
