@@ -7,7 +7,7 @@ Made by ``read.read_radiograph``; the engine edits ``pixels`` and returns a chan
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from monai_cxr_cf.dicom.spacing import Spacing
 from monai_cxr_cf.errors import BadRequest
 
 Polarity = Literal["MONOCHROME1", "MONOCHROME2"]
+_Array = TypeVar("_Array", bound=npt.NDArray[Any])
 
 
 @dataclass(frozen=True)
@@ -119,3 +120,9 @@ def pixel_digest(stored: Integers) -> str:
     """sha256 of stored pixels: little-endian, C order, the array's own width; hex."""
     little = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("<"))
     return hashlib.sha256(little.tobytes()).hexdigest()
+
+
+def freeze(array: _Array) -> _Array:
+    """The array itself, made read-only: a radiograph never changes after reading."""
+    array.setflags(write=False)
+    return array

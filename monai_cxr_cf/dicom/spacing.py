@@ -55,7 +55,7 @@ def display_spacing(ds: Dataset) -> tuple[Pair | None, str]:
     applied. SC: PixelSpacing, else NominalScannedPixelSpacing (measured, dicom.md section 3).
     """
     if str(ds.get("SOPClassUID", "")) == SC_CLASS:
-        names = ("PixelSpacing", "NominalScannedPixelSpacing")
+        names: tuple[str, ...] = ("PixelSpacing", "NominalScannedPixelSpacing")
     else:
         names = ("ImagerPixelSpacing",)
     for name in names:

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the strict reader may let pass: limits and permissions, one flag of ``cxr-cf`` each."""
+
+from dataclasses import dataclass
+
+from monai_cxr_cf.errors import BadRequest
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Limits and permissions of reading; the defaults are the strict ones (dicom.md 2.1, 2.4)."""
+
+    max_pixels: int = 64_000_000  # Rows x Columns; judged before anything is decoded
+    max_bytes: int = 512_000_000  # size of the file
+    min_side: int = 64  # shorter side in pixels
+    allow_body_part: bool = False  # BodyPartExamined names another part than the chest
+    allow_lateral: bool = False  # lateral view
+    allow_burned_in: bool = False  # BurnedInAnnotation YES
+    allow_synthetic: bool = False  # SyntheticData YES or ConversionType SYN
+    allow_raster: bool = False  # PNG or JPEG: no patient data
+    ignore_voi: bool = False  # use our own percentile window instead of the file's VOI
+    polarity: str | None = None  # mono1 or mono2: overrules PhotometricInterpretation
+
+    def __post_init__(self) -> None:
+        if self.polarity not in (None, "mono1", "mono2"):
+            raise BadRequest(
+                f"polarity is {self.polarity!r}; expected mono1 or mono2.", code="polarity"
+            )
+        for name in ("max_pixels", "max_bytes", "min_side"):
+            if getattr(self, name) < 1:
+                raise BadRequest(f"{name} must be at least 1.", code="limit")
