@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cross-attention under a token gain, with the few columns that are needed and nothing more.
+
+q (B, heads, N, d), k and v (B, heads, 77, d) and a ``TokenGain`` in; output and columns A_k out.
+"""
+
+import torch
+from torch import Tensor
+
+from monai_cxr_cf.diffusion.gates import attend, padded_width, widened
+from monai_cxr_cf.diffusion.regulate import TokenGain
+
+
+def token_columns(q: Tensor, k: Tensor, tokens: tuple[int, ...]) -> Tensor:
+    """A_k = exp(c q·k_k - logsumexp over 77) for ``tokens``: (B, heads, N, tokens), fp32 or fp64."""
+    exact = torch.promote_types(q.dtype, torch.float32)
+    logits = (q.to(exact) @ k.to(exact).transpose(-1, -2)) * q.shape[-1] ** -0.5
+    return (logits[..., list(tokens)] - logits.logsumexp(-1, keepdim=True)).exp()
+
+
+def attend_with_columns(
+    q: Tensor, k: Tensor, v: Tensor, tokens: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """Plain output and A_k (B, heads, N, tokens) of one fused call: one-hot columns ride on v."""
+    d = q.shape[-1]
+    width = padded_width(d + len(tokens))
+    onehot = torch.zeros(k.shape[-2], len(tokens), dtype=v.dtype, device=v.device)
+    onehot[list(tokens), range(len(tokens))] = 1
+    wide = widened(v, onehot, width)
+    out = attend(widened(q, None, width), widened(k, None, width), wide, d**-0.5)
+    return out[..., :d], out[..., d : d + len(tokens)]
+
+
+def gained(q: Tensor, k: Tensor, v: Tensor, law: TokenGain) -> tuple[Tensor, Tensor | None]:
+    """Output under ``law`` and, where they come free, the raw columns A_k of its tokens.
+
+    Unnormalised (Eq. 6): out' = out + Σ_k (W_k - 1) A_k v_k. Renormalised: logit bias log W.
+    """
+    if law.renorm:
+        return _log_biased(q, k, v, law), None
+    out, columns = attend_with_columns(q, k, v, law.tokens)
+    extra = columns * (law.gain.T - 1).to(columns)
+    return out + extra @ v[:, :, list(law.tokens)], columns
+
+
+def _log_biased(q: Tensor, k: Tensor, v: Tensor, law: TokenGain) -> Tensor:
+    """Softmax(c q k^T + log W) v; 77 keys, so explicit logits stay small."""
+    bias = q.new_zeros(q.shape[-2], k.shape[-2])
+    bias[:, list(law.tokens)] = law.gain.T.log().to(bias)
+    logits = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5
+    return (logits + bias).softmax(-1) @ v
