@@ -19,7 +19,16 @@ from monai_cxr_cf.diffusion.single_file import read_single_file
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 
 PICKLED = (".ckpt", ".pt", ".pth", ".bin")
-WANTED = ("unet/*", "vae/*", "text_encoder/*", "tokenizer/*", "scheduler/*", "*.json", "*.md", "LICENSE*")
+WANTED = (
+    "unet/*",
+    "vae/*",
+    "text_encoder/*",
+    "tokenizer/*",
+    "scheduler/*",
+    "*.json",
+    "*.md",
+    "LICENSE*",
+)
 
 
 @dataclass
@@ -45,7 +54,7 @@ class Backbone:
     side: int
     files: Mapping[str, str] = field(default_factory=dict)
     licence: str = "unknown"
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
 
     @property
@@ -83,7 +92,9 @@ def load_backbone(
         parts = read_single_file(path, models=models)
     else:
         parts = read_folder(path if path.is_dir() else _hub_folder(spec))
-    return assemble(parts, name=spec if not path.is_file() else path.stem, device=device, dtype=dtype)
+    return assemble(
+        parts, name=spec if not path.is_file() else path.stem, device=device, dtype=dtype
+    )
 
 
 def assemble(
@@ -130,7 +141,10 @@ def _hub_folder(spec: str) -> Path:
     allowed = os.environ.get("CXR_CF_ALLOW_HUB") == "1"
     try:
         found = snapshot_download(
-            spec, local_files_only=not allowed, allow_patterns=list(WANTED), ignore_patterns=["*.bin"]
+            spec,
+            local_files_only=not allowed,
+            allow_patterns=list(WANTED),
+            ignore_patterns=["*.bin"],
         )
     except (OSError, ValueError) as error:  # the hub's not-found and offline errors are both
         raise ComponentMissing(

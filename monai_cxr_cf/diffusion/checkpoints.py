@@ -72,7 +72,9 @@ def check_layout(folder: Path) -> dict[str, dict[str, Any]]:
             hint=f"A diffusers pipeline folder holds {', '.join(FOLDERS)}.",
         )
     names = {"scheduler": "scheduler_config.json"}
-    configs = {n: _config(folder / n / names.get(n, "config.json")) for n in FOLDERS if n != "tokenizer"}
+    configs = {
+        n: _config(folder / n / names.get(n, "config.json")) for n in FOLDERS if n != "tokenizer"
+    }
     check_architecture(configs, folder)
     for name in ("unet", "vae", "text_encoder"):
         if not any((folder / name).glob("*.safetensors")):
@@ -94,7 +96,8 @@ def check_architecture(configs: Mapping[str, Mapping[str, Any]], folder: Path) -
         f"a UNet with {unet.get('in_channels')} input channels": unet.get("in_channels", 4) != 4,
         "a UNet with added conditions (SDXL)": bool(unet.get("addition_embed_type")),
         "a UNet with class conditions": unet.get("class_embed_type") is not None,
-        f"a VAE with {vae.get('latent_channels')} latent channels": vae.get("latent_channels", 4) != 4,
+        f"a VAE with {vae.get('latent_channels')} latent channels": vae.get("latent_channels", 4)
+        != 4,
         f"text states of {text.get('hidden_size')} for a UNet that reads {width}": width
         != text.get("hidden_size", 512),
         f"{text.get('max_position_embeddings')} text positions": text.get(
@@ -130,7 +133,10 @@ def _strict(cls: Any, folder: Path, name: str) -> Any:
     """``from_pretrained`` that refuses every key that is missing, unexpected or of another shape."""
     try:
         model, info = cls.from_pretrained(
-            str(folder / name), output_loading_info=True, local_files_only=True, use_safetensors=True
+            str(folder / name),
+            output_loading_info=True,
+            local_files_only=True,
+            use_safetensors=True,
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise ComponentMissing(

@@ -70,7 +70,8 @@ def read_single_file(path: Path, *, models: Path) -> Parts:
     try:
         with safe_open(str(path), framework="pt") as opened:
             check_single_file(
-                path.name, {k: tuple(opened.get_slice(k).get_shape()) for k in opened.keys()}  # noqa: SIM118
+                path.name,
+                {k: tuple(opened.get_slice(k).get_shape()) for k in opened.keys()},  # noqa: SIM118
             )
             weights = {k: opened.get_tensor(k) for k in opened.keys()}  # noqa: SIM118
     except SafetensorError as error:
@@ -122,7 +123,9 @@ def find_vocabulary(folders: Iterable[Path]) -> Path:
     try:
         return Path(
             snapshot_download(
-                "openai/clip-vit-large-patch14", local_files_only=True, allow_patterns=["*.json", "*.txt"]
+                "openai/clip-vit-large-patch14",
+                local_files_only=True,
+                allow_patterns=["*.json", "*.txt"],
             )
         )
     except (OSError, ValueError) as error:
@@ -172,5 +175,9 @@ def _load(label: str, model: Any, state: Mapping[str, Any]) -> None:
     expected = model.state_dict()
     shapes = [k for k in state if k in expected and state[k].shape != expected[k].shape]
     check_keys(label, {"mismatched_keys": shapes})
-    result = model.load_state_dict({k: v.float() for k, v in state.items()}, strict=False, assign=True)
-    check_keys(label, {"missing_keys": result.missing_keys, "unexpected_keys": result.unexpected_keys})
+    result = model.load_state_dict(
+        {k: v.float() for k, v in state.items()}, strict=False, assign=True
+    )
+    check_keys(
+        label, {"missing_keys": result.missing_keys, "unexpected_keys": result.unexpected_keys}
+    )
