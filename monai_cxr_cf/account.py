@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run knows about itself while it goes, and the record every output repeats afterwards."""
+
+import json
+import platform
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import monai_cxr_cf
+from monai_cxr_cf.case import Case, Scene
+from monai_cxr_cf.dicom.radiograph import Radiograph
+from monai_cxr_cf.dicom.record import FindingRecord, RunRecord, Weights, WrittenFile
+from monai_cxr_cf.presets import EditConfig
+from monai_cxr_cf.prompts.compose import describe
+from monai_cxr_cf.prompts.findings import VOCABULARY, region_terms
+from monai_cxr_cf.request import EditRequest, FindingEdit
+
+if TYPE_CHECKING:
+    from monai_cxr_cf.diffusion.backbone import Backbone
+    from monai_cxr_cf.diffusion.sample import Samples
+
+LIBRARIES = ("torch", "diffusers", "transformers", "scipy", "pillow", "monai")
+
+
+class Stages:
+    """Reports each stage as it runs and keeps its seconds."""
+
+    def __init__(self, progress: Callable[[dict[str, Any]], None] | None = None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress = progress or (lambda event: None)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+        """Time one stage; yields a callback for steps inside it."""
+        self._progress({"stage": stage, "step": 0, "total": 1})
+        began = time.perf_counter()
+        yield lambda event: self._progress({**event, "stage": stage})
+        self.seconds[stage] = round(time.perf_counter() - began, 3)
+        self._progress({"stage": stage, "step": 1, "total": 1})
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Everything a finished run has in hand when it begins to write."""
+
+    request: EditRequest
+    radiograph: Radiograph
+    scene: Scene
+    case: Case
+    config: EditConfig
+    samples: "Samples"
+    masks: Mapping[str, Any]  # where the organ masks came from
+    stages: Stages
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One counterfactual on the native grid."""
+
+    change: NDArray[np.float32]  # H x W, display units, bright = dense
+    stored: NDArray[Any]  # H x W integers in the source's stored units
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a caller gets back from a run."""
+
+    files: tuple[WrittenFile, ...]
+    metrics: Mapping[str, Any]
+    verdict: Mapping[str, Any]
+    warnings: tuple[tuple[str, str], ...]
+    report: Path
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def moved(self, old: Path, new: Path) -> "Outcome":
+        """The same outcome with its paths under ``new``."""
+        files = tuple(replace(f, path=new / f.path.relative_to(old)) for f in self.files)
+        return replace(self, files=files, report=new / self.report.relative_to(old))
+
+
+def identity(request: EditRequest) -> str:
+    """Canonical JSON of a request with its mask files by content instead of by path."""
+    plain = json.loads(request.canonical_json())
+    for name in ("masks", "roi"):
+        path = getattr(request, name)
+        if path is not None and Path(path).is_file():
+            plain[f"{name}_sha256"] = sha256(Path(path).read_bytes()).hexdigest()
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def default_seed(radiograph: Radiograph, request: EditRequest) -> int:
+    """The seed of a request that names none: from the source and the request (dicom.md 4.4)."""
+    text = f"{radiograph.source_sop_uid}|{identity(request)}"
+    return int.from_bytes(sha256(text.encode()).digest()[:4], "big") & 0x7FFFFFFF
+
+
+def record_of(
+    run: Run,
+    backbone: "Backbone",
+    *,
+    metrics: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+) -> RunRecord:
+    """The record of a run; all of it repeats with the same request but ``run``."""
+    return RunRecord(
+        request_json=identity(run.request),
+        seeds=tuple(run.samples.seeds),
+        findings=tuple(map(_finding, run.case.asked.findings)),
+        region=region_in_words(run),
+        strength=run.config.start.strength,
+        weights=_weights(run, backbone),
+        code_version=monai_cxr_cf.__version__,
+        warnings=_warnings(run),
+        metrics=metrics,
+        trace=run.samples.trace | {"tokens": [table.rows() for table in run.case.tokens]},
+        verdict=verdict,
+        masks=run.masks,
+        versions={name: metadata.version(name) for name in LIBRARIES},
+        run=_this_time(run, backbone),
+    )
+
+
+def _finding(item: FindingEdit) -> FindingRecord:
+    code = VOCABULARY[item.finding].code
+    return FindingRecord(
+        words=describe([replace(item, direction="add")]).removeprefix("add "),
+        direction=item.direction,
+        code=None if code is None else (code.value, code.scheme, code.meaning),
+        side=item.side,
+        severity=item.severity,
+    )
+
+
+def region_in_words(run: Run) -> str:
+    """Where the edit may act: "left costophrenic, left lower", or who drew it."""
+    if run.scene.drawn is not None:
+        return "region drawn by the user"
+    terms: dict[str, None] = {}
+    for item in run.case.asked.findings:
+        for zone, side in region_terms(item.finding, item.side, item.zone):
+            words = f"{side or ''} {zone.replace('_', ' ')}"
+            terms[words.strip()] = None
+    return ", ".join(terms)
+
+
+def _weights(run: Run, backbone: "Backbone") -> tuple[Weights, ...]:
+    """Backbone (one digest over all its files) and segmenter."""
+    joined = "".join(f"{name}:{digest}\n" for name, digest in sorted(backbone.files.items()))
+    model = sha256(joined.encode()).hexdigest()
+    return (
+        Weights("backbone", backbone.name, model, backbone.licence),
+        Weights("segmenter", run.masks["segmenter"], run.masks["sha256"], run.masks["licence"]),
+    )
+
+
+def _warnings(run: Run) -> tuple[tuple[str, str], ...]:
+    """What the words were read into, and what the sampler could not do as asked."""
+    notes = [("prompt", note) for note in run.case.asked.notes]
+    notes += [
+        ("truncated", "The end of the prompt did not fit the text encoder and was cut.")
+        for table in run.case.tokens
+        if table.truncated
+    ]
+    if run.config.output.composite == "none":
+        notes.append(
+            (
+                "no_composite",
+                "The whole image is the decoder's output: pixels outside "
+                "the region differ from the source.",
+            )
+        )
+    return tuple(notes)
+
+
+def _this_time(run: Run, backbone: "Backbone") -> dict[str, Any]:
+    """The part of a report that does not repeat."""
+    return {
+        "seconds": dict(run.stages.seconds),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "device": str(backbone.device),
+        "python": platform.python_version(),
+    }
+
+
+def largest(values: Sequence[int]) -> int:
+    """Largest of some counts; 0 for none."""
+    return max(values, default=0)

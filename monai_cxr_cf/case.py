@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words, organs and an image in; the edit task out: what changes, where, and which tokens say so.
+
+The second half of understanding a request, after the organs are known and before sampling.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr_cf.anatomy.organs import Organs
+from monai_cxr_cf.anatomy.zones import region_mask
+from monai_cxr_cf.composite import kappa
+from monai_cxr_cf.diffusion.task import EditTask, Target
+from monai_cxr_cf.errors import UnsupportedImage
+from monai_cxr_cf.grid import ModelGrid
+from monai_cxr_cf.presets import EditConfig
+from monai_cxr_cf.prompts.compose import (
+    ParsedPrompt,
+    SpannedText,
+    mode_of,
+    prompt_from_findings,
+    removal_prompt,
+    target_prompt,
+)
+from monai_cxr_cf.prompts.findings import VOCABULARY, get, organs_that_may_change, region_terms
+from monai_cxr_cf.prompts.parse import parse_prompt
+from monai_cxr_cf.prompts.tokens import TokenTable, token_table
+from monai_cxr_cf.request import EditRequest, FindingEdit
+from monai_cxr_cf.validity import Expected
+
+Mask = NDArray[np.bool_]
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The picture an edit acts on, native grid."""
+
+    pixels: Array  # H x W, 0..1, bright = dense
+    valid: Mask  # False = padding, never edited
+    organs: Organs
+    grid: ModelGrid
+    drawn: Mask | None = None  # the user's own region, instead of the one from words
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request understood for one image."""
+
+    asked: ParsedPrompt
+    regions: tuple[Mask, ...]  # native, one per finding of ``asked``
+    region: Mask  # their union: the edit region
+    weight: Array  # kappa, native: 1 in the region, falling over the band, else exactly 0
+    task: EditTask
+    tokens: tuple[TokenTable, ...]  # of the prompt, then of the negative prompt if there is one
+
+    @property
+    def band(self) -> Mask:
+        """Where kappa lies between 0 and 1: the edit band."""
+        return np.asarray((self.weight > 0) & ~self.region)
+
+    def expected(self) -> tuple[Expected, ...]:
+        """What the picture should show afterwards, finding by finding."""
+        return tuple(map(_expected, self.asked.findings, self.regions))
+
+
+def words(request: EditRequest) -> ParsedPrompt:
+    """The findings a request asks for, from its prompt or its list; BadRequest if unknown."""
+    if request.prompt:
+        return parse_prompt(request.prompt)
+    named = [replace(item, finding=get(item.finding).name) for item in request.findings]
+    text = prompt_from_findings(named)
+    return ParsedPrompt(text.findings, text.text, mode_of(named))
+
+
+def understand(request: EditRequest, scene: Scene, *, config: EditConfig, tokenizer: Any) -> Case:
+    """Regions and tokens of a request on one image.
+
+    Args:
+        request: what is asked.
+        scene: the image and its organs.
+        config: the preset in force; its ``keep.band_px`` is in model pixels.
+        tokenizer: the backbone's own.
+
+    Raises:
+        BadRequest: unknown findings, or words that do not fit 77 tokens.
+        UnsupportedImage: a region that covers no pixel of the image.
+    """
+    asked = words(request)
+    regions = tuple(_region(item, scene) for item in asked.findings)
+    region = np.logical_or.reduce(regions)
+    feathered = kappa(region, config.keep.band_px / scene.grid.scale) * scene.valid
+    # Without a composite the decoder's output is the result everywhere.
+    everywhere = config.output.composite == "none"
+    texts = [_target_text(request, asked), _negative_text(request, asked)]
+    tables = [token_table(tokenizer, text.text, text.findings) for text in texts]
+    task = EditTask(
+        image=scene.grid.to_model(scene.pixels),
+        organs={k: scene.grid.mask_to_model(m) for k, m in scene.organs.as_dict().items()},
+        prompt=texts[0].text,
+        source_prompt=request.source_prompt,
+        negative_prompt=texts[1].text,
+        targets=_targets(request, asked, regions=regions, scene=scene, tables=tables),
+        organ_tokens=tables[0].anatomy_tokens,
+        special_tokens=tables[0].special_tokens,
+        kappa=scene.grid.mask_to_model(feathered),
+        mode="sham" if request.sham else "removal" if asked.mode == "remove" else "edit",
+    )
+    weight = scene.valid.astype(np.float32) if everywhere else feathered
+    return Case(asked, regions, region, weight, task, tuple(tables))
+
+
+def _region(item: FindingEdit, scene: Scene) -> Mask:
+    if scene.drawn is not None:
+        region = scene.drawn & scene.valid
+    else:
+        terms = region_terms(item.finding, item.side, item.zone)
+        region = region_mask(scene.organs, terms) & scene.valid
+    if not region.any():
+        raise UnsupportedImage(
+            f"The region of '{item.finding}' covers no pixel of the image.",
+            code="empty_region",
+            hint="Name another side or zone, or draw the region (--roi).",
+        )
+    return np.asarray(region)
+
+
+def _target_text(request: EditRequest, asked: ParsedPrompt) -> SpannedText:
+    return SpannedText(request.source_prompt) if request.sham else target_prompt(asked)
+
+
+def _negative_text(request: EditRequest, asked: ParsedPrompt) -> SpannedText:
+    """Removed findings first, so that their character spans hold; a sham removes nothing."""
+    removed = SpannedText("") if request.sham else removal_prompt(asked)
+    text = ", ".join(part for part in (removed.text, request.negative_prompt) if part)
+    return replace(removed, text=text)
+
+
+def _targets(
+    request: EditRequest,
+    asked: ParsedPrompt,
+    *,
+    regions: Sequence[Mask],
+    scene: Scene,
+    tables: Sequence[TokenTable],
+) -> tuple[Target, ...]:
+    """One target per finding: added ones by the prompt's tokens, removed ones by the negative's."""
+    added, removed = (iter(table.finding_tokens) for table in tables)
+    targets = []
+    for item, region in zip(asked.findings, regions, strict=True):
+        negative = item.direction == "remove"
+        tokens = () if request.sham else next(removed if negative else added)
+        where = "negative" if negative else "prompt"
+        plane = scene.grid.mask_to_model(region)
+        targets.append(Target(item.finding, tokens, plane, where=where))
+    return tuple(targets)
+
+
+def _expected(item: FindingEdit, region: Mask) -> Expected:
+    known = VOCABULARY[item.finding]
+    sign = -known.sign if item.direction == "remove" else known.sign
+    free = tuple(sorted(organs_that_may_change(item.finding, item.side)))
+    return Expected(item.finding, region, sign, known.measure, free)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A finished run in, the output folder out: DICOM files, pictures, report; and the verdict.
+
+Last step of ``pipeline``; the writers themselves live in ``dicom`` and ``figures``.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr_cf import validity
+from monai_cxr_cf.account import Outcome, Picture, Run, record_of, region_in_words
+from monai_cxr_cf.dicom.difference import outside_max_diff, write_differences
+from monai_cxr_cf.dicom.fileio import written_file
+from monai_cxr_cf.dicom.plan import plan_output
+from monai_cxr_cf.dicom.record import Member, OutputOptions, RunRecord, WrittenFile
+from monai_cxr_cf.dicom.report import write_report
+from monai_cxr_cf.dicom.seg import write_segmentation
+from monai_cxr_cf.dicom.sr import write_structured_report
+from monai_cxr_cf.dicom.write import write_counterfactuals
+from monai_cxr_cf.networks import Networks
+
+Mask = NDArray[np.bool_]
+CHANGED = 4 / 255  # a pixel counts as changed in P(|change| > tau) of a seed ensemble
+
+
+def write_all(
+    run: Run, pictures: Sequence[Picture], folder: Path, *, networks: Networks, arrays: bool
+) -> Outcome:
+    """Write every file of a run into ``folder``.
+
+    Args:
+        run: what was done.
+        pictures: the members of the series, in order.
+        folder: an empty folder.
+        networks: for judging the result by the same segmenter.
+        arrays: also write ``masks.npz``.
+    """
+    verdicts = [judge(run, picture, networks) for picture in pictures]
+    outside = [outside_of(run, picture) for picture in pictures]
+    metrics = {
+        "outside_max_diff": max(outside, default=0),
+        "members": [
+            {"label": p.label, "outside_max_diff": o, "verdict": v["verdict"], **_size(p, run)}
+            for p, o, v in zip(pictures, outside, verdicts, strict=True)
+        ],
+    }
+    backbone = networks.backbone(run.request.backbone)
+    record = record_of(run, backbone, metrics=metrics, verdict=verdicts[main_member(run)])
+    options = OutputOptions(run.request.iod, run.request.uids, run.request.burn_in)
+    members = [Member(p.stored, p.label) for p in pictures]
+    plan = plan_output(run.radiograph, members, record=record, options=options)
+    masks = {**run.scene.organs.as_dict(), "edit_region": run.case.region}
+    masks["edit_band"] = run.case.band
+    files = write_counterfactuals(plan, folder)
+    files.append(write_segmentation(plan, masks, folder))
+    files += write_differences(plan, folder)
+    files.append(write_structured_report(plan, files, folder))
+    files += draw(run, pictures, record, folder)
+    if arrays:
+        files.append(write_arrays(pictures, masks, folder))
+    files.append(write_report(plan, files, folder))
+    warnings = (*run.radiograph.warnings, *record.warnings, *plan.warnings)
+    return Outcome(tuple(files), metrics, record.verdict, warnings,
+                   folder / "report.json", dict(run.stages.seconds))  # fmt: skip
+
+
+def main_member(run: Run) -> int:
+    """The member that stands for the series: highest level of the first seed."""
+    levels = run.request.levels or (1.0,)
+    return levels.index(max(levels))
+
+
+def judge(run: Run, picture: Picture, networks: Networks) -> dict[str, Any]:
+    """The verdict on one counterfactual; its organs are found by the same segmenter."""
+    edited = np.clip(run.radiograph.pixels + picture.change, 0, 1)
+    segmenter = networks.segmenter(run.request.segmenter)
+    before = segmenter(run.radiograph.pixels, run.radiograph.valid).organs
+    after = segmenter(edited, run.radiograph.valid).organs
+    evidence = validity.Evidence(
+        change=picture.change,
+        expected=run.case.expected(),
+        before=before.as_dict(),
+        after=after.as_dict(),
+        outside_max_diff=outside_of(run, picture),
+    )
+    return validity.judge(evidence)
+
+
+def outside_of(run: Run, picture: Picture) -> int:
+    """Largest change outside region and feathered band, stored units."""
+    allowed = (
+        (run.case.region, run.case.band)
+        if run.config.output.composite != "none"
+        else (run.case.region,)
+    )
+    return outside_max_diff(picture.stored, run.radiograph.stored, allowed)
+
+
+def _size(picture: Picture, run: Run) -> dict[str, float]:
+    inside = picture.change[run.case.region]
+    return {
+        "mean_change_in_region": round(float(inside.mean()) * 255, 3),
+        "mean_abs_change_in_region": round(float(np.abs(inside).mean()) * 255, 3),
+    }
+
+
+def draw(
+    run: Run, pictures: Sequence[Picture], record: RunRecord, folder: Path
+) -> list[WrittenFile]:
+    """``preview.png`` of the main member and ``trace.png`` of the run."""
+    from monai_cxr_cf import figures
+
+    shown = pictures[main_member(run)]
+    data = figures.PreviewData(
+        source=run.radiograph.pixels,
+        region=run.case.region,
+        band=run.case.band,
+        change=shown.change,
+        caption=caption(run, record),
+    )
+    figures.preview(data, folder / "preview.png")
+    figures.trace_figure(record.trace, folder / "trace.png")
+    return [
+        written_file("preview", folder / "preview.png"),
+        written_file("trace", folder / "trace.png"),
+    ]
+
+
+def caption(run: Run, record: RunRecord) -> tuple[str, ...]:
+    """Lines under the preview."""
+    found = "; ".join(str(finding) for finding in record.findings)
+    outside = record.metrics["outside_max_diff"]
+    return (
+        f"{found} | region: {region_in_words(run)}",
+        f"strength {record.strength:g} | seed {record.seeds[0]} | preset {run.request.preset} | "
+        f"largest change outside: {outside} stored units",
+        str(record.verdict["words"]),
+    )
+
+
+def write_arrays(
+    pictures: Sequence[Picture], masks: Mapping[str, Mask], folder: Path
+) -> WrittenFile:
+    """``masks.npz``: masks, changes, and over several members their mean, std and P(changed)."""
+    changes = np.stack([picture.change for picture in pictures])
+    found: dict[str, NDArray[Any]] = {**masks, "change": changes}
+    if len(pictures) > 1:
+        found |= {
+            "change_mean": changes.mean(0),
+            "change_std": changes.std(0),
+            "change_probability": (np.abs(changes) > CHANGED).mean(0).astype(np.float32),
+        }
+    np.savez_compressed(folder / "masks.npz", **found)  # type: ignore[arg-type]
+    return written_file("arrays", folder / "masks.npz")

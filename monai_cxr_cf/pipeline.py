@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a radiograph and a request to its counterfactual: read this page first.
+
+    read -> segment -> region -> sample -> decode -> composite -> write
+
+``run`` is the whole method in order; every step is one call into the folder that holds it. The
+command line, the MONAI bundle and the server do nothing but call it.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr_cf import composite
+from monai_cxr_cf.account import Outcome, Picture, Run, Stages, default_seed
+from monai_cxr_cf.anatomy.organs import check
+from monai_cxr_cf.anatomy.user_masks import read_masks
+from monai_cxr_cf.case import Case, Scene, understand, words
+from monai_cxr_cf.composite import Decoded
+from monai_cxr_cf.dicom.options import ReadOptions
+from monai_cxr_cf.dicom.radiograph import Radiograph
+from monai_cxr_cf.dicom.read import read_source
+from monai_cxr_cf.diffusion import codec, modes
+from monai_cxr_cf.diffusion.backbone import Backbone
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.grid import ModelGrid
+from monai_cxr_cf.methods.registry import METHODS
+from monai_cxr_cf.networks import Networks
+from monai_cxr_cf.outputs import write_all
+from monai_cxr_cf.presets import EditConfig
+from monai_cxr_cf.request import EditRequest
+from monai_cxr_cf.staging import staged
+
+Progress = Callable[[dict[str, Any]], None]
+REMOVAL_STRENGTH = 0.85  # published removals failed at low strength (method 6.3)
+
+
+def run(
+    request: EditRequest,
+    out: Path,
+    *,
+    networks: Networks | None = None,
+    progress: Progress | None = None,
+    arrays: bool = False,
+    overwrite: bool = False,
+) -> Outcome:
+    """Edit one radiograph and write everything about it into ``out``.
+
+    Args:
+        request: what to do, to which file, how.
+        out: output folder; it appears complete or not at all.
+        networks: loaded networks to reuse; None loads the shipped ones.
+        progress: called with ``{"stage", "step", "total"}``; may raise ``Cancelled``.
+        arrays: also write ``masks.npz`` with masks, change and uncertainty maps.
+        overwrite: replace a folder that holds files.
+
+    Raises:
+        CxrError: one of its kinds, with what was found, what was expected and what to do.
+    """
+    networks = networks or Networks()
+    stages = Stages(progress)
+    with staged(out, overwrite=overwrite) as folder:
+        # 1. The strict reader: stored values, display values 0..1, and the exact way back.
+        with stages("read"):
+            radiograph = read_source(request.source, ReadOptions(**asdict(request.reading)))
+            words(request)  # an unknown finding is refused before anything slow begins
+        # 2. Organs on the native grid: the user's masks, else the segmenter's, checked.
+        with stages("segment"):
+            scene, masks = segment(request, radiograph, networks)
+        # 3. Words become findings, regions and tokens.
+        with stages("region"):
+            backbone = networks.backbone(request.backbone)
+            config = configure(request, networks)
+            scene = replace(scene, grid=replace(scene.grid, side=backbone.side))
+            case = understand(request, scene, config=config, tokenizer=backbone.tokenizer)
+        # 4. The regulated sampler, one latent per seed.
+        with stages("sample") as step:
+            seeds = request.seeds or (default_seed(radiograph, request),)
+            samples = METHODS["regulated"](backbone, case.task, config, seeds=seeds, progress=step)
+        # 5. Latents to pictures: one per seed and level of severity.
+        with stages("decode") as step:
+            levels = request.levels or (1.0,)
+            labels, decoded, source = decode(backbone, samples, levels, step=step)
+        # 6. Only the change goes back to the native grid, only inside region and band.
+        with stages("composite"):
+            pictures = [
+                picture(radiograph, case, Decoded(one, source), grid=scene.grid, config=config)
+                for one in decoded
+            ]
+            pictures = [replace(p, label=label) for p, label in zip(pictures, labels, strict=True)]
+        # 7. DICOM image, difference, masks, structured report, pictures, report.json.
+        done = Run(request, radiograph, scene, case, config, samples, masks, stages)
+        with stages("write"):
+            outcome = write_all(done, pictures, folder, networks=networks, arrays=arrays)
+    return outcome.moved(folder, out)
+
+
+def segment(
+    request: EditRequest, radiograph: Radiograph, networks: Networks
+) -> tuple[Scene, dict[str, Any]]:
+    """The scene of an edit: organs from masks or network, and the user's region if one is given.
+
+    Returns:
+        The scene on a grid of 256 (its side is set when the backbone is known), and facts about
+        where the masks came from.
+    """
+    given = user_masks(request.masks, radiograph)
+    drawn = user_masks(request.roi, radiograph)
+    found = networks.segmenter(request.segmenter)(radiograph.pixels, radiograph.valid)
+    organs, agreement = found.organs, found.agreement
+    if given:
+        organs = organs.replaced(given)
+        agreement = None if len(given) == 3 else agreement
+    facts = check(organs, agreement=agreement)
+    masks = {
+        "segmenter": found.name,
+        "sha256": found.sha256,
+        "licence": found.licence,
+        "from_user": sorted(given),
+        "region_from_user": bool(drawn),
+        "measures": facts,
+    }
+    grid = ModelGrid(radiograph.shape, 256)
+    roi = np.logical_or.reduce(list(drawn.values())) if drawn else None
+    return Scene(radiograph.pixels, radiograph.valid, organs, grid, roi), masks
+
+
+def user_masks(path: str | None, radiograph: Radiograph) -> dict[str, NDArray[np.bool_]]:
+    """Masks of a DICOM SEG, NRRD, NIfTI or PNG by name, on the radiograph's grid; {} for None."""
+    if path is None:
+        return {}
+    from monai_cxr_cf.dicom.seg_read import read_segmentation
+
+    file = Path(path)
+    if not file.exists():
+        raise BadRequest("The mask file does not exist.", hint="Check --masks and --roi.")
+    if file.is_file() and file.read_bytes()[128:132] == b"DICM":
+        return read_segmentation(file, radiograph)
+    return read_masks(file, radiograph.shape)
+
+
+def configure(request: EditRequest, networks: Networks) -> EditConfig:
+    """The settings in force: preset, the backbone's calibration, the request's overrides."""
+    config = request.config(networks.calibrated(request.backbone, request.preset))
+    chosen = request.strength is not None or "strength" in request.overrides.get("start", {})
+    removal = not request.sham and words(request).mode == "remove"
+    if removal and not chosen and config.start.kind != "noise":
+        strength = max(REMOVAL_STRENGTH, config.start.strength)
+        return config.with_overrides({"start": {"strength": strength}})
+    return config
+
+
+def decode(
+    backbone: Backbone, samples: Any, levels: tuple[float, ...], *, step: Any
+) -> tuple[list[str], list[NDArray[np.float32]], NDArray[np.float32]]:
+    """Pictures of a run on the model grid: label and D(z) per seed and level, and D(E(x)).
+
+    Severity is the post-hoc blend z_src + lambda (z0' - z_src) (method 6.3 a).
+    """
+    labels, images = [], []
+    total = len(samples.seeds) * len(levels) + 1
+    source = codec.decode(backbone, samples.z_src[:1])[0]
+    step({"step": 1, "total": total})
+    for number, seed in enumerate(samples.seeds):
+        for level in levels:
+            z = modes.blend(samples.z_src[:1], samples.z[number : number + 1], level)
+            images.append(codec.decode(backbone, z)[0])
+            labels.append(f"seed {seed}, severity {level:.2f}")
+            step({"step": len(images) + 1, "total": total})
+    return labels, images, source
+
+
+def picture(
+    radiograph: Radiograph, case: Case, decoded: Decoded, *, grid: ModelGrid, config: EditConfig
+) -> Picture:
+    """One counterfactual on the native grid, as change and as stored values."""
+    if config.output.composite == "none":
+        change = composite.plain(radiograph.pixels, decoded, grid=grid) * radiograph.valid
+    else:
+        tau = (config.output.tau1, config.output.tau2)
+        change = composite.residual(radiograph.pixels, decoded, case.weight, grid=grid, tau=tau)
+    stored = radiograph.to_stored(change)
+    return Picture(change=change, stored=stored)
