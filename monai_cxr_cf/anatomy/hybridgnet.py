@@ -53,9 +53,20 @@ def pair_mean(x: Tensor, pairs: Tensor) -> Tensor:
 def coarse_nodes(counts: tuple[int, ...]) -> Tensor:
     """Indices (M,) of the nodes that stay when every second one is dropped."""
     starts = [sum(counts[:i]) for i in range(len(counts))]
-    return torch.cat(
-        [torch.arange(s, s + n, 2) for s, n in zip(starts, counts, strict=True)]
-    )
+    return torch.cat([torch.arange(s, s + n, 2) for s, n in zip(starts, counts, strict=True)])
+
+
+def expected_position(heat: Tensor) -> Tensor:
+    """Mean x, y (B, N, 2), fractions, of the softmax over each of (B, N, H, W) score maps.
+
+    The coarsest landmarks start here: unlike a regression from the latent alone, it moves with the
+    patient from the first step on, so little data suffices.
+    """
+    share = torch.softmax(heat.float().flatten(2), 2).view(heat.shape)
+    height, width = heat.shape[2], heat.shape[3]
+    down = (torch.arange(height, device=heat.device) + 0.5) / height
+    across = (torch.arange(width, device=heat.device) + 0.5) / width
+    return torch.stack([(share.sum(2) * across).sum(2), (share.sum(3) * down).sum(2)], 2)
 
 
 class ChebConv(nn.Module):
@@ -114,9 +125,11 @@ class Merge(nn.Module):
 
 
 class Refine(nn.Module):
-    """Image-to-graph skip: sample two feature maps at the nodes, two graph layers, move the nodes."""
+    """Image-to-graph skip: sample two feature maps at the nodes, then move them."""
 
-    def __init__(self, nodes: int, maps: tuple[int, int], width: int, counts: tuple[int, ...]) -> None:
+    def __init__(
+        self, nodes: int, maps: tuple[int, int], width: int, counts: tuple[int, ...]
+    ) -> None:
         super().__init__()
         self.first = ChebConv(nodes + sum(maps) + 2, width, counts)
         self.norm = nn.LayerNorm(width)
@@ -168,12 +181,14 @@ class HybridGNet(nn.Module):
         self.squeeze = nn.Conv2d(10 * w, 16, 1)
         self.mean = nn.Linear(16 * 64, latent)
         self.log_variance = nn.Linear(16 * 64, latent)
+        # Starts almost deterministic; the divergence term widens it as far as the data allow.
+        nn.init.constant_(self.log_variance.bias, -5.0)
         self.spread = nn.Linear(latent, sum(coarse) * 4 * w)
         self.first = ChebConv(4 * w, 4 * w, coarse)
         self.place = ChebConv(4 * w, 2, coarse)
         nn.init.normal_(self.place.mix.weight, std=1e-3)
         nn.init.zeros_(self.place.mix.bias)
-        self.template = nn.Parameter(torch.full((sum(coarse), 2), 0.5))
+        self.spot = nn.Conv2d(4 * w, sum(coarse), 1)
         self.refine1 = Refine(4 * w, (10 * w, 6 * w), 4 * w, coarse)
         self.refine2 = Refine(4 * w, (6 * w, 4 * w), 4 * w, middle)
         self.refine3 = Refine(4 * w, (4 * w, 3 * w), 4 * w, CONTOURS)
@@ -203,9 +218,10 @@ class HybridGNet(nn.Module):
 
     def decode(self, z: Tensor, maps: list[Tensor]) -> list[Tensor]:
         """Latent (B, latent) and feature maps -> positions of every stage, the last (B, 120, 2)."""
-        h = F.relu(self.spread(z)).view(z.shape[0], self.template.shape[0], -1)
+        xy0 = expected_position(self.spot(maps[2]))
+        h = F.relu(self.spread(z)).view(xy0.shape[0], xy0.shape[1], -1)
         h = F.relu(self.first(h)) + h
-        xy0 = self.template.unsqueeze(0) + self.place(h).float()
+        xy0 = xy0 + self.place(h).float()
         h, xy1 = self.refine1(h, xy0, maps[0], maps[1])
         h = pair_mean(h, self.unpool1)
         h, xy2 = self.refine2(h, pair_mean(xy1, self.unpool1), maps[1], maps[2])
@@ -221,6 +237,12 @@ class HybridGNet(nn.Module):
         mean, _ = self.encode(maps[0])
         return self.decode(mean, maps)[-1]
 
+    def inspect(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Landmarks (B, 120, 2), and organ probabilities (B, 3, 64, 64) of the auxiliary head."""
+        maps = self.features(x)
+        mean, _ = self.encode(maps[0])
+        return self.decode(mean, maps)[-1], torch.sigmoid(self.dense(maps[3]))
+
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, 256, 256) -> (B, 4, 256, 256) one-hot: background, right lung, left lung, heart."""
+        """(B, 1, 256, 256) -> (B, 4, 256, 256) one-hot: rest, right lung, left lung, heart."""
         return organs_from_landmarks(self.landmarks(x), x.shape[2], x.shape[3])

@@ -20,9 +20,9 @@ from monai_cxr_cf.errors import UnreadableInput
 ORGAN_LABELS = {"right_lung": 1, "left_lung": 2, "heart": 3}
 LANDMARK_COUNTS = {"RL": 44, "LL": 50, "H": 26}
 _COLUMNS = frozenset(
-    "id source patient view age sex labels text split organ_mask retrocardiac_mask landmarks "
-    "licence weights_may_ship".split()
-)
+    ("id", "source", "patient", "view", "age", "sex", "labels", "text", "split", "organ_mask",
+     "retrocardiac_mask", "landmarks", "licence", "weights_may_ship")
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,9 @@ def load_image(folder: Path, row: Row) -> NDArray[np.float32]:
 def load_organ_mask(folder: Path, row: Row) -> NDArray[np.uint8]:
     """HxW uint8 on the image's grid: 0 background, 1 right lung, 2 left lung, 3 heart."""
     if not row.organ_mask:
-        raise UnreadableInput(f"Row {row.id} has no organ mask.", hint="Check row.organ_mask first.")
+        raise UnreadableInput(
+            f"Row {row.id} has no organ mask.", hint="Check row.organ_mask first."
+        )
     return _read_grey(Path(folder) / "organ_masks" / f"{row.id}.png")
 
 
@@ -90,7 +92,7 @@ def load_retrocardiac_mask(folder: Path, row: Row) -> NDArray[np.uint8]:
 
 
 def load_landmarks(folder: Path, row: Row) -> dict[str, NDArray[np.float32]]:
-    """Contours by name (RL 44, LL 50, H 26 points): (points, 2) x, y as fractions of width, height."""
+    """Contours by name (RL 44, LL 50, H 26): (points, 2) x, y as fractions of width, height."""
     if not row.landmarks:
         return {}
     with np.load(Path(folder) / "landmarks.npz") as archive:

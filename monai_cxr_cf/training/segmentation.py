@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from monai_cxr_cf.anatomy.hybridgnet import HybridGNet, coarse_nodes, CONTOURS, halve
+from monai_cxr_cf.anatomy.hybridgnet import HybridGNet
 from monai_cxr_cf.anatomy.unet import OrganUNet
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.training import loop
@@ -45,7 +45,7 @@ class SegmentationRecipe:
     warmup: int = 100
     weight_decay: float = 1e-4
     kl_weight: float = 1e-4
-    dense_weight: float = 1.0
+    dense_weight: float = 10.0
     outline_weight: float = 0.5
     ema_decay: float = 0.998
     precision: str = "bf16"  # bf16 or fp32
@@ -61,7 +61,9 @@ class SegmentationRecipe:
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return HybridGNet(self.width) if self.network == "hybridgnet" else OrganUNet(self.channels)
+            return (
+                HybridGNet(self.width) if self.network == "hybridgnet" else OrganUNet(self.channels)
+            )
 
 
 class Trainer:
@@ -70,8 +72,6 @@ class Trainer:
     def __init__(self, recipe: SegmentationRecipe, data: SegmentationSet) -> None:
         self.recipe = recipe
         self.model = recipe.build().to(memory_format=torch.channels_last)
-        if isinstance(self.model, HybridGNet):
-            _start_at_mean_shape(self.model, data)
         self.sampler = Sampler(data, recipe.shares, Augmentation())
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -95,8 +95,8 @@ class Trainer:
         self.optimizer.step()
         self.ema.update(self.model)
         self.progress.advance()
-        return {"loss": float(total), "gradient": float(norm)} | {
-            name: float(loss) for name, loss in losses.items()
+        return {"loss": float(total.detach()), "gradient": float(norm)} | {
+            name: float(loss.detach()) for name, loss in losses.items()
         }
 
     def averaged(self, batches: int = 24) -> nn.Module:
@@ -109,7 +109,10 @@ class Trainer:
                 module.reset_running_stats()
                 module.momentum = None  # cumulative mean
         model.train()
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self._precision != torch.float32):
+        with (
+            torch.no_grad(),
+            torch.autocast("cpu", torch.bfloat16, enabled=self._precision != torch.float32),
+        ):
             for index in range(batches):
                 generator = loop.step_generator(self.recipe.seed, index, stream=1)
                 images = self.sampler.draw(generator).images
@@ -140,7 +143,11 @@ class Trainer:
 
     def _weight(self, name: str) -> float:
         recipe = self.recipe
-        weights = {"kl": recipe.kl_weight, "dense": recipe.dense_weight, "outline": recipe.outline_weight}
+        weights = {
+            "kl": recipe.kl_weight,
+            "dense": recipe.dense_weight,
+            "outline": recipe.outline_weight,
+        }
         return weights.get(name, 1.0)
 
     def _losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -195,16 +202,6 @@ def compact(model: nn.Module) -> dict[str, Tensor]:
         name: (value.half() if name in weights else value).detach().contiguous()
         for name, value in model.state_dict().items()
     }
-
-
-def _start_at_mean_shape(model: HybridGNet, data: SegmentationSet) -> None:
-    """The first stage starts from the mean training shape, contour by contour."""
-    counts = torch.tensor(CONTOURS)
-    points = torch.from_numpy(data.landmarks)
-    known = torch.from_numpy(data.marked).float().repeat_interleave(counts, 1).unsqueeze(2)
-    mean = (points * known).sum(0) / known.sum(0).clamp(min=1.0)
-    with torch.no_grad():
-        model.template.copy_(mean[coarse_nodes(CONTOURS)][coarse_nodes(halve(CONTOURS))])
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -61,7 +61,7 @@ def to_output(points: Tensor, theta: Tensor) -> Tensor:
 
 
 def warp(images: Tensor, labels: Tensor, theta: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
-    """Images (B, 1, S, S) bilinear with ``fill`` (B, 1, 1, 1) outside; labels nearest, 0 outside."""
+    """Images (B, 1, S, S) bilinear with ``fill`` (B, 1, 1, 1) outside; labels nearest, 0."""
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     moved = F.grid_sample(images - fill, grid, align_corners=False) + fill
     return moved, F.grid_sample(labels, grid, mode="nearest", align_corners=False)
@@ -117,7 +117,9 @@ def _lower_field(count: int, side: int, generator: torch.Generator) -> Tensor:
     draw = torch.rand(count, 5, 1, 1, 1, generator=generator)
     level = 0.45 + 0.4 * draw[:, 0]
     slope = (draw[:, 1] - 0.5) * 1.2
-    half = torch.where(draw[:, 2] < 0.5, torch.sigmoid((x - 0.5) * 40), torch.sigmoid((0.5 - x) * 40))
+    half = torch.where(
+        draw[:, 2] < 0.5, torch.sigmoid((x - 0.5) * 40), torch.sigmoid((0.5 - x) * 40)
+    )
     edge = 8.0 + 40.0 * draw[:, 3]
     return torch.sigmoid((y - level - slope * (x - 0.5)) * edge) * half * 0.95 * draw[:, 4]
 
@@ -130,7 +132,9 @@ def _wires(count: int, side: int, generator: torch.Generator) -> Tensor:
         draw = torch.rand(count, 4, 1, 1, 1, generator=generator)
         angle = draw[:, 0] * math.pi
         offset = (x - draw[:, 1]) * torch.cos(angle) + (y - draw[:, 2]) * torch.sin(angle)
-        total = torch.maximum(total, torch.sigmoid((0.004 + 0.008 * draw[:, 3] - offset.abs()) * 800))
+        total = torch.maximum(
+            total, torch.sigmoid((0.004 + 0.008 * draw[:, 3] - offset.abs()) * 800)
+        )
     return total
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
 
-from monai_cxr_cf.anatomy.grid import SquareGrid, border_distance
 from monai_cxr_cf.data.folder import Row, load_image, load_landmarks, load_organ_mask, read_index
+from monai_cxr_cf.grid import ModelGrid
 
 ORGANS = ("right_lung", "left_lung", "heart")
 CONTOUR_SLICES = {"RL": slice(0, 44), "LL": slice(44, 94), "H": slice(94, 120)}
@@ -50,7 +52,9 @@ def in_training(row: Row) -> bool:
 
 def load_training_set(folder: Path, size: int) -> SegmentationSet:
     """Every training row of ``folder`` that has organ masks, padded and resized to ``size``."""
-    return load_rows(folder, [r for r in read_index(folder) if r.organ_mask and in_training(r)], size)
+    return load_rows(
+        folder, [r for r in read_index(folder) if r.organ_mask and in_training(r)], size
+    )
 
 
 def load_rows(folder: Path, rows: list[Row], size: int) -> SegmentationSet:
@@ -64,18 +68,41 @@ def load_rows(folder: Path, rows: list[Row], size: int) -> SegmentationSet:
     distance = np.zeros((count, 2, size, size), np.float16)
     for i, row in enumerate(rows):
         pixels = load_image(folder, row)
-        grid = SquareGrid(*pixels.shape)
-        images[i] = np.rint(grid.resize_image(pixels, size) * 255.0).clip(0, 255)
+        grid = ModelGrid((pixels.shape[0], pixels.shape[1]), size)
+        images[i] = np.rint(grid.to_model(pixels) * 255.0)
         if row.organ_mask:
-            labels[i] = grid.resize_labels(load_organ_mask(folder, row), size)
+            labels[i] = labels_to_model(load_organ_mask(folder, row), grid)
             known[i] = [organ in row.organ_mask for organ in ORGANS]
             distance[i] = [border_distance(labels[i] == label) for label in (1, 2)]
         contours = load_landmarks(folder, row)
         for k, (name, where) in enumerate(CONTOUR_SLICES.items()):
             if name in contours:
-                landmarks[i, where] = grid.points_to_square(contours[name])
+                landmarks[i, where] = points_to_square(contours[name], grid)
                 marked[i, k] = True
     return SegmentationSet(
         tuple(r.id for r in rows), tuple(r.source for r in rows),
         images, labels, known, landmarks, marked, distance,
     )  # fmt: skip
+
+
+def labels_to_model(labels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint8]:
+    """H x W labels -> side x side labels, nearest pixel, 0 in the pad."""
+    square = np.zeros((grid.side, grid.side), np.uint8)
+    rows, columns = grid.inner
+    square[grid.window] = Image.fromarray(labels).resize((columns, rows), Image.Resampling.NEAREST)
+    return square
+
+
+def points_to_square(fractions: NDArray[np.float32], grid: ModelGrid) -> NDArray[np.float32]:
+    """(N, 2) x, y as fractions of the image's width and height -> fractions of the square."""
+    top, left = grid.corner
+    rows, columns = grid.inner
+    moved = fractions * np.array([columns, rows]) + np.array([left, top])
+    return (moved / grid.side).astype(np.float32)
+
+
+def border_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Distance in pixels of every pixel centre to the mask's outline, float32, >= 0."""
+    inside = ndimage.distance_transform_edt(mask)
+    outside = ndimage.distance_transform_edt(~mask)
+    return np.maximum(np.maximum(inside, outside) - 0.5, 0).astype(np.float32)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A shipped segmenter and the held-out radiographs in, Dice, Hausdorff and landmark error out.
+
+``python -m monai_cxr_cf.evaluation.segmentation --data DIR --json``: JSRT's even file numbers, and
+the halves of Shenzhen and Montgomery that training never saw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from monai_cxr_cf.anatomy.organs import Organs
+from monai_cxr_cf.anatomy.segment import KINDS, Segmentation, load_segmenter
+from monai_cxr_cf.data.folder import Row, load_image, load_landmarks, load_organ_mask, read_index
+from monai_cxr_cf.locate import models_folder
+from monai_cxr_cf.training.segmentation_data import CONTOUR_SLICES, in_training
+
+Mask = NDArray[np.bool_]
+SOURCES = ("jsrt", "shenzhen", "montgomery")
+BARS = {("jsrt", "dice_lungs"): 0.966, ("jsrt", "dice_heart"): 0.933}
+SIDE = 1024  # lengths are reported in pixels of a 1024-pixel image, as in the literature
+
+
+def dice(a: Mask, b: Mask) -> float:
+    """2 |A and B| / (|A| + |B|); 1 if both are empty."""
+    total = int(a.sum()) + int(b.sum())
+    return 2.0 * int((a & b).sum()) / total if total else 1.0
+
+
+def hausdorff(a: Mask, b: Mask) -> float:
+    """Largest distance in pixels from the outline of either mask to the other's; inf if empty."""
+    if not a.any() or not b.any():
+        return float("inf")
+    edges = [mask & ~ndimage.binary_erosion(mask) for mask in (a, b)]
+    apart = [ndimage.distance_transform_edt(~edge) for edge in edges]
+    return float(max(apart[1][edges[0]].max(), apart[0][edges[1]].max()))
+
+
+def measure(found: Segmentation, row: Row, data: Path) -> dict[str, float]:
+    """Figures of one radiograph; lengths in pixels of an image scaled to ``SIDE`` wide."""
+    truth = Organs.from_labels(load_organ_mask(data, row))
+    height, width = truth.shape
+    scale = SIDE / width
+    names = [name for name in ("right_lung", "left_lung", "heart") if name in row.organ_mask]
+    figures = {"dice_lungs": dice(found.organs.lungs, truth.lungs)}
+    for name in names:
+        mask, expected = found.organs.as_dict()[name], truth.as_dict()[name]
+        figures[f"dice_{name}"] = dice(mask, expected)
+        figures[f"hausdorff_{name}"] = hausdorff(mask, expected) * scale
+    if found.landmarks is not None:
+        contours = load_landmarks(data, row)
+        for name, points in contours.items():
+            error = found.landmarks[CONTOUR_SLICES[name]] - points * np.array([width, height])
+            figures[f"landmark_error_{name}"] = float(np.hypot(*error.T).mean()) * scale
+    return figures
+
+
+def evaluate_segmentation(
+    data: Path, models: Path, *, out: Path | None = None, kind: str = "hybridgnet"
+) -> dict[str, Any]:
+    """Mean figures per collection over radiographs that the training never saw.
+
+    Args:
+        data: folder with index.csv.
+        models: folder with the segmenters' weights.
+        out: also write the result, with every radiograph's figures, to this JSON file.
+        kind: hybridgnet or unet.
+
+    Returns:
+        segmenter, sha256, unit, bars, and per collection the count and the means.
+    """
+    segmenter = load_segmenter(kind, models)
+    rows = [r for r in read_index(data) if r.organ_mask and not in_training(r)]
+    result: dict[str, Any] = {
+        "segmenter": kind,
+        "sha256": segmenter.sha256,
+        "lengths": f"pixels of a {SIDE} x {SIDE} image",
+        "collections": {},
+    }
+    single: dict[str, dict[str, float]] = {}
+    for source in SOURCES:
+        chosen = [row for row in rows if row.source == source]
+        for row in chosen:
+            single[row.id] = measure(segmenter(load_image(data, row)), row, data)
+        figures = [single[row.id] for row in chosen]
+        if figures:
+            result["collections"][source] = {"images": len(figures)} | _means(figures)
+    result["bars"] = [
+        {"collection": source, "figure": name, "at_least": bar, "reached": bool(value >= bar)}
+        for (source, name), bar in BARS.items()
+        if (value := result["collections"].get(source, {}).get(name)) is not None
+    ]
+    if out is not None:
+        out.write_text(json.dumps(result | {"images": single}, indent=1), encoding="utf-8")
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as aligned text: one line per figure, one column per collection."""
+    collections: dict[str, dict[str, float]] = result["collections"]
+    names = list(dict.fromkeys(name for figures in collections.values() for name in figures))
+    lines = [f"{result['segmenter']:24s}" + "".join(f"{source:>12s}" for source in collections)]
+    for name in names:
+        values = (figures.get(name) for figures in collections.values())
+        lines.append(f"{name:24s}" + "".join(_cell(name, value) for value in values))
+    for bar in result["bars"]:
+        verdict = "reached" if bar["reached"] else "MISSED"
+        lines.append(f"{bar['collection']} {bar['figure']} >= {bar['at_least']}: {verdict}")
+    return "\n".join(lines)
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return f"{'-':>12s}"
+    return f"{value:12.4f}" if name.startswith("dice") else f"{value:12.1f}"
+
+
+def _means(figures: Iterable[dict[str, float]]) -> dict[str, float]:
+    listed = list(figures)
+    names = dict.fromkeys(name for one in listed for name in one)
+    return {
+        name: round(float(np.mean([one[name] for one in listed if name in one])), 4)
+        for name in names
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table, or JSON; the exit code is 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with index.csv")
+    parser.add_argument("--models", type=Path, default=None, help="models folder (shipped)")
+    parser.add_argument("--segmenter", choices=KINDS, default="hybridgnet")
+    parser.add_argument("--out", type=Path, default=None, help="write all figures to this file")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    chosen = parser.parse_args(arguments)
+    models = chosen.models or models_folder()
+    result = evaluate_segmentation(chosen.data, models, out=chosen.out, kind=chosen.segmenter)
+    sys.stdout.write((json.dumps(result, indent=1) if chosen.json else table(result)) + "\n")
+    return 0 if all(bar["reached"] for bar in result["bars"]) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
