@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from monai_cxr_cf.dicom import codes
 from monai_cxr_cf.dicom.fileio import save
-from monai_cxr_cf.dicom.header import for_secondary_capture, unicode_if_needed
+from monai_cxr_cf.dicom.inherit import for_secondary_capture, unicode_if_needed
 from monai_cxr_cf.dicom.marking import (
     equip,
     findings_in_words,

@@ -7,28 +7,18 @@ its identifiers as a ``WrittenFile``.
 
 import os
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.record import WrittenFile
 from monai_cxr_cf.dicom.uids import IMPLEMENTATION_UID
 
 IMPLEMENTATION_NAME = "MONAI_CXR_CF"  # SH, 16 characters
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]+")
-
-
-@contextmanager
-def values_unspoken() -> Iterator[None]:
-    """pydicom's warnings quote header values; within this block none is shown (dicom.md 9)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def clip(text: str, length: int) -> str:
@@ -53,7 +43,7 @@ def save(ds: Dataset, path: Path, *, role: str, label: str = "") -> WrittenFile:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     try:
-        with values_unspoken():
+        with withheld():
             ds.save_as(part, enforce_file_format=True, implicit_vr=False, little_endian=True)
         os.replace(part, path)
     finally:

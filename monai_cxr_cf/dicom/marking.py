@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The synthetic marking sheet: every place that says where a file comes from and what it is.
 
-Step two of every writer, after ``header``. Viewers drop some places, so all are filled at once
+Step two of every writer, after ``inherit``. Viewers drop some places, so all are filled at once
 (dicom.md 4.3); no consumer may rely on one of them alone.
 """
 
 import json
+from copy import deepcopy
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from monai_cxr_cf.dicom import codes, policy
-from monai_cxr_cf.dicom.fileio import clip, values_unspoken
+from monai_cxr_cf.dicom.fileio import clip
+from monai_cxr_cf.dicom.inherit import copy_elements
 from monai_cxr_cf.dicom.plan import OutputPlan
 from monai_cxr_cf.dicom.record import Member, RunRecord
 from monai_cxr_cf.dicom.uids import SeriesIds
@@ -47,7 +49,7 @@ def equip(ds: Dataset, plan: OutputPlan) -> None:
         ds.pop(keyword, None)
     ds.Manufacturer, ds.ManufacturerModelName = MANUFACTURER, MODEL
     ds.SoftwareVersions = clip(plan.record.code_version, LO)
-    earlier = list(plan.header.get("ContributingEquipmentSequence") or ())
+    earlier = deepcopy(list(plan.header.get("ContributingEquipmentSequence") or ()))
     ds.ContributingEquipmentSequence = Sequence([*earlier, *acquisition, _ourselves(plan.record)])
 
 
@@ -130,11 +132,8 @@ def _acquisition(plan: OutputPlan) -> list[Dataset]:
         return []
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = Sequence([codes.ACQUISITION_EQUIPMENT.item()])
-    with values_unspoken():
-        for keyword in policy.EQUIPMENT:
-            if plan.header.get(keyword):
-                item.add(plan.header[keyword])
-    if "Manufacturer" not in item:
+    copy_elements(plan.header, item, policy.EQUIPMENT)
+    if not item.get("Manufacturer"):
         item.Manufacturer = "unknown"  # type 1 here, often empty in a source
     return [item]
 

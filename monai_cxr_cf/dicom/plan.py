@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 
 from monai_cxr_cf.dicom.burn import burn_in
 from monai_cxr_cf.dicom.display import stored_range
-from monai_cxr_cf.dicom.header import source_header
+from monai_cxr_cf.dicom.inherit import source_header
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.record import Member, OutputOptions, RunRecord, digest
 from monai_cxr_cf.dicom.uids import SeriesIds, random_ids, series_ids, series_number
