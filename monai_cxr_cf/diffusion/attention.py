@@ -54,6 +54,10 @@ class Control:
         taken, self._columns = self._columns, {}
         return taken
 
+    def keep(self, columns: Columns) -> None:
+        """Put taken columns back, e.g. after a look at them."""
+        self._columns = columns
+
     def store(self, layer: AttentionLayer, columns: Tensor) -> None:
         """Keep columns (B, N, tokens) of one layer."""
         self._columns[layer.level, layer.name] = columns.transpose(1, 2).unflatten(-1, layer.grid)

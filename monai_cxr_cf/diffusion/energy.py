@@ -1,90 +1,191 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Share of a finding's attention in its region (Eq. 7), its energy (Eq. 8), the correction (Eq. 9)."""
+"""Energy of the attention in a region (Eq. 8) and the latent correction along it (Eq. 9).
 
-from dataclasses import dataclass
+One ``Correction`` serves one run inside ``attention.controlled``: the sampler hands it the latent
+of a window step and goes on with the corrected one. Gradients are enabled here and nowhere else,
+so that it works under a caller's ``no_grad``; what comes back is detached.
+"""
+
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from monai_cxr_cf.diffusion.attention import Control
+from monai_cxr_cf.diffusion.attention import Columns, Control
+from monai_cxr_cf.diffusion.displace import Mover
 from monai_cxr_cf.diffusion.maps import LawPlan
+from monai_cxr_cf.diffusion.record import CorrectionRecord
+from monai_cxr_cf.diffusion.scores import Scores, roi_scores
+from monai_cxr_cf.diffusion.truncate import frozen, last_cross_layer, truncated_forward
+from monai_cxr_cf.errors import BadRequest, CxrError
 from monai_cxr_cf.presets import EditConfig
 
+__all__ = ["Correction", "CorrectionRecord", "Scores", "energy", "roi_scores", "truncated_forward"]
 
-@dataclass(frozen=True)
-class Scores:
-    """Eq. 7 per (level, finding): tensors (B,), differentiable."""
-
-    score: dict[tuple[int, str], Tensor]
-    lift: dict[tuple[int, str], Tensor]
-    layers: dict[int, int]
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: {"score": {"2": {finding: [per item]}}, "lift": ...}."""
-        raise NotImplementedError
-
-
-def roi_scores(
-    columns: dict[tuple[int, str], Tensor], plan: LawPlan, *, map: str = "raw", branch: str = "cond"
-) -> Scores:
-    """Eq. 7 for recorded columns."""
-    raise NotImplementedError
+LOG_FLOOR = 1e-12
 
 
 def energy(scores: Scores, config: EditConfig) -> Tensor:
-    """Eq. 8 per batch item (B,), over the energy levels of the plan the scores were made with."""
-    raise NotImplementedError
+    """Eq. 8 per batch item, (B,): mean over findings of 1 - s, (1 - s)² or -log s.
 
-
-@dataclass(frozen=True)
-class CorrectionRecord:
-    """What one correction did; lists hold one value per batch item. JSON-ready by ``as_dict``."""
-
-    alpha: float
-    forwards: int            # truncated (or full) conditional forwards of this call
-    backwards: int           # gradient passes of this call; always 0 or <= forwards
-    last_layer: str          # attn2 after which the forward stopped, "" = full network
-    energy: list[float]
-    gradient_rms: list[float]
-    displacement: list[float]
-    reason: list[str]        # per item: "" corrected, else not_due | off | stop_score | cap | non_finite
-    scores: dict[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
+    s = mean of the scores over a finding's tokens and the layers of the energy levels; with one
+    finding and ``linear`` this is L = 1 - (1/|K_path|) Σ_k score_k.
+    """
+    s = torch.stack(list(scores.per_finding().values()))
+    if config.energy.shape == "square":
+        return ((1 - s) ** 2).mean(0)
+    if config.energy.shape == "log":
+        return -s.clamp_min(LOG_FLOOR).log().mean(0)
+    return 1 - s.mean(0)
 
 
 class Correction:
-    """Eq. 9 for one run; keeps the displacement spent and the count of non-finite gradients.
+    """Eq. 9, z <- z - α_i ∇_z L_path, for the window steps of one run.
 
-    ``Correction(unet, control, plan)`` inside ``controlled``. ``enabled`` is False when the
-    correction is off (alpha_max 0, removal, no finding token). Call ``Control.set`` for the step's
-    conditional branch first: the gradient pass uses that same gate, boost and regional state.
+    ``enabled`` is False when the law is off: no step size, a removal, no finding token in the
+    target prompt. ``last_layer`` names the layer after which the gradient's forward stops ("" =
+    full network), ``passes`` counts (forwards, backwards) of the run, ``non_finite`` the gradients
+    that were skipped.
+
+    Raises:
+        BadRequest: fp16 (gradients of RMS 1e-5 underflow), or ``lagged`` with several iterations.
     """
 
-    enabled: bool
-    non_finite: int
-
     def __init__(self, unet: Any, control: Control, plan: LawPlan) -> None:
-        raise NotImplementedError
+        self.unet, self.control, self.plan = unet, control, plan
+        self.enabled = plan.corrects
+        self.settings = plan.config.correct
+        self.mover = Mover(plan)
+        self.passes = (0, 0)
+        self.last_layer = ""
+        self._kept: tuple[Tensor | None, Scores, Tensor] | None = None
+        if not self.enabled:
+            return
+        _refuse_half(unet.dtype)
+        if self.settings.lagged and self.settings.iters > 1:
+            raise BadRequest("correct.lagged allows one iteration.", hint="Set correct.iters=1.")
+        if self.settings.truncated and not self.settings.lagged:
+            self.last_layer = last_cross_layer(plan.layers, plan.energy_levels)
+
+    @property
+    def non_finite(self) -> int:
+        """Number of batch items whose gradient was not finite and was skipped."""
+        return self.mover.non_finite
 
     def due(self, i: int) -> bool:
-        """Whether window step i (counted from the window's start) is corrected (``every``)."""
-        raise NotImplementedError
+        """Whether window step i (0 = first step of the window) is corrected."""
+        return self.enabled and i % self.settings.every == 0
 
     def step(
         self, z: Tensor, t: Any, *, alpha_bar: float, i: int, n_window: int, cond_states: Tensor
     ) -> tuple[Tensor, CorrectionRecord]:
-        """Correct z before the denoising pass of window step i."""
-        raise NotImplementedError
+        """Correct z (B, 4, h, w) before the denoising pass of window step i.
 
-    # config.correct.lagged only; then step() is not called:
+        ``alpha_bar`` belongs to t; ``cond_states`` (B, 77, C). ``Control.set`` must have set this
+        step's conditional branch: the gradient pass sees the same gate, boost and regional prompt.
+        """
+        record = CorrectionRecord(alpha=self.alpha(i, n_window), last_layer=self.last_layer)
+        if not self.due(i):
+            return z, record.idle("not_due" if self.enabled else "off", len(z))
+        _refuse_half(z.dtype)
+        for _ in range(self.settings.iters):
+            leaf, scores, value = self._look(z, t, cond_states)
+            open_items = ~self._reached(scores)
+            record.looked(scores, value)
+            if not bool(open_items.any()):
+                break
+            gradient = self._slope(value, leaf)
+            z = self._move(z, gradient, alpha_bar, open_items, record)
+        return z.detach(), record
+
     def denoise(self, z: Tensor, t: Any, *, cond_states: Tensor) -> Tensor:
-        """The conditional denoising forward itself, keeping its gradient; returns eps, detached."""
-        raise NotImplementedError
+        """With ``lagged``: the conditional denoising forward itself; its gradient is kept.
+
+        Returns the network's output (B, 4, h, w), detached; ``apply`` uses the gradient after the
+        solver step. The recorded columns stay with the control for the trace.
+        """
+        _refuse_half(z.dtype)
+        with torch.inference_mode(False), torch.enable_grad(), frozen(self.unet):
+            leaf = z.detach().clone().requires_grad_(True)
+            output, columns = self._observe(leaf, t, cond_states)
+            scores = roi_scores(columns, self.plan, map=self.plan.config.energy.map)
+            value = energy(scores, self.plan.config)
+        needed = bool((~self._reached(scores)).any())
+        self._kept = (self._slope(value, leaf) if needed else None, scores, value.detach())
+        self.control.keep({key: column.detach() for key, column in columns.items()})
+        return output.detach()
 
     def apply(
         self, z_next: Tensor, *, alpha_bar: float, i: int, n_window: int
     ) -> tuple[Tensor, CorrectionRecord]:
-        """After the solver step: correct z_next (alpha_bar of its level) by the kept gradient."""
-        raise NotImplementedError
+        """With ``lagged``: correct the latent after the solver step; ``alpha_bar`` is its own."""
+        record = CorrectionRecord(alpha=self.alpha(i, n_window), last_layer="")
+        if self._kept is None:
+            raise CxrError("Correction.apply was called without Correction.denoise.")
+        (gradient, scores, value), self._kept = self._kept, None
+        record.looked(scores, value, forwards=0)  # the forward was the denoising pass itself
+        if gradient is not None:
+            open_items = ~self._reached(scores)
+            z_next = self._move(z_next, gradient, alpha_bar, open_items, record)
+        return z_next, record
+
+    def alpha(self, i: int, n_window: int) -> float:
+        """α_i = α_max (1 - i / n_w) (or constant), times ``correct.scale``."""
+        fall = 1 - i / n_window if self.settings.decay == "linear" else 1.0
+        return self.settings.alpha_max * self.settings.scale * fall
+
+    def _look(self, z: Tensor, t: Any, states: Tensor) -> tuple[Tensor, Scores, Tensor]:
+        """Leaf, scores and energy of one forward that keeps its graph."""
+        with torch.inference_mode(False), torch.enable_grad(), frozen(self.unet):
+            leaf = z.detach().clone().requires_grad_(True)
+            _, columns = self._observe(leaf, t, states)
+            scores = roi_scores(columns, self.plan, map=self.plan.config.energy.map)
+            value = energy(scores, self.plan.config)
+        self.passes = (self.passes[0] + 1, self.passes[1])
+        return leaf, scores, value
+
+    def _observe(self, leaf: Tensor, t: Any, states: Tensor) -> tuple[Tensor, Columns]:
+        """One forward with the recorder on: the output (if not truncated) and the columns."""
+        control = self.control
+        if control.branch != "cond":
+            raise CxrError("The correction needs the conditional branch; set it first.")
+        states = states.clone() if states.is_inference() else states
+        sample, recorded = leaf.to(self.unet.dtype), control.record
+        control.take()
+        control.record = True
+        try:
+            if self.last_layer:
+                truncated_forward(self.unet, sample, t, states, last_layer=self.last_layer)
+                output = leaf
+            else:
+                output = self.unet(sample, t, encoder_hidden_states=states).sample
+        finally:
+            control.record = recorded
+        return output, control.take()
+
+    def _slope(self, value: Tensor, leaf: Tensor) -> Tensor:
+        """∇_z L per batch item; the graph is freed, weights get nothing."""
+        with torch.inference_mode(False):
+            (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        self.passes = (self.passes[0], self.passes[1] + 1)
+        return gradient
+
+    def _reached(self, scores: Scores) -> Tensor:
+        """Items (B,) whose findings all score ``stop_score`` or more."""
+        values = torch.stack(list(scores.per_finding().values())).detach()
+        return (values >= self.settings.stop_score).all(0)
+
+    def _move(
+        self, z: Tensor, gradient: Tensor, alpha_bar: float, items: Tensor, record: CorrectionRecord
+    ) -> Tensor:
+        moved = self.mover.move(z, gradient, alpha=record.alpha, alpha_bar=alpha_bar, items=items)
+        record.moved(moved)
+        return moved.z
+
+
+def _refuse_half(dtype: torch.dtype) -> None:
+    if dtype == torch.float16:
+        raise BadRequest(
+            "The latent correction cannot run in fp16: its gradients underflow.",
+            hint="Use bfloat16 or float32, or switch it off (--no-correction).",
+        )
