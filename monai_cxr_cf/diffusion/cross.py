@@ -12,7 +12,7 @@ from monai_cxr_cf.diffusion.regulate import TokenGain
 
 
 def token_columns(q: Tensor, k: Tensor, tokens: tuple[int, ...]) -> Tensor:
-    """A_k = exp(c q·k_k - logsumexp over 77) for ``tokens``: (B, heads, N, tokens), fp32 or fp64."""
+    """A_k = exp(c q·k_k - logsumexp over 77): (B, heads, N, tokens), fp32 or fp64."""
     exact = torch.promote_types(q.dtype, torch.float32)
     logits = (q.to(exact) @ k.to(exact).transpose(-1, -2)) * q.shape[-1] ** -0.5
     return (logits[..., list(tokens)] - logits.logsumexp(-1, keepdim=True)).exp()

@@ -44,7 +44,7 @@ class Mover:
         """z <- z - α ĝ √(1-ᾱ), or z - α g for ``norm`` none (the seed's literal form, unmasked).
 
         z, gradient (B, 4, h, w); ``items`` (B,) bool, which to move. ĝ = g / (RMS(g) + 1e-12), or
-        / (max |g| + 1e-12), both taken inside the mask. The summed ``length`` of a run stays <= cap.
+        / (max |g| + 1e-12), both taken inside the mask. A run's summed ``length`` stays <= cap.
         """
         exact = torch.promote_types(z.dtype, torch.float32)
         old, mask, unit = z.detach().to(exact), self._region(z, exact), (1 - alpha_bar) ** 0.5
@@ -56,7 +56,7 @@ class Mover:
         delta = -alpha * self._scaled(g, rms, unit)
         if self.settings.keep_std:
             delta = _std_kept(old, delta, mask)
-        length = _rms(delta, mask) / max(unit, TINY)
+        length = torch.where(use.flatten(), _rms(delta, mask) / max(unit, TINY), 0.0)
         share = self._within_cap(length)
         new = torch.where(use, old + share.view(-1, 1, 1, 1) * delta, old)
         reason = [

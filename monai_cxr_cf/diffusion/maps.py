@@ -154,9 +154,10 @@ def _regulated_grids(levels: tuple[AttentionLayer, ...], config: EditConfig) -> 
     asked = MID_LEVEL in config.gate.levels
     grids: dict[int, Grid] = {}
     for layer in levels:
-        if layer.level < MID_LEVEL or asked:
-            if grids.setdefault(layer.level, layer.grid) != layer.grid:
-                raise BadRequest(f"Attention level {layer.level} has two sizes; expected one.")
+        if layer.level == MID_LEVEL and not asked:
+            continue
+        if grids.setdefault(layer.level, layer.grid) != layer.grid:
+            raise BadRequest(f"Attention level {layer.level} has two sizes; expected one.")
     if not grids:
         raise BadRequest("The network has no attention outside its mid block; nothing to regulate.")
     return dict(sorted(grids.items()))
@@ -239,7 +240,7 @@ def _energy_levels(task: EditTask, config: EditConfig, grids: dict[int, Grid]) -
 
 
 def _check_energy_alive(plan: LawPlan) -> None:
-    """Every finding whose words are corrected has a level of the energy where it has not vanished."""
+    """Every finding that is corrected has a level of the energy where it has not vanished."""
     alive = {f for at, f in plan.scored("cond") if at in plan.energy_levels}
     wanted = {f for f, own in enumerate(plan.finding_tokens["cond"]) if own}
     if plan.corrects and wanted - alive:

@@ -88,7 +88,8 @@ def organ_prior(organs: Mapping[str, ArrayLike], name: str, grid: Grid) -> Map:
         return p[0] + p[1]
     if name not in ORGANS:
         raise BadRequest(
-            f"Unknown organ '{name}' of an anatomy token.", hint=f"Known: {', '.join(ORGANS)}, lungs."
+            f"Unknown organ '{name}' of an anatomy token.",
+            hint=f"Known: {', '.join(ORGANS)}, lungs.",
         )
     return p[ORGANS.index(name)]
 

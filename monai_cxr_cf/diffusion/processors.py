@@ -92,15 +92,15 @@ class SteeredCross(Steered):
         )
 
     def steer(self, attn: Any, hidden: Tensor, context: Tensor | None) -> Tensor:
-        q, (k, v) = _queries(attn, hidden), _keys_values(attn, hidden if context is None else context)
+        if context is None:
+            raise CxrError("Cross-attention was called without text states.")
+        q, (k, v) = _queries(attn, hidden), _keys_values(attn, context)
         out = self._target(q, k, v)
         omega = self.control.region(self.layer.level)
         if omega is None:
             return out
         k_source, v_source = self._source(attn)
-        plain = F.scaled_dot_product_attention(
-            q, k_source.expand_as(k), v_source.expand_as(v)
-        )
+        plain = F.scaled_dot_product_attention(q, k_source.expand_as(k), v_source.expand_as(v))
         return regional(out, plain, omega)
 
     def _target(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from monai_cxr_cf.diffusion.displace import Moved
-from monai_cxr_cf.diffusion.scores import Scores
+from monai_cxr_cf.diffusion.scores import Scores, finite_values
 
 
 @dataclass
@@ -18,7 +18,7 @@ class CorrectionRecord:
         alpha: α_i, before normalisation.
         last_layer: layer after which the forward stopped; "" = full network.
         forwards, backwards: passes of this call (with ``lagged`` the forward is the denoising one).
-        energy: Eq. 8 before the correction.
+        energy: Eq. 8 before the correction; None where it is not finite.
         gradient_rms: RMS of the last gradient, inside the mask.
         displacement: summed RMS displacement in units of √(1 - ᾱ).
         reason: "" if corrected, else off, not_due, stop_score, cap or non_finite.
@@ -29,8 +29,8 @@ class CorrectionRecord:
     last_layer: str
     forwards: int = 0
     backwards: int = 0
-    energy: list[float] = field(default_factory=list)
-    gradient_rms: list[float] = field(default_factory=list)
+    energy: list[float | None] = field(default_factory=list)
+    gradient_rms: list[float | None] = field(default_factory=list)
     displacement: list[float] = field(default_factory=list)
     reason: list[str] = field(default_factory=list)
     scores: dict[str, Any] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class CorrectionRecord:
         """A forward was run; the first one's energy and scores are kept."""
         self.forwards += forwards
         if not self.energy:
-            self.energy, self.scores = value.detach().tolist(), scores.as_dict()
+            self.energy, self.scores = finite_values(value), scores.as_dict()
             self.reason = ["stop_score"] * len(self.energy)
             self.gradient_rms = [0.0] * len(self.energy)
             self.displacement = [0.0] * len(self.energy)
@@ -54,10 +54,9 @@ class CorrectionRecord:
         self.backwards += 1
         before = self.displacement
         self.displacement = [a + b for a, b in zip(before, step.length.tolist(), strict=True)]
-        self.gradient_rms = step.rms.tolist()
-        self.reason = [
-            "" if total > 0 else why for total, why in zip(self.displacement, step.reason, strict=True)
-        ]
+        self.gradient_rms = finite_values(step.rms)
+        pairs = zip(self.displacement, step.reason, strict=True)
+        self.reason = ["" if total > 0 else why for total, why in pairs]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for the trace."""

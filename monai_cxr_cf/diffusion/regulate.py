@@ -64,7 +64,7 @@ class Partition(Law):
 
 @dataclass(frozen=True)
 class HardPartition(Law):
-    """Own organ only, renormalised; cells that are free (bridge) attend everywhere, unseen by others.
+    """Own organ only, renormalised; free cells (bridge) attend everywhere and are seen by none.
 
     ``organ`` (N,) integer class of each cell, -1 = free.
     """

@@ -5,6 +5,7 @@ Recorded K_path columns and the plan's Ω in; scores and lifts out, differentiab
 JSON-ready for the trace.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,7 +17,9 @@ from monai_cxr_cf.diffusion.maps import LawPlan
 from monai_cxr_cf.errors import BadRequest
 
 Key = tuple[int, str]  # (level, finding)
-ScoreTable = dict[str, dict[str, list[float]]]  # level -> finding -> one value per batch item
+ScoreTable = dict[
+    str, dict[str, list[float | None]]
+]  # level -> finding -> one value per batch item
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,8 @@ def roi_scores(
 ) -> Scores:
     """Eq. 7, score_k = <A_k, Ω> / <A_k, 1>, from columns recorded in ``branch``.
 
-    ``map`` = ``boosted`` scores A^path = A W (Eq. 6, unnormalised), ``raw`` scores A. Levels where a
-    finding has vanished are left out; so are levels without recorded columns.
+    ``map`` = ``boosted`` scores A^path = A W (Eq. 6, unnormalised), ``raw`` scores A. Levels where
+    a finding has vanished are left out; so are levels without recorded columns.
     """
     if map not in ("raw", "boosted"):
         raise BadRequest(f"Score map is {map!r}; expected raw or boosted.")
@@ -66,9 +69,8 @@ def roi_scores(
         own = list(plan.finding_tokens[branch][f])
         for (at, _), maps in columns.items():
             if at == level:
-                if map == "boosted":
-                    maps = maps * _gain(plan, branch, level, maps)
-                share = _share(maps[:, own], plan.omega[level][f])
+                gain = _gain(plan, branch, level, maps) if map == "boosted" else 1.0
+                share = _share((maps * gain)[:, own], plan.omega[level][f])
                 gathered.setdefault((level, plan.findings[f]), []).append(share)
     score = {key: torch.stack(values).mean(0) for key, values in gathered.items()}
     means = {key: plan.omega[key[0]][plan.findings.index(key[1])].mean() for key in score}
@@ -104,5 +106,10 @@ def _gain(plan: LawPlan, branch: str, level: int, like: Tensor) -> Tensor:
 def _table(values: Mapping[Key, Tensor]) -> ScoreTable:
     table: ScoreTable = {}
     for (level, name), value in values.items():
-        table.setdefault(str(level), {})[name] = value.detach().tolist()
+        table.setdefault(str(level), {})[name] = finite_values(value)
     return table
+
+
+def finite_values(values: Tensor) -> list[float | None]:
+    """One number per item, None where it is not finite: JSON has no NaN."""
+    return [v if math.isfinite(v) else None for v in values.detach().tolist()]

@@ -40,12 +40,11 @@ def token_gains(
             ("cond", at, True): {**anatomy, **boost},
             ("negative", at, True): negative,
         }
-        for key, rows in tables.items():
-            rows = {k: row for k, row in sorted(rows.items()) if bool((row != 1).any())}
+        for key, table in tables.items():
+            rows = {k: row for k, row in sorted(table.items()) if bool((row != 1).any())}
             if rows:
-                laws[key] = TokenGain(
-                    tuple(rows), torch.stack(list(rows.values())), config.boost.renorm
-                )
+                gain = torch.stack(list(rows.values()))
+                laws[key] = TokenGain(tuple(rows), gain, config.boost.renorm)
     return laws
 
 
