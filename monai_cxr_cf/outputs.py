@@ -121,6 +121,7 @@ def draw(
         band=run.case.band,
         change=shown.change,
         caption=caption(run, record),
+        organs=run.scene.organs.as_dict(),
     )
     figures.preview(data, folder / "preview.png")
     figures.trace_figure(record.trace, folder / "trace.png")

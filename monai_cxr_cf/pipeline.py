@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from monai_cxr_cf import composite
 from monai_cxr_cf.account import Outcome, Picture, Run, Stages, default_seed
-from monai_cxr_cf.anatomy.organs import check
+from monai_cxr_cf.anatomy.organs import NAMES, check
 from monai_cxr_cf.anatomy.user_masks import read_masks
 from monai_cxr_cf.case import Case, Scene, understand, words
 from monai_cxr_cf.composite import Decoded
@@ -36,6 +36,7 @@ from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.staging import staged
 
 Progress = Callable[[dict[str, Any]], None]
+REGION_NAMES = {"roi", "edit_region"}
 REMOVAL_STRENGTH = 0.85  # published removals failed at low strength (method 6.3)
 
 
@@ -109,23 +110,24 @@ def segment(
         where the masks came from.
     """
     given = user_masks(request.masks, radiograph)
-    drawn = user_masks(request.roi, radiograph)
+    drawn = user_masks(request.roi, radiograph) or {k: given[k] for k in REGION_NAMES & set(given)}
     found = networks.segmenter(request.segmenter)(radiograph.pixels, radiograph.valid)
     organs, agreement = found.organs, found.agreement
     if given:
         organs = organs.replaced(given)
-        agreement = None if len(given) == 3 else agreement
+        agreement = None if set(given) >= set(NAMES) else agreement
     facts = check(organs, agreement=agreement)
     masks = {
         "segmenter": found.name,
         "sha256": found.sha256,
         "licence": found.licence,
-        "from_user": sorted(given),
+        "from_user": sorted(set(given) & set(NAMES)),
         "region_from_user": bool(drawn),
         "measures": facts,
     }
     grid = ModelGrid(radiograph.shape, 256)
-    roi = np.logical_or.reduce(list(drawn.values())) if drawn else None
+    named = {k: v for k, v in drawn.items() if k in REGION_NAMES} or drawn
+    roi = np.logical_or.reduce(list(named.values())) if named else None
     return Scene(radiograph.pixels, radiograph.valid, organs, grid, roi), masks
 
 

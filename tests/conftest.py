@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures shared by all tests: the reference data, and the rule that CI skips nothing."""
 
+import json
 import os
 from pathlib import Path
 
@@ -32,3 +33,28 @@ def pytest_runtest_makereport(item, call):
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
         report.outcome = "failed"
         report.longrepr = f"skipped under CI: {report.longrepr}"
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory) -> Path:
+    """A tiny real Stable Diffusion v1 pipeline at random weights, saved as a diffusers folder."""
+    from diffusers import DDIMScheduler
+
+    from monai_cxr_cf.diffusion.tiny import SCHEDULER, tiny_backbone
+
+    folder = tmp_path_factory.mktemp("backbones") / "tiny"
+    backbone = tiny_backbone(side=64)
+    for name in ("unet", "vae", "text_encoder"):
+        getattr(backbone, name).save_pretrained(folder / name)
+    backbone.tokenizer.save_pretrained(folder / "tokenizer")
+    DDIMScheduler(**SCHEDULER).save_pretrained(folder / "scheduler")
+    components = {
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+    }
+    index = {"_class_name": "StableDiffusionPipeline", **components}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
