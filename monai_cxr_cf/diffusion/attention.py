@@ -30,6 +30,7 @@ class Control:
         self.plan = plan
         self.branch, self.gate, self.boost = "cond", False, False
         self.regional, self.record = False, False
+        self.focus: tuple[int, ...] | None = None  # levels to record; None = all of the plan's
         self.dense_level = 1.0  # l_t of the dense gate, set from the timestep of each UNet call
         self._columns: Columns = {}
 
@@ -54,13 +55,25 @@ class Control:
         taken, self._columns = self._columns, {}
         return taken
 
+    @contextmanager
+    def recording_only(self, levels: tuple[int, ...] | None) -> Iterator[None]:
+        """Record afresh inside, on ``levels`` only (None = all); the switches come back after."""
+        held, self._columns = (self.record, self.focus), {}
+        self.record, self.focus = True, levels
+        try:
+            yield
+        finally:
+            self.record, self.focus = held
+
     def keep(self, columns: Columns) -> None:
         """Put taken columns back, e.g. after a look at them."""
         self._columns = columns
 
     def store(self, layer: AttentionLayer, columns: Tensor) -> None:
         """Keep columns (B, N, tokens) of one layer."""
-        self._columns[layer.level, layer.name] = columns.transpose(1, 2).unflatten(-1, layer.grid)
+        self._columns[layer.level, layer.name] = columns.transpose(1, 2).reshape(
+            len(columns), -1, *layer.grid
+        )
 
     @property
     def gating(self) -> bool:
@@ -69,10 +82,10 @@ class Control:
         both = gate.branches == "both" and gate.mode != "dense"
         return self.gate and (self.branch == "cond" or both)
 
-    @property
-    def recording(self) -> bool:
-        """Whether the branch's prompt has tokens to record."""
-        return self.record and bool(self.plan.tokens[self.branch])
+    def records(self, level: int) -> bool:
+        """Whether K_path columns of the branch's prompt are kept at ``level``."""
+        wanted = self.focus is None or level in self.focus
+        return self.record and wanted and bool(self.plan.tokens[self.branch])
 
     def gain(self, level: int) -> TokenGain | None:
         """W of the current branch at ``level``."""

@@ -150,17 +150,13 @@ class Correction:
         if control.branch != "cond":
             raise CxrError("The correction needs the conditional branch; set it first.")
         states = states.clone() if states.is_inference() else states
-        sample, recorded = leaf.to(self.unet.dtype), control.record
-        control.take()
-        control.record = True
-        try:
+        sample = leaf.to(self.unet.dtype)
+        with control.recording_only(None if self.settings.lagged else self.plan.energy_levels):
             if self.last_layer:
                 truncated_forward(self.unet, sample, t, states, last_layer=self.last_layer)
                 output = leaf
             else:
                 output = self.unet(sample, t, encoder_hidden_states=states).sample
-        finally:
-            control.record = recorded
         return output, control.take()
 
     def _slope(self, value: Tensor, leaf: Tensor) -> Tensor:

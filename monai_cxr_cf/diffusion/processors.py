@@ -85,7 +85,7 @@ class SteeredCross(Steered):
     def busy(self) -> bool:
         control, level = self.control, self.layer.level
         return (
-            control.recording
+            control.records(level)
             or control.gain(level) is not None
             or control.region(level) is not None
             or control.shift(level) is not None
@@ -115,7 +115,7 @@ class SteeredCross(Steered):
             out, columns = gained(q, k, v, gain)
         else:
             out = F.scaled_dot_product_attention(q, k, v)
-        if control.recording:
+        if control.records(level):
             tokens = control.plan.tokens[control.branch]
             if columns is not None and gain is not None and _exact(columns, tokens, gain.tokens):
                 picked = columns[..., [gain.tokens.index(token) for token in tokens]]
@@ -144,7 +144,7 @@ def _exact(columns: Tensor, tokens: tuple[int, ...], held: tuple[int, ...]) -> b
 
 def _heads(attn: Any, x: Tensor) -> Tensor:
     """(B, n, heads d) -> (B, heads, n, d)."""
-    return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:-1], attn.heads, -1).transpose(1, 2)
 
 
 def _queries(attn: Any, hidden: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ class HardPartition(Law):
     @cached_property
     def groups(self) -> tuple[tuple[Tensor, Tensor], ...]:
         """(query cells, key cells) of each organ; free cells see all cells."""
-        organs = self.organ.unique().tolist()
+        organs = torch.unique(self.organ).tolist()
         own = [torch.nonzero(self.organ == c).flatten() for c in organs]
         everywhere = torch.arange(len(self.organ), device=self.organ.device)
         return tuple(
