@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cxr-cf edit``: the flags or a job file in, the output folder and its story out.
+
+With ``--progress ndjson`` it is the runner that Slicer and the server start (slicer.md 3).
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_cxr_cf import __version__
+from monai_cxr_cf.commands import facts, options
+from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.errors import BadRequest
+
+if TYPE_CHECKING:
+    from monai_cxr_cf.account import Outcome
+
+ABOUT = "Change one finding in one radiograph, and prove what changed and what not."
+EXAMPLES = """\
+examples:
+  cxr-cf edit chest.dcm --prompt "moderate left pleural effusion" --out out
+  cxr-cf edit chest.dcm --prompt "no cardiomegaly" --out out            take it away
+  cxr-cf edit chest.dcm --prompt "severe edema" --levels 0.25,0.5,1 --out out
+  cxr-cf edit chest.dcm --prompt "right apical pneumothorax" --seeds 1,2,3 --out out
+  cxr-cf edit chest.dcm --prompt "left pleural effusion" --preset fast --boost-eta 2 --out out
+  cxr-cf edit scan.png --allow-raster --prompt "cardiomegaly" --no-correction --out out
+  cxr-cf edit --request job.json --progress ndjson --arrays --out out   for programs
+
+what lands in out: cf/0001.dcm, diff/0001.dcm, seg.dcm, sr.dcm, preview.png, trace.png, report.json
+exit code: 0 done, 1 bug, 2 bad input, 3 something missing, 4 no memory or disk, 130/143 stopped
+"""
+OURS = frozenset(
+    {"cf", "diff", "seg.dcm", "sr.dcm", "report.json", "preview.png", "trace.png", "masks.npz"}
+)
+KINDS = {
+    "preview": "look here first",
+    "cf": "counterfactual, marked SYNTHETIC (DICOM)",
+    "diff": "signed difference (DICOM Secondary Capture)",
+    "seg": "organs, edit region, edit band (DICOM SEG)",
+    "sr": "structured report (DICOM SR TID 1500)",
+    "trace": "what the sampler did, step by step",
+    "arrays": "masks and change maps (numpy)",
+    "report": "the record of the run (JSON)",
+}
+
+
+def add(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "edit",
+        parents=[common],
+        usage="cxr-cf edit SOURCE --prompt TEXT --out DIR [options]",
+        help="make a counterfactual of one radiograph",
+        description=f"{ABOUT}\n\n{EXAMPLES}",
+    )
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help="DICOM file or folder")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder, new or empty")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier output")
+    parser.add_argument("--request", metavar="JSON", help="job file; flags replace its fields")
+    parser.add_argument("--progress", choices=["bar", "ndjson", "none"], default="bar",
+                        help="bar, or one JSON event a line on standard output")  # fmt: skip
+    parser.add_argument("--arrays", action="store_true", help="also write masks.npz")
+    options.add_request_flags(parser)
+    options.add_reading_flags(parser)
+    options.add_dial_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Edit; the story goes to standard output, progress and warnings to the talker."""
+    talker, out = args.talker, Path(args.out)
+    request = options.request_from(args)
+    check_folder(out, overwrite=args.overwrite)
+    device = facts.device()
+    talker.hello({"version": __version__, "device": device, "lock_sha256": facts.lock_hash()})
+    from monai_cxr_cf import pipeline
+    from monai_cxr_cf.networks import Networks
+
+    outcome = pipeline.run(
+        request,
+        out,
+        networks=Networks(device=device),
+        progress=talker,
+        arrays=args.arrays,
+        overwrite=args.overwrite,
+    )
+    talker.close()
+    for code, message in outcome.warnings:
+        talker.warning(code, message)
+    data = result_of(outcome, out)
+    talker.result(data)
+    if args.json:
+        show(data)
+    elif args.progress != "ndjson":
+        _tell(data, out)
+    return 0
+
+
+def check_folder(out: Path, *, overwrite: bool, ours: frozenset[str] = OURS) -> None:
+    """Refuse before anything slow; and never replace a folder that holds files of others.
+
+    Raises:
+        BadRequest: ``out`` is a file, or holds files.
+    """
+    if out.exists() and not out.is_dir():
+        raise BadRequest("--out names a file; expected a folder.", hint="Name a new folder.")
+    present = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
+    if present and not overwrite:
+        raise BadRequest(
+            f"The output folder holds {len(present)} entries; expected a new or an empty one.",
+            hint="Name another --out, or pass --overwrite.",
+        )
+    if present - ours:
+        raise BadRequest(
+            "The output folder holds files that no run of ours wrote; it is not overwritten.",
+            hint="Name another --out.",
+        )
+
+
+def result_of(outcome: "Outcome", out: Path) -> dict[str, Any]:
+    """JSON-ready result: files with paths relative to ``out``, figures, verdict, report."""
+    root = out.expanduser().absolute()
+    files = []
+    for file in outcome.files:
+        path = file.path.absolute().relative_to(root).as_posix()
+        entry = {"role": file.role, "path": path, "sop_class": file.sop_class}
+        entry |= {"series_uid": file.series_uid, "sop_uid": file.sop_uid}
+        files.append(entry | {"sha256": file.sha256, "label": file.label})
+    return {
+        "files": files,
+        "metrics": dict(outcome.metrics),
+        "verdict": dict(outcome.verdict),
+        "report": outcome.report.absolute().relative_to(root).as_posix(),
+        "seconds": dict(outcome.seconds),
+    }
+
+
+def _tell(data: dict[str, Any], out: Path) -> None:
+    order = list(KINDS)
+    for file in sorted(data["files"], key=lambda file: order.index(file["role"])):
+        label = f", {file['label']}" if file["role"] == "cf" and file["label"] else ""
+        say(f"{(out / file['path']).as_posix():<28} {KINDS[file['role']]}{label}")
+    say(f"largest change outside the region and its rim: {data['metrics']['outside_max_diff']}")
+    say(f"verdict: {data['verdict']['words']}")
+    say(f"{sum(data['seconds'].values()):.0f} s. SYNTHETIC - research only.")

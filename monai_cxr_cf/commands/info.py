@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cxr-cf info``: what this installation can do and under which terms; loads nothing heavy."""
+
+import argparse
+from typing import Any
+
+from monai_cxr_cf.commands import facts
+from monai_cxr_cf.commands.say import say, show
+
+EXAMPLES = """\
+examples:
+  cxr-cf info
+  cxr-cf info --json | python -m json.tool
+"""
+
+
+def add(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "info",
+        parents=[common],
+        epilog=EXAMPLES,
+        help="findings, presets, weights with their licences, versions",
+        description="What can be asked for, which weights answer, and their licences.",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print it all; JSON for programs."""
+    data = collect()
+    if args.json:
+        show(data)
+    else:
+        _print(data)
+    return 0
+
+
+def collect() -> dict[str, Any]:
+    """Versions, weights, vocabulary, presets, and what is not proven."""
+    from monai_cxr_cf.presets import PRESETS, SWITCHES
+    from monai_cxr_cf.prompts.findings import VOCABULARY, ZONES
+    from monai_cxr_cf.request import VERSION, schema
+
+    return {
+        "versions": facts.versions(),
+        "lock_sha256": facts.lock_hash(),
+        "request_version": VERSION,
+        "request_schema": schema()["$id"],
+        "weights": facts.weights(),
+        "findings": {name: _finding(found) for name, found in VOCABULARY.items()},
+        "zones": list(ZONES),
+        "unproven_findings": facts.unproven(list(VOCABULARY)),
+        "presets": {name: config.as_dict() for name, config in PRESETS.items()},
+        "switches": SWITCHES,
+        "intended_use": "Research only; not for diagnosis, treatment or training of readers.",
+    }
+
+
+def _finding(found: Any) -> dict[str, Any]:
+    code = found.code
+    return {
+        "synonyms": list(found.synonyms),
+        "region": [list(term) for term in found.region],
+        "code": [code.value, code.scheme, code.meaning] if code else None,
+        "related": list(found.related),
+    }
+
+
+def _print(data: dict[str, Any]) -> None:
+    say(f"monai-cxr-cf {data['versions']['monai-cxr-cf']}  {data['intended_use']}")
+    say("\nfindings (* = no evidence yet that the shipped weights show it)")
+    for name, found in data["findings"].items():
+        mark = "*" if name in data["unproven_findings"] else " "
+        say(f" {mark} {name:<22} {', '.join(found['synonyms'][:3])}")
+    say("\npresets")
+    for name, config in data["presets"].items():
+        sampling, start = config["sampling"], config["start"]
+        say(
+            f"   {name:<9} {sampling['solver']} {sampling['steps']} steps, "
+            f"start {start['kind']} {start['strength']}"
+        )
+    say("\nweights")
+    for item in data["weights"]:
+        say(f"   {item['file']:<46} {item['sha256'][:12]}  {item['licence']}")
+    missing = [name for name, version in data["versions"].items() if version == "missing"]
+    if not data["weights"]:
+        missing.append("the shipped weights")
+    if missing:
+        say(f"\nmissing: {', '.join(missing)}; see cxr-cf doctor")

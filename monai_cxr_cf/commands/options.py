@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flags of ``cxr-cf edit`` in, an ``EditRequest`` out; every dial of a preset has a flag.
+
+The flags of the sampler's dials are generated from the metadata in ``presets``; a job file gives
+the same fields, and a flag on the command line replaces what the file says.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from monai_cxr_cf.errors import BadRequest, UnreadableInput
+from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig
+from monai_cxr_cf.request import EditRequest, Reading, from_json
+
+UNSET: Any = argparse.SUPPRESS
+Flags = argparse.ArgumentParser
+PLAIN = (
+    *("prompt", "source_prompt", "negative_prompt", "masks", "roi", "sham"),
+    *("strength", "levels", "seeds", "preset", "backbone", "segmenter"),
+    *("iod", "uids", "burn_in"),
+)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(item) for item in text.split(",")]
+
+
+def _whole(text: str) -> list[int]:
+    return [int(item) for item in text.split(",")]
+
+
+SWITCH: dict[str, Any] = {"action": "store_true"}
+FINDING = {
+    "action": "append",
+    "metavar": "NAME[,KEY=VALUE...]",
+    "help": 'instead of --prompt: "pleural effusion,side=left,severity=0.7,direction=add"',
+}
+REQUEST_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
+    "what to change": {
+        "--prompt": {"metavar": "TEXT", "help": 'e.g. "moderate left pleural effusion"'},
+        "--finding": FINDING,
+        "--source-prompt": {"metavar": "TEXT", "help": "what the source shows, if known"},
+        "--negative-prompt": {"metavar": "TEXT", "help": "what to avoid"},
+        "--masks": {"metavar": "FILE", "help": "your organ masks: DICOM SEG, NRRD, NIfTI, PNG"},
+        "--roi": {"metavar": "FILE", "help": "your region instead of the one from words"},
+        "--sham": {**SWITCH, "help": "control edit: same region and seed, the source's own words"},
+    },
+    "how much and how often": {
+        "--strength": {"type": float, "help": "share of the schedule, 0 (source) to 1"},
+        "--levels": {"type": _numbers, "metavar": "N,N", "help": "severities, one image each"},
+        "--seeds|--seed": {"type": _whole, "metavar": "N,N", "help": "one image a seed"},
+        "--preset": {"choices": list(PRESETS), "help": "named set of dials"},
+        "--backbone": {
+            "metavar": "MODEL",
+            "help": "cxr-mini, a diffusers folder, a hub id or a .safetensors file",
+        },
+        "--segmenter": {"choices": ["hybridgnet", "unet"], "help": "network that finds organs"},
+    },
+    "how it is written": {
+        "--iod": {"choices": ["sc", "same"], "help": "Secondary Capture, or the source's kind"},
+        "--uids": {"choices": ["stable", "random"], "help": "from content, or a fresh copy"},
+        "--burn-in": {**SWITCH, "help": "draw SYNTHETIC into the pixels"},
+    },
+}
+
+
+def add_request_flags(parser: Flags) -> None:
+    """What to change, in which picture, and how the result is written."""
+    for title, flags in REQUEST_FLAGS.items():
+        group = parser.add_argument_group(title)
+        for flag, keywords in flags.items():
+            group.add_argument(*flag.split("|"), default=UNSET, **keywords)
+
+
+def add_reading_flags(parser: Flags) -> None:
+    """What the strict reader may let pass."""
+    group = parser.add_argument_group("what the reader may let pass")
+    for field in fields(Reading):
+        flag = "--" + field.name.replace("_", "-")
+        if isinstance(field.default, bool):
+            group.add_argument(flag, action="store_true", default=UNSET, dest=f"read.{field.name}")
+        elif field.name == "polarity":
+            group.add_argument(
+                flag, choices=["mono1", "mono2"], default=UNSET, dest="read.polarity"
+            )
+        else:
+            group.add_argument(
+                flag, type=int, default=UNSET, metavar="N", dest=f"read.{field.name}"
+            )
+
+
+def add_dial_flags(parser: Flags) -> None:
+    """One switch a law, one flag a dial, and ``--set part.field=value``."""
+    group = parser.add_argument_group("switch a law off")
+    for name, change in SWITCHES.items():
+        ((law, values),) = change.items()
+        ((key, value),) = values.items()
+        about = f"{law}.{key} = {json.dumps(value)}"
+        keywords: dict[str, Any] = {"action": "append_const", "const": name, "dest": "switches"}
+        group.add_argument(f"--{name}", help=about, **keywords)
+    group.add_argument(
+        "--set",
+        action="append",
+        dest="settings",
+        metavar="PART.FIELD=VALUE",
+        help="any dial, e.g. --set boost.eta=2",
+    )
+    defaults = EditConfig()
+    for part in fields(EditConfig):
+        dials = getattr(defaults, part.name)
+        text = (type(dials).__doc__ or "").splitlines()[0]
+        group = parser.add_argument_group(f"dials: {part.name}", text)
+        for field in fields(dials):
+            _add_dial(group, part.name, field)
+
+
+def _add_dial(group: Any, part: str, field: Any) -> None:
+    flag, default = f"--{part}-{field.name.replace('_', '-')}", field.default
+    choices = field.metadata["choices"]
+    keywords: dict[str, Any] = {"dest": f"dial.{part}.{field.name}", "default": UNSET}
+    about = field.metadata["help"].replace("%", "%%")
+    if isinstance(default, bool):
+        keywords["action"] = argparse.BooleanOptionalAction
+    elif choices:
+        keywords["choices"] = choices
+    else:
+        keywords["metavar"] = "N,N" if isinstance(default, tuple) else "N"
+        keywords["type"] = {int: int, float: float, tuple: _whole}.get(type(default), str)
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))
+    group.add_argument(flag, help=f"{about} [{default}]", **keywords)
+
+
+def request_from(args: argparse.Namespace) -> EditRequest:
+    """The request that the flags, on top of ``--request``, describe; BadRequest if it is wrong."""
+    given = vars(args)
+    data = _job(given.get("request"))
+    data.update({key: given[key] for key in PLAIN if key in given})
+    if given.get("source"):
+        data["source"] = given["source"]
+    if "finding" in given:
+        data["findings"] = [_finding(text) for text in given["finding"]]
+        if "prompt" not in given:
+            data.pop("prompt", None)
+    elif "prompt" in given:
+        data.pop("findings", None)
+    reading = {k.removeprefix("read."): v for k, v in given.items() if k.startswith("read.")}
+    if reading:
+        data["reading"] = {**data.get("reading", {}), **reading}
+    if overrides := _overrides(given):
+        merged = data.setdefault("overrides", {})
+        for part, values in overrides.items():
+            merged[part] = {**merged.get(part, {}), **values}
+    _complete(data)
+    return from_json(data)
+
+
+def _job(path: str | None) -> dict[str, Any]:
+    """The job file as a dictionary."""
+    if path is None:
+        return {}
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UnreadableInput(f"The request file cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise BadRequest("The request file is not JSON.", hint=f"{error}.") from error
+    if not isinstance(data, dict):
+        raise BadRequest("The request file holds no JSON object.", hint="See docs/usage.md.")
+    return data
+
+
+def _complete(data: dict[str, Any]) -> None:
+    """Say plainly what is missing before the schema says it formally."""
+    if not data.get("source"):
+        raise BadRequest("No source is named.", hint="Give a DICOM file: cxr-cf edit FILE ...")
+    if bool(data.get("prompt")) == bool(data.get("findings")):
+        raise BadRequest(
+            "An edit needs either --prompt or --finding, and not both.",
+            hint='For example: --prompt "moderate left pleural effusion".',
+        )
+
+
+def _finding(text: str) -> dict[str, Any]:
+    """``NAME,key=value,...`` as a finding of the request."""
+    name, *pairs = (item.strip() for item in text.split(","))
+    found: dict[str, Any] = {"finding": name}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise BadRequest(f"'{pair}' in --finding is no KEY=VALUE.", hint="E.g. side=left.")
+        found[key.strip()] = _value(value.strip())
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _overrides(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Switches, dials and --set together; the same dial twice with two values is refused."""
+    merged: dict[str, dict[str, Any]] = {}
+    for part, key, value in _dials(given):
+        values = merged.setdefault(part, {})
+        if key in values and values[key] != value:
+            raise BadRequest(
+                f"{part}.{key} is asked to be {values[key]!r} and {value!r}.", hint="Drop one flag."
+            )
+        values[key] = value
+    return merged
+
+
+def _dials(given: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    for name in given.get("switches") or ():
+        ((part, values),) = SWITCHES[name].items()
+        yield from ((part, key, value) for key, value in values.items())
+    for name, value in given.items():
+        if name.startswith("dial."):
+            _, part, key = name.split(".")
+            yield part, key, value
+    for text in given.get("settings") or ():
+        path, sign, value = text.partition("=")
+        part, dot, key = path.strip().partition(".")
+        if not (sign and dot):
+            raise BadRequest(f"--set {text} is not PART.FIELD=VALUE.", hint="E.g. boost.eta=2.")
+        # The levels of the energy are text ("0,1,2"), so a bare number there stays text.
+        text_field = (part, key) == ("energy", "levels")
+        yield part, key, value.strip() if text_field else _value(value.strip())
+
+
+def reading_from(args: argparse.Namespace) -> Any:
+    """The reader's options from the reading flags."""
+    from monai_cxr_cf.dicom.options import ReadOptions
+
+    given = vars(args).items()
+    return ReadOptions(**{k.removeprefix("read."): v for k, v in given if k.startswith("read.")})

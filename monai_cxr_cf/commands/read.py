@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cxr-cf read``: what the strict reader sees in a file, as words, JSON and PNG."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_cxr_cf.commands.options import add_reading_flags, reading_from
+from monai_cxr_cf.commands.say import say, show
+
+if TYPE_CHECKING:
+    from monai_cxr_cf.dicom.radiograph import Radiograph
+
+EXAMPLES = """\
+examples:
+  cxr-cf read chest.dcm                       size, bits, window, spacing, warnings
+  cxr-cf read chest.dcm --json --png seen.png
+  cxr-cf read scan.png --allow-raster
+"""
+# Header elements that describe the image, not the patient.
+FACTS = ("Modality", "BodyPartExamined", "ViewPosition", "SOPClassUID", "ConversionType")
+
+
+def add(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "read",
+        parents=[common],
+        epilog=EXAMPLES,
+        help="what the reader sees in a file",
+        description="Read one radiograph as an edit would, and say how it was understood.",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="DICOM file or folder")
+    parser.add_argument("--png", metavar="FILE", help="also write the picture, 8 bits, as shown")
+    add_reading_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, describe, and write the picture if asked."""
+    from monai_cxr_cf.dicom.read import read_source
+
+    radiograph = read_source(args.source, reading_from(args))
+    facts = describe(radiograph)
+    if args.png:
+        from monai_cxr_cf.figures import grey_png
+
+        grey_png(radiograph.pixels, Path(args.png))
+    if args.json:
+        show(facts)
+        return 0
+    for name, value in facts.items():
+        if name != "warnings":
+            say(f"{name:<12} {_words(value)}")
+    for item in facts["warnings"]:
+        say(f"warning      {item['message']}")
+    return 0
+
+
+def describe(radiograph: "Radiograph") -> dict[str, Any]:
+    """JSON-ready facts of a radiograph; nothing that names a patient or a day."""
+    header = radiograph.header
+    rows, columns = radiograph.shape
+    found = {
+        name: str(header[name].value) for name in FACTS if header is not None and name in header
+    }
+    return {
+        "kind": "raster" if header is None else "dicom",
+        "rows": rows,
+        "columns": columns,
+        "bits_stored": radiograph.bits_stored,
+        "signed": radiograph.signed,
+        "polarity": radiograph.polarity,
+        "voi": radiograph.voi.as_dict(),
+        "spacing": radiograph.spacing.as_dict(),
+        "padding": list(radiograph.padding) if radiograph.padding else None,
+        "valid_share": round(float(radiograph.valid.mean()), 4),
+        "header": found,
+        "sha256": radiograph.sha256,
+        "warnings": [{"code": code, "message": text} for code, text in radiograph.warnings],
+    }
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items() if v is not None)
+    return "none" if value is None else str(value)

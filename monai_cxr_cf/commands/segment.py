@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cxr-cf segment``: organs of one radiograph as DICOM SEG, overlay picture and measures."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_cxr_cf import __version__
+from monai_cxr_cf.commands.edit import check_folder
+from monai_cxr_cf.commands.options import add_reading_flags, reading_from
+from monai_cxr_cf.commands.say import say, show
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from monai_cxr_cf.anatomy.segment import Segmentation
+    from monai_cxr_cf.dicom.radiograph import Radiograph
+    from monai_cxr_cf.dicom.record import WrittenFile
+
+    Masks = dict[str, NDArray[np.bool_]]
+
+EXAMPLES = """\
+examples:
+  cxr-cf segment chest.dcm --out masks
+  cxr-cf segment chest.dcm --out masks --prompt "left pleural effusion"     its region too
+  cxr-cf segment chest.dcm --out masks --segmenter unet --json
+
+what lands in masks: overlay.png, labels.png (1 right lung, 2 left lung, 3 heart), seg.dcm
+correct labels.png or seg.dcm in an editor and pass it on: cxr-cf edit ... --masks labels.png
+"""
+OURS = frozenset({"overlay.png", "labels.png", "seg.dcm"})
+
+
+def add(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "segment",
+        parents=[common],
+        epilog=EXAMPLES,
+        help="find lungs and heart",
+        description="Find the organs of one radiograph, as an edit would, and show them.",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="DICOM file or folder")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder, new or empty")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier output")
+    parser.add_argument("--prompt", default="", help="also show the region these words name")
+    parser.add_argument("--segmenter", choices=["hybridgnet", "unet"], default="hybridgnet")
+    add_reading_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, segment, check, write; an implausible result is a refusal, not a picture."""
+    from monai_cxr_cf.anatomy.organs import check
+    from monai_cxr_cf.dicom.read import read_source
+    from monai_cxr_cf.networks import Networks
+    from monai_cxr_cf.staging import staged
+
+    out = Path(args.out)
+    check_folder(out, overwrite=args.overwrite, ours=OURS)
+    radiograph = read_source(args.source, reading_from(args))
+    found = Networks().segmenter(args.segmenter)(radiograph.pixels, radiograph.valid)
+    measures = check(found.organs, agreement=found.agreement)
+    masks = {**found.organs.as_dict(), **_region(args.prompt, found)}
+    with staged(out, overwrite=args.overwrite) as folder:
+        written = _write(radiograph, found, masks, folder)
+    files = [{"role": f.role, "path": f.path.name, "sha256": f.sha256} for f in written]
+    weights = {"name": found.name, "sha256": found.sha256, "licence": found.licence}
+    areas = {name: int(mask.sum()) for name, mask in masks.items()}
+    data = {"files": files, "pixels": areas, "measures": measures, "segmenter": weights}
+    if args.json:
+        show(data)
+        return 0
+    for file in files:
+        say((out / file["path"]).as_posix())
+    say(", ".join(f"{name.replace('_', ' ')} {area} px" for name, area in areas.items()))
+    say(f"cardiothoracic ratio {measures['cardiothoracic_ratio']:.2f}")
+    return 0
+
+
+def _region(prompt: str, found: "Segmentation") -> "Masks":
+    """The edit region that the words name; nothing for no words."""
+    if not prompt:
+        return {}
+    from monai_cxr_cf.anatomy.zones import region_mask
+    from monai_cxr_cf.prompts.findings import region_terms
+    from monai_cxr_cf.prompts.parse import parse_prompt
+
+    asked = parse_prompt(prompt).findings
+    terms = [term for item in asked for term in region_terms(item.finding, item.side, item.zone)]
+    return {"edit_region": region_mask(found.organs, terms)}
+
+
+def _write(
+    radiograph: "Radiograph", found: "Segmentation", masks: "Masks", folder: Path
+) -> list["WrittenFile"]:
+    from PIL import Image
+
+    from monai_cxr_cf import figures
+    from monai_cxr_cf.dicom.fileio import written_file
+    from monai_cxr_cf.dicom.plan import plan_output
+    from monai_cxr_cf.dicom.record import RunRecord, Weights
+    from monai_cxr_cf.dicom.seg import write_segmentation
+
+    record = RunRecord(
+        request_json=json.dumps({"segmenter": found.name, "masks": sorted(masks)}),
+        seeds=(),
+        findings=(),
+        region="",
+        strength=0.0,
+        weights=(Weights("segmenter", found.name, found.sha256, found.licence),),
+        code_version=__version__,
+    )
+    plan = plan_output(radiograph, (), record=record)
+    figures.overlay(radiograph.pixels, masks, folder / "overlay.png")
+    Image.fromarray(found.organs.labels()).save(folder / "labels.png")
+    pictures = [written_file(role, folder / f"{role}.png") for role in ("overlay", "labels")]
+    return [*pictures, write_segmentation(plan, masks, folder)]
