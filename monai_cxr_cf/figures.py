@@ -49,10 +49,14 @@ class PreviewData:
     source: Image  # 0..1, bright = dense
     region: Mask  # edit region
     band: Mask  # edit band, without the region
-    edited: Image  # the counterfactual, 0..1
-    change: Image  # edited - source as written, display units -1..1
+    change: Image  # counterfactual - source, display units -1..1
     caption: tuple[str, ...] = ()  # lines below the panels; NOTICE is always added
     organs: Mapping[str, Mask] = field(default_factory=dict)  # drawn as thin outlines
+
+    @property
+    def edited(self) -> Image:
+        """The counterfactual, 0..1."""
+        return np.asarray(np.clip(self.source + self.change, 0, 1), np.float32)
 
 
 def preview(data: PreviewData, path: Path) -> None:
@@ -123,8 +127,14 @@ def _tint(axes: Axes, mask: Mask, colour: str, alpha: float) -> None:
 
 def _stamp(axes: Axes) -> None:
     box = {"facecolor": "black", "alpha": 0.55, "pad": 1.5, "edgecolor": "none"}
-    place = {"transform": axes.transAxes, "ha": "left", "va": "top"}
-    axes.text(0.015, 0.985, "SYNTHETIC", color=BAND, fontsize=7, bbox=box, **place)
+    axes.text(
+        *(0.015, 0.985, "SYNTHETIC"),
+        transform=axes.transAxes,
+        va="top",
+        color=BAND,
+        fontsize=7,
+        bbox=box,
+    )
 
 
 def _change(axes: Axes, data: PreviewData) -> Any:

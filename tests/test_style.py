@@ -15,9 +15,9 @@ LOOP = ("monai_cxr_cf/diffusion/sample.py", "sample", 45)  # the one exception
 WORDS = ("TO" + "DO", "FIX" + "ME", "XX" + "X")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-FILES = [
-    path.relative_to(ROOT).as_posix() for top in FOLDERS for path in sorted((ROOT / top).rglob("*.py"))
-]
+PATHS = [path for top in FOLDERS for path in sorted((ROOT / top).rglob("*.py"))]
+FILES = [path.relative_to(ROOT).as_posix() for path in PATHS]
+PRODUCT = [name for name in FILES if name.startswith("monai_cxr_cf/")]
 
 
 def functions(tree: ast.AST) -> Iterator[Function]:
@@ -50,7 +50,7 @@ def test_file_and_functions_fit_on_a_screen(name: str) -> None:
         assert length <= limit, f"{node.name} (line {node.lineno}) has {length} lines"
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("monai_cxr_cf/")])
+@pytest.mark.parametrize("name", PRODUCT)
 def test_public_names_are_documented_and_take_few_arguments(name: str) -> None:
     _, tree = parsed(name)
     for node in tree.body:
@@ -63,7 +63,7 @@ def test_public_names_are_documented_and_take_few_arguments(name: str) -> None:
             assert count <= ARGUMENTS, f"{node.name} takes {count} arguments"
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("monai_cxr_cf/")])
+@pytest.mark.parametrize("name", PRODUCT)
 def test_no_assert_no_bare_except_and_no_unfinished_note(name: str) -> None:
     text, tree = parsed(name)
     assert not [n.lineno for n in ast.walk(tree) if isinstance(n, ast.Assert)], "assert in product"
@@ -73,7 +73,7 @@ def test_no_assert_no_bare_except_and_no_unfinished_note(name: str) -> None:
 
 
 def test_modules_are_short_in_the_median() -> None:
-    sizes = [len((ROOT / n).read_text().splitlines()) for n in FILES if n.startswith("monai_cxr_cf/")]
+    sizes = [len((ROOT / name).read_text().splitlines()) for name in PRODUCT]
     assert median(sizes) <= MEDIAN_LINES
 
 
