@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The UNet of a run as the loop sees it: a latent and a step in, the regulated prediction out.
+
+It sets the laws' switches per step and branch, combines the branches by guidance, and hands the
+latent to the correction (Eq. 9) in the window.
+"""
+
+from torch import Tensor, no_grad, tensor
+
+from monai_cxr_cf.diffusion.attention import Control
+from monai_cxr_cf.diffusion.cost import Meter
+from monai_cxr_cf.diffusion.energy import Correction, CorrectionRecord, Scores, roi_scores
+from monai_cxr_cf.diffusion.run import Run
+
+
+class Denoiser:
+    """One run's UNet inside ``controlled``."""
+
+    def __init__(self, run: Run, control: Control, meter: Meter) -> None:
+        self.run, self.control, self.meter = run, control, meter
+        self.correction = Correction(run.backbone.unet, control, run.plan)
+        self._scores: list[Scores] = []
+
+    def correct(self, z: Tensor, i: int) -> tuple[Tensor, CorrectionRecord | None]:
+        """Eq. 9 on z at t_i, before the denoising pass; z itself outside the window."""
+        run, window = self.run, self.run.boost
+        if i not in window or not self.correction.enabled or run.config.correct.lagged:
+            return z, None
+        self.switch(i, "cond")
+        with self.meter.during("gradient"):
+            z, record = self.correction.step(
+                z,
+                run.solver.timesteps[i],
+                alpha_bar=run.solver.alpha_bar(i),
+                i=i - window.start,
+                n_window=len(window),
+                cond_states=run.states["cond"].expand(len(z), -1, -1),
+            )
+        self.meter.add("backward", items=len(z), calls=record.backwards)
+        return z, record
+
+    def settle(
+        self, z: Tensor, i: int, record: CorrectionRecord | None
+    ) -> tuple[Tensor, CorrectionRecord | None]:
+        """With ``correct.lagged``: the correction of step i, applied to z at t_{i+1}."""
+        if not self._lagged(i):
+            return z, record
+        window = self.run.boost
+        z, late = self.correction.apply(
+            z,
+            alpha_bar=self.run.solver.alpha_bar(i + 1),
+            i=i - window.start,
+            n_window=len(window),
+        )
+        self.meter.add("backward", items=len(z), calls=late.backwards)
+        return z, late
+
+    def guided(self, z: Tensor, i: int) -> Tensor:
+        """e of the conditional branch; on guided steps e_neg + s (e - e_neg), in two passes."""
+        self._scores = []
+        e = self.predict(z, i, "cond")
+        if i not in self.run.guided:
+            return e
+        e_neg = self.predict(z, i, "negative")
+        return e_neg + self.run.config.sampling.guidance_scale * (e - e_neg)
+
+    def predict(self, z: Tensor, i: int, branch: str) -> Tensor:
+        """Prediction (epsilon or v) of one branch at t_i under all laws, (N, 4, h, w) float32."""
+        self.switch(i, branch)
+        states = self.run.states[branch]
+        if branch == "cond" and self._lagged(i):
+            t = self.run.solver.timesteps[i]
+            wide = states.expand(len(z), -1, -1)
+            e = self.correction.denoise(z, t, cond_states=wide).float()
+        else:
+            e = self.forward(z, i, states)
+        columns = self.control.take()
+        if columns:
+            self._scores.append(roi_scores(columns, self.run.plan, map="raw", branch=branch))
+        return e
+
+    @property
+    def scores(self) -> list[Scores]:
+        """Raw scores (Eq. 7) of the last step's passes, one per branch that has finding tokens."""
+        return [s for s in self._scores if s.score]
+
+    def switch(self, i: int, branch: str, *, tokens: bool = True) -> None:
+        """Set the laws of step i for the UNet calls that follow; ``tokens``: those on words too."""
+        self.control.set(
+            branch=branch,
+            gate=i in self.run.gated,
+            boost=tokens and i in self.run.boost,
+            regional=tokens,
+            record=tokens,
+        )
+
+    def forward(self, z: Tensor, i: int, states: Tensor) -> Tensor:
+        """One UNet call at t_i with the switches as they stand, float32 out."""
+        backbone = self.run.backbone
+        t = tensor([self.run.solver.timesteps[i]], device=z.device).expand(len(z))
+        with no_grad():
+            e = backbone.unet(
+                z.to(backbone.dtype), t, encoder_hidden_states=states.expand(len(z), -1, -1)
+            ).sample
+        return e.float()
+
+    def _lagged(self, i: int) -> bool:
+        due = self.correction.enabled and self.correction.due(i - self.run.boost.start)
+        return self.run.config.correct.lagged and i in self.run.boost and due

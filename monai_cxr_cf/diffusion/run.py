@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything one run needs before its first step: backbone, task and settings in, a ``Run`` out."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_cxr_cf.diffusion.attention import attention_levels
+from monai_cxr_cf.diffusion.backbone import Backbone
+from monai_cxr_cf.diffusion.codec import encode
+from monai_cxr_cf.diffusion.keep import Keep, cell_strength
+from monai_cxr_cf.diffusion.maps import LawPlan, latent_edit_mask, plan_laws
+from monai_cxr_cf.diffusion.steps import Solver, boost_window, guided_steps, interval
+from monai_cxr_cf.diffusion.task import EditTask
+from monai_cxr_cf.diffusion.text import encode_text
+from monai_cxr_cf.diffusion.window import Window, cut_task, fit_window
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.presets import EditConfig
+
+
+@dataclass(frozen=True)
+class Run:
+    """One prepared run.
+
+    Attributes:
+        task: the task on the sampled window (the whole image if ``window`` is None).
+        z_src: (1, 4, h, w) float32.
+        states: text states (1, 77, C) of ``cond``, ``negative`` and ``source`` prompt.
+        boost, guided, gated: executed steps in which Eq. 6 and 9, guidance, Eq. 5 act.
+    """
+
+    backbone: Backbone
+    task: EditTask
+    config: EditConfig
+    seeds: tuple[int, ...]
+    window: Window | None
+    z_src: Tensor
+    states: dict[str, Tensor]
+    plan: LawPlan
+    solver: Solver
+    keep: Keep
+    boost: range
+    guided: range
+    gated: range
+    notes: tuple[str, ...]
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Latent rows and columns."""
+        return (self.z_src.shape[-2], self.z_src.shape[-1])
+
+
+def prepare(
+    backbone: Backbone, task: EditTask, config: EditConfig, *, seeds: tuple[int, ...]
+) -> Run:
+    """Check, cut, encode and plan; no UNet call yet.
+
+    Raises:
+        BadRequest: no seed, a region that vanishes, guidance that misses the boost window, a
+            removal without guidance, an image size the UNet cannot halve.
+    """
+    _check(task, config, seeds)
+    window, notes = _window(backbone, task, config)
+    task = cut_task(task, window) if window else task
+    solver = Solver(config, backbone.scheduler_config)
+    n_exec = solver.n_exec
+    guided = guided_steps(config, n_exec)
+    z_src = encode(backbone, task.image)
+    hw = (z_src.shape[-2], z_src.shape[-1])
+    texts = {"cond": task.prompt, "negative": task.negative_prompt, "source": task.source_prompt}
+    states = {branch: encode_text(backbone, text) for branch, text in texts.items()}
+    plan = plan_laws(
+        task,
+        config,
+        levels=attention_levels(backbone.unet, hw),
+        source_states=states["source"],
+        device=backbone.device,
+        dtype=backbone.dtype,
+    )
+    strengths = cell_strength(task.kappa, hw, config.start.strength).to(backbone.device)
+    return Run(
+        backbone=backbone,
+        task=task,
+        config=config,
+        seeds=seeds,
+        window=window,
+        z_src=z_src,
+        states=states,
+        plan=plan,
+        solver=solver,
+        keep=Keep(
+            config=config,
+            edit=torch.as_tensor(latent_edit_mask(task.kappa, hw), device=backbone.device),
+            strengths=strengths if config.keep.soft_map else None,
+            n=solver.n,
+            n_exec=n_exec,
+        ),
+        boost=boost_window(config.boost.mu, n_exec, side=config.boost.side),
+        guided=guided,
+        gated=interval(*plan.gate_window, n_exec),
+        notes=notes,
+    )
+
+
+def _check(task: EditTask, config: EditConfig, seeds: tuple[int, ...]) -> None:
+    if not seeds:
+        raise BadRequest("There is no seed; expected one per image.")
+    if task.mode == "removal" and config.sampling.guidance_scale == 1:
+        raise BadRequest(
+            "A removal needs guidance: the finding stands in the negative prompt.",
+            hint="Set sampling.guidance_scale above 1.",
+        )
+
+
+def _window(
+    backbone: Backbone, task: EditTask, config: EditConfig
+) -> tuple[Window | None, tuple[str, ...]]:
+    """The window of output.roi_crop, and what the trace says when the edit does not fit."""
+    crop = config.output.roi_crop
+    found = fit_window(task, roi_crop=crop, multiple=backbone.multiple, factor=backbone.factor)
+    missed = f"output.roi_crop {crop}: the region with its margin does not fit; whole image sampled"
+    return found, (missed,) if crop and found is None else ()
+
+
+def inversion_plan(run: Run) -> LawPlan:
+    """The gate alone, as in the run; token laws only where source and target prompt are one text.
+
+    Inverting under the same gate keeps a null edit the identity; token positions of the target
+    prompt mean nothing in another text.
+    """
+    same = run.task.source_prompt == run.task.prompt
+    none: dict[str, Any] = {"cond": (), "negative": ()}
+    gains = {k: v for k, v in run.plan.gains.items() if same and not k[2]}
+    return replace(
+        run.plan,
+        gains=gains,
+        shifts=run.plan.shifts if same else {},
+        regional={},
+        source_states=None,
+        tokens=none,
+        finding_tokens={b: ((),) * len(run.plan.findings) for b in none},
+    )

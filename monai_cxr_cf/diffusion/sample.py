@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop: one image, what should change in it and a configuration in, edited latents out.
+
+This is the method on one page (method 6.1). ``run`` prepares, ``denoise`` carries the laws,
+``steps`` the solver, ``keep`` holds the rest of the image, ``trace`` writes down what happened.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from monai_cxr_cf.diffusion.attention import controlled
+from monai_cxr_cf.diffusion.backbone import Backbone
+from monai_cxr_cf.diffusion.cost import Meter
+from monai_cxr_cf.diffusion.denoise import Denoiser
+from monai_cxr_cf.diffusion.invert import begin
+from monai_cxr_cf.diffusion.run import prepare
+from monai_cxr_cf.diffusion.steps import Noise
+from monai_cxr_cf.diffusion.task import EditTask
+from monai_cxr_cf.diffusion.trace import Recorder
+from monai_cxr_cf.diffusion.window import Window
+from monai_cxr_cf.presets import EditConfig
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The result of one run.
+
+    Attributes:
+        z: (N, 4, h, w) float32 final latents, one per seed.
+        z_src: (1, 4, h, w) float32 source latent.
+        window: where these latents lie in the model image; None = they are the whole of it.
+        trace: method 6.2, JSON-ready, follows schemas/trace.schema.json.
+    """
+
+    z: Tensor
+    z_src: Tensor
+    seeds: tuple[int, ...]
+    trace: dict[str, Any]
+    window: Window | None = None
+
+
+def sample(
+    backbone: Backbone,
+    task: EditTask,
+    config: EditConfig,
+    *,
+    seeds: Sequence[int],
+    progress: Progress | None = None,
+) -> Samples:
+    """Edit ``task.image`` once per seed at ``config.start.strength``; strength 0 = the source.
+
+    Same arguments, same bytes; each seed's result does not depend on the others (to 1e-4).
+    ``progress`` gets {"stage", "step", "total"} after every step and may raise to cancel: the
+    UNet is restored on any exit. Raises BadRequest for what ``run.prepare`` refuses.
+    """
+    meter = Meter(backbone)
+    with meter.counting():
+        run = prepare(backbone, task, config, seeds=tuple(seeds))
+        noise = Noise(run.seeds, tuple(run.z_src.shape[1:]), backbone.device)
+        start = begin(run, noise, meter, progress=progress)
+        trace, z = Recorder(run, meter), start.source[0]
+        with controlled(backbone.unet, run.plan) as control:
+            unet = Denoiser(run, control, meter)
+            for i in range(run.solver.n_exec):
+                z, moved = unet.correct(z, i)  # Eq. 7-9, in the window
+                e = unet.guided(z, i)  # Eq. 5 on both branches, Eq. 6 on the conditional one
+                z = start.step(run.solver, e, i, z)  # t_i -> t_{i+1}
+                z, moved = unet.settle(z, i, moved)
+                z = run.keep(z, start.source[i + 1], i)  # the source at that same level
+                trace.add(i, unet.scores, moved)
+                if progress is not None:
+                    progress({"stage": "sample", "step": i + 1, "total": run.solver.n_exec})
+    return Samples(z, run.z_src, run.seeds, trace.finish(), run.window)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run did, step by step, as plain JSON values (method 6.2); all plots are drawn from it.
+
+The loop feeds a ``Recorder``; the result follows ``schemas/trace.schema.json``. Everything but
+``resources`` is the same each time the same call is made.
+"""
+
+import json
+import resource
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib import resources
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from monai_cxr_cf.diffusion.cost import Meter, ratios
+from monai_cxr_cf.diffusion.energy import CorrectionRecord, Scores, energy
+from monai_cxr_cf.diffusion.run import Run
+from monai_cxr_cf.diffusion.scores import finite_values
+from monai_cxr_cf.diffusion.text import token_table
+from monai_cxr_cf.diffusion.truncate import last_cross_layer
+
+VERSION = 1
+Json = dict[str, Any]
+
+
+class Recorder:
+    """Collects the trace of one run."""
+
+    def __init__(self, run: Run, meter: Meter) -> None:
+        self.run, self.meter = run, meter
+        self.began = meter.began
+        self.steps: list[Json] = []
+        self.last = last_cross_layer(run.plan.layers, run.plan.energy_levels)
+        correct = run.config.correct
+        self.stop = self.last if correct.truncated and not correct.lagged else ""
+
+    def cost(self) -> dict[str, float]:
+        """F so far, split by purpose."""
+        return self.meter.split(self.run.hw, stop=self.stop, last=self.last)
+
+    def add(self, i: int, scores: list[Scores], moved: CorrectionRecord | None) -> None:
+        """Write down executed step i. Scores come from the denoising pass and cost nothing."""
+        run = self.run
+        self.steps.append(
+            {
+                "index": i,
+                "timestep": run.solver.timesteps[i],
+                "alpha_bar": run.solver.alpha_bar(i),
+                "window": i in run.boost,
+                "guided": i in run.guided,
+                "gated": i in run.gated and bool(run.plan.gates),
+                "roi_score": _merged(scores, "score"),
+                "roi_lift": _merged(scores, "lift"),
+                "energy": [v for s in scores[:1] for v in _energy(s, run)],
+                "correction": moved.as_dict() if moved is not None else None,
+                "f": self.cost()["total"],
+            }
+        )
+
+    def finish(self) -> Json:
+        """The whole trace."""
+        run, plan, solver = self.run, self.run.plan, self.run.solver
+        return {
+            "version": VERSION,
+            "mode": run.task.mode,
+            "config_hash": run.config.hash(),
+            "seeds": list(run.seeds),
+            "backbone": _backbone(run),
+            "inputs": _input_hashes(run),
+            "tokens": token_table(run.backbone, run.task),
+            "levels": _levels(run),
+            "skipped_levels": [{"level": at, "finding": name} for at, name in plan.vanished],
+            "window": run.window.as_dict() if run.window else None,
+            "solver": solver.name,
+            "steps_scheduled": solver.n,
+            "steps_executed": solver.n_exec,
+            "strength": run.config.start.strength,
+            "boost_window": [run.boost.start, run.boost.stop],
+            "guided_window": [run.guided.start, run.guided.stop],
+            "gradient_stop": self.stop if plan.corrects else None,
+            "notes": list(run.notes),
+            "steps": self.steps,
+            "cost": self._costs(),
+            "resources": self._resources(),
+        }
+
+    def _costs(self) -> Json:
+        meter, split = self.meter, self.cost()
+        return {
+            "unit_tflop": ratios(self.run.backbone).unit / 1e12,
+            "images": len(self.run.seeds),
+            "f": split,
+            "f_per_image": split["total"] / len(self.run.seeds),
+            "calls": dict(sorted(meter.calls.items())),
+        }
+
+    def _resources(self) -> Json:
+        """Wall time and peak memory: of the process on CPU, of the device on a GPU."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if self.run.backbone.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self.run.backbone.device) / 2**20
+        return {
+            "wall_s": round(perf_counter() - self.began, 3),
+            "peak_memory_mib": round(peak, 1),
+        }
+
+
+def schema() -> Json:
+    """The JSON schema of a trace."""
+    text = (resources.files("monai_cxr_cf") / "schemas" / "trace.schema.json").read_text()
+    loaded: Json = json.loads(text)
+    return loaded
+
+
+def with_decodes(trace: Mapping[str, Any], ratio: float, images: int) -> Json:
+    """A copy whose cost includes ``images`` decodings of ``ratio`` F each."""
+    cost, f = dict(trace["cost"]), dict(trace["cost"]["f"])
+    f["vae"] += ratio * images
+    f["total"] += ratio * images
+    calls = {**cost["calls"], "decode": cost["calls"].get("decode", 0) + images}
+    cost |= {"f": f, "f_per_image": f["total"] / cost["images"], "calls": calls}
+    return {**trace, "cost": cost}
+
+
+def hash_plane(plane: Any) -> str:
+    """sha256 of an array's shape and float32 values."""
+    values = np.ascontiguousarray(plane, np.float32)
+    return sha256(repr(values.shape).encode() + values.tobytes()).hexdigest()
+
+
+def _merged(scores: list[Scores], what: str) -> Json:
+    """level -> finding -> value per image, over the branches' scores."""
+    table: Json = {}
+    for one in scores:
+        for level, row in one.as_dict()[what].items():
+            table.setdefault(level, {}).update(row)
+    return table
+
+
+def _energy(scores: Scores, run: Run) -> list[float | None]:
+    return finite_values(energy(scores, run.config)) if scores.per_finding() else []
+
+
+def _backbone(run: Run) -> Json:
+    backbone = run.backbone
+    return {
+        "name": backbone.name,
+        "files": dict(backbone.files),
+        "licence": backbone.licence,
+        "prediction_type": backbone.prediction_type,
+        "device": backbone.device.type,
+        "dtype": str(backbone.dtype).removeprefix("torch."),
+    }
+
+
+def _input_hashes(run: Run) -> Json:
+    task = run.task
+    return {
+        "image": hash_plane(task.image),
+        "kappa": hash_plane(task.kappa),
+        "organs": {name: hash_plane(plane) for name, plane in sorted(task.organs.items())},
+        "regions": {
+            name: hash_plane(target.region)
+            for name, target in zip(run.plan.findings, task.targets, strict=True)
+        },
+    }
+
+
+def _levels(run: Run) -> list[Json]:
+    """Attention levels the laws act on, with the area of each region in cells."""
+    plan = run.plan
+    return [
+        {
+            "level": at,
+            "grid": list(plan.omega[at].shape[-2:]),
+            "region_cells": dict(zip(plan.findings, cells, strict=True)),
+            "energy": at in plan.energy_levels,
+        }
+        for at, cells in sorted(plan.roi_cells.items())
+    ]
