@@ -25,6 +25,14 @@ _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _UID_FORM = re.compile(r"[0-9]+(\.[0-9]+)*")
 _CHEST_WORDS = ("CHEST", "THORAX", "TORAX", "LUNG", "HEART")
 _NO_PART = frozenset({"", "UNKNOWN", "OTHER", "NONE", "UNSPECIFIED", "N/A"})
+# Only these are repeated in messages: the attribute is free text in practice.
+_KNOWN_PARTS = frozenset(
+    {
+        *("ABDOMEN", "ANKLE", "ARM", "BREAST", "CSPINE", "ELBOW", "EXTREMITY", "FEMUR", "FOOT"),
+        *("FOREARM", "HAND", "HEAD", "HIP", "HUMERUS", "KNEE", "LEG", "LSPINE", "NECK", "PELVIS"),
+        *("RIB", "SHOULDER", "SKULL", "SPINE", "TSPINE", "WRIST"),
+    }
+)
 # CID 4031 entries that show the lungs: SNOMED CT, then the older SRT identifiers.
 _CHEST_CODES = frozenset(
     {
@@ -117,7 +125,7 @@ def _check_body_part(ds: Dataset, options: ReadOptions) -> Note | None:
     if names_body_part(ds):
         if any(word in part for word in _CHEST_WORDS):
             return None
-        shown = part if re.fullmatch(r"[A-Z0-9 _]{1,16}", part) else "another part"
+        shown = part if part in _KNOWN_PARTS else "another part"
         found = f"BodyPartExamined is {shown}"
     else:
         code = first_code(ds, "AnatomicRegionSequence")

@@ -17,6 +17,17 @@ _PIXEL_DATA, _ITEM, _END = 0x7FE00010, 0xFFFEE000, 0xFFFEE0DD
 _RETRY = "Export the image again: this copy is damaged."
 
 
+def expect_pixels(file: BinaryIO, syntax: Syntax) -> None:
+    """UnreadableInput unless a PixelData element starts here; the position stays where it is.
+
+    Asked before the matrix is judged: a file that ends within its header lacks Rows, too, but the
+    cut is what its owner must hear of.
+    """
+    start = file.tell()
+    _element_length(file, syntax)
+    file.seek(start)
+
+
 def check_payload(file: BinaryIO, syntax: Syntax, matrix: Matrix) -> None:
     """Judge the PixelData element that starts at the file's position, without decoding it.
 
@@ -53,7 +64,8 @@ def _element_length(file: BinaryIO, syntax: Syntax) -> int:
         group, element = struct.unpack(order + "HH", head[:4])
         tag = group << 16 | element
     if tag != _PIXEL_DATA:
-        raise _unreadable("The file holds no integer PixelData; expected an image.", "no_pixels")
+        found = "The file ends before PixelData" if not head else "The file has no PixelData"
+        raise _unreadable(f"{found}; expected the pixels of one image.", "no_pixels")
     if syntax.implicit:
         return int(struct.unpack(order + "L", head[4:])[0])
     tail = file.read(4)

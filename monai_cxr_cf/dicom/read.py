@@ -20,7 +20,7 @@ from monai_cxr_cf.dicom.matrix import Matrix, check_matrix, check_padding, check
 from monai_cxr_cf.dicom.notes import geometry_notes, header_notes, polarity_notes
 from monai_cxr_cf.dicom.options import ReadOptions
 from monai_cxr_cf.dicom.part10 import read_header
-from monai_cxr_cf.dicom.payload import check_payload
+from monai_cxr_cf.dicom.payload import check_payload, expect_pixels
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.radiograph import Polarity, Radiograph, freeze, pixel_digest
 from monai_cxr_cf.dicom.raster import raster_kind, read_raster
@@ -38,7 +38,7 @@ _DEFAULT = ReadOptions()
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """All that the header says, judged and found good (steps 3 to 5)."""
+    """All that the header says, judged and found good (step 5)."""
 
     header: Dataset
     matrix: Matrix
@@ -83,11 +83,14 @@ def read_radiograph(path: Source, *, options: ReadOptions = _DEFAULT) -> Radiogr
             return read_raster(file, options)
         _check_magic(head)  # 2
         syntax = read_syntax(source)  # 3
-        judged = _judge(read_header(file, syntax), syntax, options)  # 4, 5
+        header = read_header(file, syntax)  # 4
+        notes = check_identity(header, options)
+        expect_pixels(file, syntax)
+        judged = _judge(header, syntax, options)  # 5
         check_payload(file, syntax, judged.matrix)  # 6
         check_codec(syntax)
-        stored, notes = read_pixels(str(source), judged.matrix, plugin=syntax.plugin)  # 7
-        return _assemble(judged, stored, notes)  # 8
+        stored, more = read_pixels(str(source), judged.matrix, plugin=syntax.plugin)  # 7
+        return _assemble(judged, stored, [*notes, *judged.notes, *more])  # 8
 
 
 def _check_file(source: Path, options: ReadOptions) -> None:
@@ -128,10 +131,9 @@ def _check_magic(head: bytes) -> None:
 
 
 def _judge(ds: Dataset, syntax: Syntax, options: ReadOptions) -> _Judged:
-    notes = check_identity(ds, options)
     matrix = check_matrix(ds, options)
     spacing = read_spacing(ds)
-    notes += header_notes(ds, syntax, options)
+    notes = header_notes(ds, syntax, options)
     notes += geometry_notes(spacing, matrix)
     notes += polarity_notes(ds, options)
     return _Judged(
@@ -164,7 +166,7 @@ def _assemble(judged: _Judged, stored: Integers, notes: list[Note]) -> Radiograp
         polarity=judged.polarity,
         voi=voi,
         display=display,
-        warnings=(*judged.notes, *notes),
+        warnings=tuple(notes),
         sha256=pixel_digest(stored),
         bits_stored=judged.matrix.bits_stored,
         signed=judged.matrix.signed,
