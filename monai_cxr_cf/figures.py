@@ -205,3 +205,70 @@ def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
     figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def trace_figure(trace: Mapping[str, Any], path: Path) -> None:
+    """Write region score, energy and correction of every executed step (trace of method 6.2).
+
+    Lines are means over the images of the run; the tinted span is the boost window.
+    """
+    steps = trace.get("steps", [])
+    with _settings():
+        figure = Figure((6.2, 5.0), dpi=180)
+        score, energy, moved = figure.subplots(3, 1, sharex=True)
+        _score_lines(score, steps)
+        found = [_mean(step["energy"]) for step in steps]
+        energy.plot(range(len(steps)), found, color=LINES[1], marker="o", markersize=2.5)
+        energy.set_ylabel("energy (Eq. 8)")
+        _corrections(moved, steps)
+        for axes in (score, energy, moved):
+            axes.margins(x=0.02)
+            axes.grid(axis="y", color="#dddddd", linewidth=0.5)
+            axes.set_axisbelow(True)
+            _window(axes, steps)
+        moved.set_xlabel("executed step (first: most noise); tinted: boost window")
+        moved.xaxis.get_major_locator().set_params(integer=True)
+        figure.align_ylabels()
+        figure.tight_layout(pad=0.6)
+        _save(figure, path)
+
+
+def _score_lines(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
+    """Share of a finding's attention in its region, per attention level; 1 = all of it."""
+    keys = {(level, name) for s in steps for level, row in s["roi_score"].items() for name in row}
+    for number, (level, name) in enumerate(sorted(keys)):
+        values = [_mean(s["roi_score"].get(level, {}).get(name, [])) for s in steps]
+        colour, label = LINES[number % len(LINES)], f"{name}, level {level}"
+        axes.plot(range(len(steps)), values, color=colour, label=label, marker="o", markersize=2.5)
+    axes.set_ylabel("region score (Eq. 7)")
+    axes.set_ylim(0, 1)
+    if keys:
+        axes.legend(fontsize=6.5, ncols=2, loc="lower right")
+
+
+def _corrections(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
+    """Displacement of the latent; a cross where a due correction was not made."""
+    done = [s["correction"] or {} for s in steps]
+    lengths = [_mean(one.get("displacement", [])) for one in done]
+    axes.bar(range(len(steps)), np.nan_to_num(lengths), color=LINES[0], width=0.6)
+    held = [i for i, one in enumerate(done) if any(one.get("reason", [])) and not lengths[i] > 0]
+    axes.plot(
+        held, [0.0] * len(held), "x", color=QUIET, markersize=4, clip_on=False, label="held back"
+    )
+    axes.set_ylabel("correction (Eq. 9)\nRMS / $\\sqrt{1-\\bar\\alpha}$")
+    if held:
+        axes.legend(fontsize=6.5, loc="upper right")
+
+
+def _window(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
+    inside = [number for number, step in enumerate(steps) if step["window"]]
+    if inside:
+        axes.axvspan(
+            inside[0] - 0.5, inside[-1] + 0.5, color=BAND, alpha=0.25, linewidth=0, zorder=0
+        )
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    """Mean over images; NaN, which is not drawn, where nothing was measured."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else float("nan")
