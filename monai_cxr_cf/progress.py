@@ -39,11 +39,18 @@ class Silent:
 
     def __init__(self, check: Callable[[], None] = lambda: None) -> None:
         self._check = check
+        self._last = ("", 0, 0)
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """One progress dict of the pipeline; raises Cancelled if the run was asked to stop."""
         self._check()
-        self.progress(str(event["stage"]), int(event.get("step", 0)), int(event.get("total", 1)))
+        stage, step, total = str(event["stage"]), int(event["step"]), int(event["total"])
+        # A stage with steps of its own also reports its end as 1 of 1: say n of n, once.
+        if stage == self._last[0] and total == 1 < self._last[2]:
+            step = total = self._last[2]
+        if (stage, step, total) != self._last:
+            self._last = (stage, step, total)
+            self.progress(stage, step, total)
 
     def hello(self, facts: Mapping[str, Any]) -> None:
         """Who runs: version, device, lock file."""
@@ -127,6 +134,8 @@ class Events(Silent):
             self._stream.write(json.dumps({"event": event, **facts}, ensure_ascii=True) + "\n")
             self._stream.flush()
         except BrokenPipeError:
+            # What is still in the buffer goes nowhere, or closing would fail once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
             raise Cancelled("The client closed the event stream.") from None
 
     def hello(self, facts: Mapping[str, Any]) -> None:

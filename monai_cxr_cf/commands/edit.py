@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from monai_cxr_cf import __version__
 from monai_cxr_cf.commands import facts, options
 from monai_cxr_cf.commands.say import say, show
-from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.errors import BadRequest, UnreadableInput
+from monai_cxr_cf.prompts.findings import get
+from monai_cxr_cf.prompts.parse import parse_prompt
+from monai_cxr_cf.request import EditRequest
 
 if TYPE_CHECKING:
     from monai_cxr_cf.account import Outcome
@@ -72,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     talker, out = args.talker, Path(args.out)
     request = options.request_from(args)
     check_folder(out, overwrite=args.overwrite)
+    refuse_early(request)
     device = facts.device()
     talker.hello({"version": __version__, "device": device, "lock_sha256": facts.lock_hash()})
     from monai_cxr_cf import pipeline
@@ -95,6 +99,25 @@ def run(args: argparse.Namespace) -> int:
     elif args.progress != "ndjson":
         _tell(data, out)
     return 0
+
+
+def refuse_early(request: EditRequest) -> None:
+    """Refuse what needs no library, in a tenth of a second: no such file, unknown words.
+
+    Raises:
+        UnreadableInput: the source is not there.
+        BadRequest: the words name no finding that is known.
+    """
+    if not Path(request.source).exists():
+        raise UnreadableInput(
+            "The source does not exist; expected a file or folder.",
+            code="no_file",
+            hint="Check the path.",
+        )
+    if request.prompt:
+        parse_prompt(request.prompt)
+    for finding in request.findings:
+        get(finding.finding)
 
 
 def check_folder(out: Path, *, overwrite: bool, ours: frozenset[str] = OURS) -> None:

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A request: what it accepts and refuses, its identity, and the dials of its presets."""
+
+import json
+from dataclasses import fields
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig, preset
+from monai_cxr_cf.request import EditRequest, FindingEdit, Reading, from_json, schema
+
+MINIMAL = {"source": "x.dcm", "prompt": "cardiomegaly"}
+
+
+def test_the_schema_itself_is_valid() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_schema_and_dataclasses_name_the_same_fields() -> None:
+    properties = schema()["properties"]
+    assert set(properties) == {f.name for f in fields(EditRequest)}
+    assert set(properties["reading"]["properties"]) == {f.name for f in fields(Reading)}
+    finding = properties["findings"]["items"]["properties"]
+    assert set(finding) == {f.name for f in fields(FindingEdit)}
+
+
+def test_minimal_request_gets_the_defaults() -> None:
+    request = from_json(MINIMAL)
+    assert (request.preset, request.iod, request.uids) == ("default", "sc", "stable")
+    assert request.config() == PRESETS["default"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"prompt": "x"},
+        {"source": "x.dcm"},
+        {**MINIMAL, "findings": [{"finding": "mass"}]},
+        {**MINIMAL, "colour": "red"},
+        {**MINIMAL, "version": 2},
+        {**MINIMAL, "preset": "best"},
+        {**MINIMAL, "strength": 1.5},
+        {**MINIMAL, "levels": [2]},
+        {**MINIMAL, "seeds": [-1]},
+        {**MINIMAL, "seeds": [True, "a"]},
+        {**MINIMAL, "prompt": "   "},
+        {**MINIMAL, "reading": {"force": True}},
+        {**MINIMAL, "overrides": {"boost": {"gain": 2}}},
+        {**MINIMAL, "overrides": {"boast": {"eta": 2}}},
+        {**MINIMAL, "overrides": {"boost": {"eta": -1}}},
+        {**MINIMAL, "overrides": {"boost": {"eta": "2"}}},
+        {**MINIMAL, "overrides": {"boost": {"renorm": 1}}},
+        {**MINIMAL, "overrides": {"sampling": {"steps": 2.5}}},
+        {**MINIMAL, "overrides": {"gate": {"levels": [4]}}},
+        {**MINIMAL, "overrides": {"gate": {"mode": "best"}}},
+        [],
+        None,
+        "x.dcm",
+    ],
+)
+def test_wrong_requests_are_refused_with_a_typed_error(wrong: object) -> None:
+    with pytest.raises(BadRequest) as caught:
+        from_json(wrong)
+    assert caught.value.exit_code == 2
+    assert caught.value.message
+
+
+def test_not_a_number_is_refused() -> None:
+    with pytest.raises(BadRequest):
+        from_json({**MINIMAL, "overrides": {"boost": {"eta": float("nan")}}})
+
+
+def test_json_survives_the_round_trip() -> None:
+    request = from_json(
+        {
+            "source": "a b.dcm",
+            "findings": [{"finding": "pleural effusion", "side": "left", "severity": 0.5}],
+            "levels": [0.25, 1],
+            "seeds": [1, 2],
+            "overrides": {"boost": {"eta": 2}},
+            "reading": {"allow_lateral": True},
+        }
+    )
+    assert from_json(request.as_dict()) == request
+
+
+def test_identity_ignores_paths_but_not_settings() -> None:
+    here, there = from_json(MINIMAL), from_json({**MINIMAL, "source": "/elsewhere/y.dcm"})
+    assert here.hash() == there.hash()
+    assert from_json({**MINIMAL, "strength": 0.5}).hash() != here.hash()
+
+
+def test_identity_is_the_same_said_or_unsaid() -> None:
+    said = from_json({**MINIMAL, "preset": "default", "iod": "sc", "seeds": [], "overrides": {}})
+    assert said.hash() == from_json(MINIMAL).hash()
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers(), max_size=3))
+def test_key_order_never_changes_the_identity(extra: dict[str, int]) -> None:
+    prompt = {"prompt": "mass " + json.dumps(extra, sort_keys=True)}
+    assert (
+        from_json({"source": "x", **prompt}).hash() == from_json({**prompt, "source": "x"}).hash()
+    )
+
+
+def test_strength_is_shorthand_for_the_dial() -> None:
+    config = from_json({**MINIMAL, "strength": 0.3}).config()
+    assert config == PRESETS["default"].with_overrides({"start": {"strength": 0.3}})
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("base", PRESETS)
+def test_a_switch_changes_at_most_its_own_field(name: str, base: str) -> None:
+    before = preset(base).as_dict()
+    after = preset(base).with_overrides(SWITCHES[name]).as_dict()
+    ((part, values),) = SWITCHES[name].items()
+    changed = {(p, k) for p in before for k in before[p] if before[p][k] != after[p][k]}
+    assert changed <= {(part, key) for key in values}
+
+
+@pytest.mark.parametrize("name", ["no-gate", "no-boost", "no-correction"])
+@pytest.mark.parametrize("base", PRESETS)
+def test_the_published_ablations_change_exactly_one_field(name: str, base: str) -> None:
+    assert preset(base).with_overrides(SWITCHES[name]).hash() != preset(base).hash()
+
+
+def test_every_dial_is_documented_and_bounded() -> None:
+    for part in fields(EditConfig):
+        for dial in fields(getattr(EditConfig(), part.name)):
+            assert dial.metadata["help"], f"{part.name}.{dial.name}"
+            if type(dial.default) in (int, float):
+                low, high = dial.metadata["range"]
+                assert low <= dial.default <= high
+
+
+def test_presets_pass_their_own_checks() -> None:
+    for config in PRESETS.values():
+        assert EditConfig().with_overrides(config.as_dict()) == config
+
+
+def test_errors_say_what_was_found_and_what_to_do() -> None:
+    with pytest.raises(BadRequest, match=r"boost\.eta is 99.*0 to 20"):
+        from_json({**MINIMAL, "overrides": {"boost": {"eta": 99}}})
+    with pytest.raises(BadRequest, match="paper, default, fast"):
+        preset("best")
