@@ -12,7 +12,7 @@ from pydicom.pixels import pixel_array
 from monai_cxr_cf.dicom.display import Integers
 from monai_cxr_cf.dicom.identity import Note
 from monai_cxr_cf.dicom.matrix import Matrix
-from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
+from monai_cxr_cf.errors import ResourceExhausted, UnreadableInput, UnsupportedImage
 
 
 def decode_pixels(path: str, *, plugin: str) -> npt.NDArray[np.integer]:
@@ -35,8 +35,11 @@ def read_pixels(path: str, matrix: Matrix, *, plugin: str) -> tuple[Integers, li
     """
     try:
         decoded = decode_pixels(path, plugin=plugin)
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise ResourceExhausted(
+            f"There is not enough memory to decode {matrix.rows} x {matrix.columns} pixels.",
+            hint="Crop the image or use a machine with more memory.",
+        ) from error
     except Exception as error:  # decoders raise many types on damaged data
         raise UnreadableInput(
             "PixelData cannot be decoded; expected one whole frame.",

@@ -152,11 +152,13 @@ def _window_function(ds: Dataset, width: float) -> str:
 
 def _robust_window(plan: DisplayPlan, values: Integers) -> Voi:
     """Our own window when the file brings none: percentiles of the pixels that are not padding."""
-    modality = plan.modality[values.astype(np.int32).ravel() - plan.low]
-    low, high = (float(v) for v in np.percentile(modality, ROBUST))
-    origin = f"percentile {ROBUST[0]:g}-{ROBUST[1]:g}"
-    if high <= low:
-        low, high, origin = float(modality.min()), float(modality.max()), "full range"
+    # Percentiles of the integers, then mapped: the modality step is monotone, and 64 million
+    # float64 values would take half a gigabyte.
+    origin, ends = f"percentile {ROBUST[0]:g}-{ROBUST[1]:g}", np.percentile(values, ROBUST)
+    if ends[0] == ends[1]:
+        origin, ends = "full range", np.array([values.min(), values.max()])
+    positions = np.arange(len(plan.modality))
+    low, high = sorted(float(v) for v in np.interp(ends - plan.low, positions, plan.modality))
     return _voi(plan, "LINEAR_EXACT", origin, ((low + high) / 2.0, high - low))
 
 
