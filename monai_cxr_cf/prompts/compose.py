@@ -8,7 +8,7 @@ found in exactly the text that is encoded.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from monai_cxr_cf.prompts.findings import VOCABULARY, lookup
+from monai_cxr_cf.prompts.findings import get, lookup
 from monai_cxr_cf.request import FindingEdit
 
 NORMAL = "no acute cardiopulmonary process"  # target text of a removal (method 6.3)
@@ -69,6 +69,7 @@ def prompt_from_findings(findings: Iterable[FindingEdit]) -> SpannedText:
 
     Directions are not put into words: text encoders do not understand negation. The user's own
     phrase is kept where it names the finding by itself ("infiltrates"), else the canonical name.
+    BadRequest if a name is unknown.
     """
     text = ""
     out = []
@@ -76,7 +77,7 @@ def prompt_from_findings(findings: Iterable[FindingEdit]) -> SpannedText:
         text += " and " if text else ""
         known = lookup(finding.phrase)
         own = known is not None and known.name == finding.finding
-        phrase = finding.phrase.strip() if own else VOCABULARY[finding.finding].name
+        phrase = finding.phrase.strip() if own else get(finding.finding).name
         words = _before(phrase, finding)
         text += f"{words} " if words else ""
         out.append(replace(finding, phrase=phrase, span=(len(text), len(text) + len(phrase))))

@@ -159,7 +159,7 @@ def region_terms(name: str, side: str | None = None, zone: str | None = None) ->
     A named zone replaces the default region; a named side replaces "both". Midline zones (cardiac
     silhouette, retrocardiac) carry no side.
     """
-    finding = VOCABULARY[name]
+    finding = get(name)
     if zone is not None:
         midline = zone in ("cardiac_silhouette", "retrocardiac")
         return ((zone, None if midline else side or "both"),)
@@ -171,6 +171,6 @@ def region_terms(name: str, side: str | None = None, zone: str | None = None) ->
 
 def organs_that_may_change(name: str, side: str | None = None) -> frozenset[str]:
     """Organ names (right_lung, left_lung, heart) whose outline may follow the finding."""
-    kinds = VOCABULARY[name].organs
+    kinds = get(name).organs
     lungs = {f"{s}_lung" for s in ("left", "right") if side in (s, "both", None)}
     return frozenset((lungs if "lung" in kinds else set()) | ({"heart"} & set(kinds)))

@@ -27,6 +27,7 @@ class Mark:
     start: int
     end: int
     inner: tuple[float, ...] = ()  # severities inside a finding phrase: "heart is mildly enlarged"
+    forward: bool = False  # an operator that acts only on what follows
 
 
 @dataclass
@@ -106,7 +107,7 @@ def marks(text: str) -> list[Mark]:
 
 def _plain(label: Label, first: Word, last: Word) -> Mark:
     kind = label.kind if label.kind != "boundaries" else "boundary"
-    return Mark(kind, label.value, first.start, last.end)
+    return Mark(kind, label.value, first.start, last.end, forward=label.forward)
 
 
 def _finding(words: Sequence[Word], wanted: Phrase, found: list[int]) -> Mark:
@@ -141,28 +142,42 @@ def itemise(sequence: Sequence[Mark]) -> list[Item]:
 def _divide(gap: list[Mark]) -> tuple[list[Mark], frozenset[str], list[Mark]]:
     """Words between two findings: those of the first, the joiner, those of the second.
 
-    A boundary (full stop, "but") divides; else the last comma; else the last "and" or "with",
-    unless the gap begins with it; without any, a leading preposition keeps the words on the left.
+    A boundary (full stop, "but") divides; else a word that only looks forward ("without"); else
+    the last comma; else the last "and" or "with", unless the gap begins with it; without any, a
+    leading preposition keeps the words on the left.
     """
     for k, mark in enumerate(gap):
         if mark.kind == "boundary":
             return gap[:k], frozenset({"boundary"}), gap[k + 1 :]
+    for k, mark in enumerate(gap):
+        if mark.forward:
+            return _cut(gap, k, k)
     joints = [k for k, m in enumerate(gap) if m.kind == "separator"]
     if not joints:
-        if gap and gap[0].kind == "prepositions":
-            return gap, frozenset(), []
-        return [], frozenset(), gap
-    cut = joints[-1]
+        left = bool(gap) and gap[0].kind == "prepositions"
+        return (gap, frozenset(), []) if left else ([], frozenset(), gap)
     commas = [k for k in joints if gap[k].value == "comma"]
-    if commas:
-        cut = commas[-1]
-        middle = gap[: commas[-1]]
-        keeps = any(m.kind in ("operator", "prepositions", "unchanged") for m in middle)
-        if gap[0].kind == "separator" and not keeps:
-            cut = 0
-    elif gap[0].kind == "separator":
+    cut = commas[-1] if commas else joints[-1]
+    if gap[0].kind == "separator" and not (commas and _looks_back(gap, cut)):
         cut = 0
-    start, stop = cut, cut + 1
+    return _cut(gap, cut, cut + 1)
+
+
+def _looks_back(gap: list[Mark], cut: int) -> bool:
+    """Do list entries after a comma describe the finding before it?
+
+    "Effusions, left greater than right, and ..." and "effusion, moderate, and ..." do; "effusion,
+    left lower and upper lobe ..." does not.
+    """
+    middle = [m.kind for m in gap[:cut] if m.kind != "separator"]
+    if any(kind in ("operator", "prepositions", "unchanged") for kind in middle):
+        return True
+    joined = cut + 1 < len(gap) and gap[cut + 1].kind == "separator"
+    return joined and set(middle) <= {"severity", "descriptors"}
+
+
+def _cut(gap: list[Mark], start: int, stop: int) -> tuple[list[Mark], frozenset[str], list[Mark]]:
+    """The gap divided at ``start:stop``, widened over the separators around it."""
     while start > 0 and gap[start - 1].kind == "separator":
         start -= 1
     while stop < len(gap) and gap[stop].kind == "separator":

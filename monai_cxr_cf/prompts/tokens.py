@@ -98,7 +98,7 @@ def token_table(
         pieces=tuple(tokenizer.convert_ids_to_tokens(full)),
         spans=((0, 0), *spans[:kept], *([(0, 0)] * (n_pad + 1))),
         finding_tokens=chosen,
-        anatomy_tokens=MappingProxyType({k: v for k, v in anatomy.items() if k not in path}),
+        anatomy_tokens={k: v for k, v in anatomy.items() if k not in path},
         eos=kept + 1,
         pads=tuple(range(kept + 2, length)),
         truncated=text[spans[kept][0] :] if kept < len(ids) else "",

@@ -35,6 +35,7 @@ class Label:
 
     kind: str
     value: Any = None
+    forward: bool = False  # an operator that acts only on what follows: "without", "remove"
 
 
 Phrase = tuple[str, ...]
@@ -49,7 +50,7 @@ def normalise(text: str) -> str:
 def split(text: str) -> list[Word]:
     """All words, numbers and signs of a text in order; hyphens and brackets separate and vanish."""
     found = (Word(normalise(m.group()), *m.span()) for m in _WORD.finditer(text))
-    return [w for w in found if w.norm[:1].isalnum() or w.norm in ".,;:/&+\n"]
+    return [w for w in found if w.norm and (w.norm[0].isalnum() or w.norm in ".,;:/&+\n")]
 
 
 def phrase(text: str) -> Phrase:
@@ -78,11 +79,9 @@ def lexicon() -> Mapping[Phrase, tuple[Label, ...]]:
         add(key, Label("side", side))
     for key, (zone, side) in data["zones"].items():
         add(key, Label("zone", (zone, side)))
-    for kind, group in (
-        ("severity", data["severities"]),
-        ("operator", data["operators"]),
-        ("separator", data["separators"]),
-    ):
+    for key, verb in data["operators"].items():
+        add(key, Label("operator", verb.rstrip(">"), forward=verb.endswith(">")))
+    for kind, group in (("severity", data["severities"]), ("separator", data["separators"])):
         for key, value in group.items():
             add(key, Label(kind, value))
     for kind in _PLAIN:
