@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the parser refuses, with which code and hint; and that nothing else ever happens."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.prompts.findings import VOCABULARY
+from monai_cxr_cf.prompts.parse import parse_prompt, parsed_from_findings
+from monai_cxr_cf.prompts.words import lexicon
+from monai_cxr_cf.request import FindingEdit
+
+REFUSED = {
+    "": "empty_prompt",
+    "  \n": "empty_prompt",
+    "no acute cardiopulmonary process": "no_finding",
+    "normal chest radiograph": "no_finding",
+    "clear lungs": "no_finding",
+    "left lower lobe": "no_finding",
+    "pnuemothorax": "unknown_finding",
+    "left effusion and dragons": "unknown_finding",
+    "heart": "unknown_finding",
+    "pericardial effusion": "unknown_finding",
+    "subcutaneous emphysema": "unknown_finding",
+    "no effusion, no widened mediastinum": "unknown_finding",
+    "effusion or pneumothorax": "ambiguous_prompt",
+    "no effusion, left pneumothorax": "ambiguous_prompt",
+    "no worsening edema": "ambiguous_prompt",
+    "effusion but no effusion": "contradictory_prompt",
+    "no left effusion and effusion, or nodule, but right and left effusion": "contradictory_prompt",
+    "apical cardiomegaly": "contradictory_prompt",
+    "left middle lobe opacity": "contradictory_prompt",
+    "right lingular opacity": "contradictory_prompt",
+    "right retrocardiac opacity": "contradictory_prompt",
+    "stable cardiomegaly": "nothing_to_edit",
+    "effusion is unchanged": "nothing_to_edit",
+}
+
+
+@pytest.mark.parametrize(("text", "code"), REFUSED.items(), ids=[f"<{t}>" for t in REFUSED])
+def test_refused_with_a_hint(text: str, code: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse_prompt(text)
+    assert caught.value.code == code
+    assert caught.value.hint
+
+
+def test_unknown_finding_names_the_word_and_its_neighbours() -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse_prompt("moderate left plueral effusion")
+    assert "'plueral'" in caught.value.message
+    assert "pleural effusion" in caught.value.message
+
+
+def test_too_long_and_too_many_are_refused() -> None:
+    with pytest.raises(BadRequest, match="characters"):
+        parse_prompt("effusion " * 200)
+    with pytest.raises(BadRequest, match="limit is 8"):
+        parse_prompt(" and ".join(list(VOCABULARY)[:9]))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        FindingEdit("dragon"),
+        FindingEdit("mass", zone="middle earth"),
+        FindingEdit("mass", side="top"),
+        FindingEdit("mass", direction="invert"),
+        FindingEdit("mass", severity=1.5),
+        FindingEdit("mass", severity=float("nan")),
+        FindingEdit("cardiomegaly", zone="apical"),
+        FindingEdit("mass", side="right", zone="retrocardiac"),
+    ],
+)
+def test_wrong_data_is_refused(edit: FindingEdit) -> None:
+    with pytest.raises(BadRequest):
+        parsed_from_findings([edit])
+
+
+def test_no_data_and_contradicting_data_are_refused() -> None:
+    with pytest.raises(BadRequest):
+        parsed_from_findings([])
+    with pytest.raises(BadRequest, match="both adds and removes"):
+        parsed_from_findings([FindingEdit("mass"), FindingEdit("mass", direction="remove")])
+
+
+WORDS = sorted({" ".join(k) for k in lexicon()} | set(VOCABULARY) | {"heart", "dragon", "2.5"})
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join))
+def test_any_order_of_known_words_is_parsed_or_refused(text: str) -> None:
+    check_total(text)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.text(max_size=80))
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    check_total(text)
+
+
+def check_total(text: str) -> None:
+    """Either a BadRequest with words, or findings whose spans cut their phrase from the text."""
+    try:
+        parsed = parse_prompt(text)
+    except BadRequest:
+        return
+    assert parsed.findings
+    assert parsed.text == text
+    for f in parsed.findings:
+        assert f.finding in VOCABULARY
+        assert text[slice(*f.span)] == f.phrase != ""
+        assert f.severity is None or 0 <= f.severity <= 1
