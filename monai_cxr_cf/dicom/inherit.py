@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.valuerep import format_number_as_ds
 
 from monai_cxr_cf.dicom import policy
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.radiograph import Radiograph
+from monai_cxr_cf.dicom.repair import repair
 from monai_cxr_cf.dicom.spacing import SC_CLASS, usable_pair
 from monai_cxr_cf.dicom.uids import stable_uid
 
@@ -25,17 +27,20 @@ SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _CALIBRATION = ("PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription")
 
 
-def source_header(radiograph: Radiograph) -> Dataset:
-    """A cleaned copy of the header: no private elements, no sequences' leftovers, text decoded.
+def source_header(radiograph: Radiograph) -> tuple[Dataset, list[str]]:
+    """A cleaned copy of the header, without private elements, text decoded, values legal.
 
     A raster has no header: it gets a study of its own, made from its pixels, and no patient.
+
+    Returns:
+        The header, and the keywords of attributes whose illegal values were left out.
     """
     if radiograph.header is None:
-        return _raster_header(radiograph)
+        return _raster_header(radiograph), []
     with withheld():
         clean = _without_private(radiograph.header)
         clean.decode()
-    return clean
+    return clean, repair(clean, (*policy.PATIENT, *policy.STUDY, *policy.IMAGE, *SPACINGS))
 
 
 def patient_and_study(header: Dataset) -> Dataset:
@@ -159,13 +164,18 @@ def _capture_spacing(header: Dataset, out: Dataset) -> None:
     if pixel is not None and header.get("PixelSpacingCalibrationType"):
         copy_elements(header, out, ("PixelSpacing", *_CALIBRATION))
     elif imager is not None:
-        out.PixelSpacing = list(imager)
+        out.PixelSpacing = _as_ds(imager)
     elif pixel is not None:
-        out.PixelSpacing = list(pixel)
+        out.PixelSpacing = _as_ds(pixel)
     if nominal is not None:
-        out.NominalScannedPixelSpacing = list(nominal)
+        out.NominalScannedPixelSpacing = _as_ds(nominal)
     if nominal is not None or pixel is not None:
         out.pop("PixelAspectRatio", None)
+
+
+def _as_ds(pair: tuple[float, float]) -> list[str]:
+    """Decimal strings of at most 16 characters."""
+    return [format_number_as_ds(value) for value in pair]
 
 
 def _rescale(out: Dataset) -> None:

@@ -98,7 +98,7 @@ def derivation(plan: OutputPlan, member: Member) -> str:
         parts.append(member.label)
     if plan.options.burn_in:
         parts.append("SYNTHETIC is burnt into the pixels")
-    elif not plan.is_raster:
+    elif record.metrics.get("outside_max_diff") == 0:
         parts.append("Pixels outside region and band are the source's")
     return clip(". ".join(parts) + ".", ST)
 

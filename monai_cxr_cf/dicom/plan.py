@@ -86,11 +86,13 @@ def plan_output(
     checked = tuple(_checked(radiograph, member) for member in members)
     if options.burn_in:
         checked = tuple(burn_in(member, radiograph) for member in checked)
-    header = source_header(radiograph)
+    header, lost = source_header(radiograph)
     blank = SeriesIds("", (), 0)
     warnings = [BURNT_IN] if options.burn_in and members else []
     if any(0x6000 <= element.tag.group <= 0x60FF for element in header):
         warnings.append(OVERLAYS)
+    if lost:
+        warnings.append(("illegal_values", f"Left out, as illegal in DICOM: {', '.join(lost)}."))
     plan = OutputPlan(
         radiograph, record, options, header, checked,
         blank, blank, _content_time(header, options), tuple(warnings),

@@ -21,8 +21,7 @@ from monai_cxr_cf.dicom.record import FindingRecord, WrittenFile, plain
 from monai_cxr_cf.errors import CxrError
 
 SCHEMA_VERSION = 1
-NOTICE = "SYNTHETIC - research only. Not for diagnosis. Not anonymous: outside region and band \
-the pixels are the source's."
+NOTICE = "SYNTHETIC - research only. Not for diagnosis. Not anonymous: pixels of the source remain."
 NO_PATIENT = "Raster source: no patient data; study and identifiers were made from its pixels."
 _HEADER_FACTS = {
     "modality": "Modality",

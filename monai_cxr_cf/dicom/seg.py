@@ -26,7 +26,7 @@ from monai_cxr_cf.dicom.plan import OutputPlan, mask_digests
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.record import WrittenFile
 from monai_cxr_cf.dicom.spacing import SC_CLASS
-from monai_cxr_cf.dicom.uids import SeriesIds, frame_of_reference
+from monai_cxr_cf.dicom.uids import SeriesIds, frame_of_reference, stable_uid
 from monai_cxr_cf.errors import BadRequest
 
 Masks = Mapping[str, NDArray[np.bool_]]
@@ -54,6 +54,7 @@ def segmentation_dataset(plan: OutputPlan, masks: Masks) -> Dataset:
     ids = plan.ids("seg", mask_digests(kept), _reference_uid(plan))
     ds = _encode(plan, kept, ids)
     identify_strictly(ds, plan, ids)
+    _repeatable_dimensions(ds, ids)
     _inherit(ds, plan)
     equip(ds, plan)
     ds.ContentCreatorName = None  # type 2
@@ -193,6 +194,13 @@ def _inherit(ds: Dataset, plan: OutputPlan) -> None:
         ds.BodyPartExamined = "CHEST"
     ds.pop("PositionReferenceIndicator", None)
     ds.PositionReferenceIndicator = None
+
+
+def _repeatable_dimensions(ds: Dataset, ids: SeriesIds) -> None:
+    """highdicom draws the identifier of the dimensions at random."""
+    uid = stable_uid("dimensions", ids.sop_uids[0])
+    for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uid
 
 
 def _unlink(ds: Dataset) -> None:

@@ -7,10 +7,10 @@ In: words that make an object what it is. Out: UIDs under 2.25, so nobody needs 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from uuid import UUID, uuid4
 
-from pydicom.uid import generate_uid
-
-IMPLEMENTATION_UID = generate_uid(prefix=None, entropy_srcs=["monai-cxr-cf", "implementation"])
+IMPLEMENTATION_UID = "2.25.295564379863356894024816357164654372530"  # PS3.7 D.3.3.2: who wrote it
 ROLES = ("cf", "seg", "diff", "sr")
 _LARGEST_IS = 2**31 - 1
 
@@ -25,8 +25,12 @@ class SeriesIds:
 
 
 def stable_uid(*words: str) -> str:
-    """A 2.25 UID from words; their lengths count, so ("ab", "c") and ("a", "bc") differ."""
-    return str(generate_uid(prefix=None, entropy_srcs=[f"{len(w)}:{w};" for w in words]))
+    """A 2.25 UID from words (PS3.5 B.2); their lengths count: ("ab", "c") differs from ("a", "bc").
+
+    Not ``pydicom.uid.generate_uid``: without a prefix it ignores its entropy and draws at random.
+    """
+    text = "".join(f"{len(word)}:{word};" for word in words)
+    return f"2.25.{UUID(bytes=sha256(text.encode()).digest()[:16], version=5).int}"
 
 
 def series_ids(words: Sequence[str], digests: Sequence[str], number: int) -> SeriesIds:
@@ -48,8 +52,8 @@ def series_ids(words: Sequence[str], digests: Sequence[str], number: int) -> Ser
 def random_ids(count: int, number: int) -> SeriesIds:
     """Fresh identifiers for ``--uids random``."""
     return SeriesIds(
-        str(generate_uid(prefix=None)),
-        tuple(str(generate_uid(prefix=None)) for _ in range(count)),
+        f"2.25.{uuid4().int}",
+        tuple(f"2.25.{uuid4().int}" for _ in range(count)),
         number,
     )
 
