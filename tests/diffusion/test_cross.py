@@ -9,7 +9,6 @@ from monai_cxr_cf.diffusion.regulate import TokenGain, regional
 from monai_cxr_cf.diffusion.task import Target as Finding
 from tests.diffusion.small import ORGANS, REGION, edit_task, off, plan, small_unet
 
-
 GRIDS = [(16, 16), (8, 8), (5, 7)]
 
 
