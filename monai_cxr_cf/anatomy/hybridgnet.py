@@ -114,14 +114,12 @@ class Merge(nn.Module):
         self.down = nn.Conv2d(coarse, outputs, 1, bias=False)
         self.side = nn.Conv2d(fine, outputs, 1, bias=False)
         self.mix = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outputs)
-        self.norm2 = nn.BatchNorm2d(outputs)
+        self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Features at the fine grid: (B, outputs, H, W)."""
         up = F.interpolate(self.down(coarse), scale_factor=2.0, mode="nearest")
-        y = F.relu(self.norm1(up + self.side(fine)))
-        return F.relu(self.norm2(self.mix(y)) + y)
+        return F.relu(self.norm(self.mix(F.relu(up + self.side(fine)))))
 
 
 class Refine(nn.Module):
@@ -175,9 +173,7 @@ class HybridGNet(nn.Module):
         self.up32 = Merge(6 * w, 4 * w, 4 * w)
         self.up64 = Merge(4 * w, 2 * w, 3 * w)
         self.dense = nn.Conv2d(3 * w, 3, 1)  # organ scores at a quarter, for training only
-        self.narrow = nn.Conv2d(3 * w, w, 1, bias=False)
-        self.side = nn.Conv2d(w, w, 3, 1, 1, bias=False)
-        self.norm128 = nn.BatchNorm2d(w)
+        nn.init.constant_(self.dense.bias, -2.0)  # an organ covers about a tenth of the square
         self.squeeze = nn.Conv2d(10 * w, 16, 1)
         self.mean = nn.Linear(16 * 64, latent)
         self.log_variance = nn.Linear(16 * 64, latent)
@@ -207,9 +203,7 @@ class HybridGNet(nn.Module):
         e8 = self.deep(self.down8(e16))
         u16 = self.up16(e8, e16)
         u32 = self.up32(u16, e32)
-        u64 = self.up64(u32, e64)
-        up = F.interpolate(self.narrow(u64), scale_factor=2.0, mode="nearest")
-        return [e8, u16, u32, u64, F.relu(self.norm128(up + self.side(e128)))]
+        return [e8, u16, u32, self.up64(u32, e64), e128]
 
     def encode(self, deepest: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, latent) of the shape from the coarsest feature map."""

@@ -45,7 +45,7 @@ class SegmentationRecipe:
     warmup: int = 100
     weight_decay: float = 1e-4
     kl_weight: float = 1e-4
-    dense_weight: float = 10.0
+    dense_weight: float = 400.0  # its gradient is that much smaller than that of the points
     outline_weight: float = 0.5
     ema_decay: float = 0.998
     precision: str = "bf16"  # bf16 or fp32

@@ -19,16 +19,16 @@ from torch.nn import functional as F
 class Augmentation:
     """Strength of every random change; all angles in degrees, lengths as shares of the side."""
 
-    rotation: float = 10.0  # standard deviation, cut at 2.5 of them
-    scale: tuple[float, float] = (0.72, 1.4)  # how large the patient appears
+    rotation: float = 8.0  # standard deviation, cut at 2.5 of them
+    scale: tuple[float, float] = (0.75, 1.35)  # how large the patient appears
     stretch: float = 0.08  # standard deviation of the log ratio of width to height
-    shift: float = 0.10  # largest translation
+    shift: float = 0.08  # largest translation
     gamma: float = 0.45  # standard deviation of the log exponent
     invert: float = 0.06  # probability
-    blobs: float = 0.6  # probability of soft opacities or lucencies
-    base: float = 0.25  # probability of a white or black lower field
-    frame: float = 0.25  # probability of a collimation border
-    wires: float = 0.3  # probability of thin bright or dark lines
+    blobs: float = 0.4  # probability of soft opacities or lucencies
+    base: float = 0.15  # probability of a white or black lower field
+    frame: float = 0.2  # probability of a collimation border
+    wires: float = 0.2  # probability of thin bright or dark lines
     noise: float = 0.04  # largest standard deviation
 
 
