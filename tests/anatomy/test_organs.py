@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Organ masks are cleaned, keep the patient's sides, and are refused when they cannot be a chest."""
+"""Organ masks are cleaned, keep the patient's sides, and are refused if they cannot be a chest."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user draws in Slicer or elsewhere comes back bit for bit, under its name, or is refused."""
+"""What a user draws in Slicer or elsewhere comes back bit for bit and by name, or is refused."""
 
 from pathlib import Path
 
@@ -54,8 +54,14 @@ def test_slicer_segments_are_found_by_name(tmp_path: Path, labels) -> None:
 def test_overlapping_slicer_segments_lie_in_layers(tmp_path: Path, labels) -> None:
     path = tmp_path / "layers.seg.nrrd"
     array = np.stack([(labels == 2), (labels == 4)], -1).astype(np.uint8)
-    header = {"Segment0_Name": "left_lung", "Segment0_LabelValue": "1", "Segment0_Layer": "0",
-              "Segment1_Name": "ROI", "Segment1_LabelValue": "1", "Segment1_Layer": "1"}  # fmt: skip
+    header = {
+        "Segment0_Name": "left_lung",
+        "Segment0_LabelValue": "1",
+        "Segment0_Layer": "0",
+        "Segment1_Name": "ROI",
+        "Segment1_LabelValue": "1",
+        "Segment1_Layer": "1",
+    }
     slicer_segmentation(path, array, header)
     masks = read_masks(path, labels.shape)
     assert np.array_equal(masks["roi"], labels == 4)

@@ -80,7 +80,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append([f"{i:05d}", source, f"{source}_{2 * i + 1}", "PA", "", "", "", "", "research",
                      organs, "", kept, "drawn", "no"])  # fmt: skip
     np.savez(folder / "landmarks.npz", **points)
-    header = [field for field in Row.__dataclass_fields__]
+    header = list(Row.__dataclass_fields__)
     with (folder / "index.csv").open("w", newline="") as handle:
         csv.writer(handle).writerows([header, *rows])
     return folder
