@@ -66,6 +66,7 @@ class Recorder:
         run, plan, solver = self.run, self.run.plan, self.run.solver
         return {
             "version": VERSION,
+            "method": "regulated",
             "mode": run.task.mode,
             "config_hash": run.config.hash(),
             "seeds": list(run.seeds),
@@ -82,6 +83,7 @@ class Recorder:
             "boost_window": [run.boost.start, run.boost.stop],
             "guided_window": [run.guided.start, run.guided.stop],
             "gradient_stop": self.stop if plan.corrects else None,
+            "auto_strength": None,
             "notes": list(run.notes),
             "steps": self.steps,
             "cost": self._costs(),
