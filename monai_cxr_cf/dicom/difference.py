@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from monai_cxr_cf.dicom import codes
 from monai_cxr_cf.dicom.fileio import save
-from monai_cxr_cf.dicom.inherit import for_secondary_capture, unicode_if_needed
+from monai_cxr_cf.dicom.inherit import declare_characters, for_secondary_capture
 from monai_cxr_cf.dicom.marking import (
     equip,
     findings_in_words,
@@ -90,7 +90,7 @@ def difference_dataset(plan: OutputPlan, index: int) -> Dataset:
     refer_to(ds, _counterfactual_class(plan), plan.cf.sop_uids[index])
     _put_grey_scale(ds, clipped)
     put_pixels(ds, (clipped + OFFSET).astype(np.uint16), 16)
-    return unicode_if_needed(ds)
+    return declare_characters(ds, plan.unicode)
 
 
 def _counterfactual_class(plan: OutputPlan) -> str:

@@ -89,14 +89,9 @@ def for_same_iod(header: Dataset) -> Dataset:
     return out
 
 
-def unicode_if_needed(ds: Dataset) -> Dataset:
-    """Declare UTF-8 where the text needs it and the source's character set may not hold it.
-
-    A source that already declares a set keeps it while everything added is ASCII: then its own
-    bytes stay as they are.
-    """
-    declared = ds.get("SpecificCharacterSet")
-    if declared != UTF8 and not _ascii(ds):
+def declare_characters(ds: Dataset, unicode: bool) -> Dataset:
+    """Declare UTF-8 where our own text needs it; else the source's set and bytes stay."""
+    if unicode:
         ds.SpecificCharacterSet = UTF8
     return ds
 
@@ -144,16 +139,6 @@ def copy_elements(source: Dataset, target: Dataset, keywords: Iterable[str]) -> 
         for keyword in keywords:
             if keyword in source:
                 target.add(deepcopy(source[keyword]))
-
-
-def _ascii(ds: Dataset) -> bool:
-    with withheld():
-        return all(
-            str(value).isascii()
-            for element in ds.iterall()
-            if element.VR in ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
-            for value in (element.value if element.VM > 1 else [element.value])
-        )
 
 
 def _capture_spacing(header: Dataset, out: Dataset) -> None:

@@ -54,6 +54,15 @@ class OutputPlan:
         """The source is a PNG or JPEG: no patient data and nothing to refer to."""
         return self.radiograph.header is None
 
+    @property
+    def unicode(self) -> bool:
+        """Whether what we add (request, region, labels, ...) is more than ASCII.
+
+        One answer for all files of an output: a name in two encodings looks like two names.
+        """
+        labels = [member.label for member in self.members]
+        return not f"{replace(self.record, run={})}{labels}".isascii()
+
     def ids(self, role: str, digests: Sequence[str], extra: str = "") -> SeriesIds:
         """Identifiers of a series of ours, from its members' digests."""
         number = series_number(_number(self.header), role)

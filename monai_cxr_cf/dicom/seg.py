@@ -20,7 +20,7 @@ from pydicom.sequence import Sequence
 
 from monai_cxr_cf.dicom import codes
 from monai_cxr_cf.dicom.fileio import clip, save
-from monai_cxr_cf.dicom.inherit import copy_elements, patient_and_study, unicode_if_needed
+from monai_cxr_cf.dicom.inherit import copy_elements, declare_characters, patient_and_study
 from monai_cxr_cf.dicom.marking import LO, MANUFACTURER, MODEL, equip, identify_strictly
 from monai_cxr_cf.dicom.plan import OutputPlan, mask_digests
 from monai_cxr_cf.dicom.privacy import withheld
@@ -62,7 +62,7 @@ def segmentation_dataset(plan: OutputPlan, masks: Masks) -> Dataset:
     ds.SeriesDescription = "Masks of source CXR and edit region"
     if plan.is_raster and not plan.members:
         _unlink(ds)
-    return unicode_if_needed(ds)
+    return declare_characters(ds, plan.unicode)
 
 
 def _checked(plan: OutputPlan, masks: Masks) -> dict[str, NDArray[np.bool_]]:
@@ -151,17 +151,14 @@ def _reference_uid(plan: OutputPlan) -> str:
 
 def _description(number: int, name: str, plan: OutputPlan) -> SegmentDescription:
     segment = codes.SEGMENTS[name]
+    algorithm = _algorithm(plan, name)
     description = SegmentDescription(
         segment_number=number,
         segment_label=segment.label,
         segmented_property_category=_coded(segment.category),
         segmented_property_type=_coded(segment.type),
-        algorithm_type="AUTOMATIC",
-        algorithm_identification=AlgorithmIdentificationSequence(
-            name=_algorithm(plan, name),
-            version=clip(plan.record.code_version, LO),
-            family=_coded(codes.ARTIFICIAL_INTELLIGENCE),
-        ),
+        algorithm_type="AUTOMATIC" if algorithm else "MANUAL",
+        algorithm_identification=algorithm,
         tracking_id=segment.label,
         tracking_uid=plan.ids("seg", [name], "tracking").sop_uids[0],
         display_color=CIELabColor.from_rgb(*segment.rgb),
@@ -172,12 +169,16 @@ def _description(number: int, name: str, plan: OutputPlan) -> SegmentDescription
     return description
 
 
-def _algorithm(plan: OutputPlan, name: str) -> str:
-    """Who drew a mask: the region comes from words, an organ from the segmenter's weights."""
-    if name.startswith("edit_"):
-        return "Edit region from request"
-    drawn = [w.name for w in plan.record.weights if w.role == "segmenter"]
-    return clip(drawn[0] if drawn else "User mask", LO)
+def _algorithm(plan: OutputPlan, name: str) -> AlgorithmIdentificationSequence | None:
+    """Who drew a mask: the region is ours, an organ the segmenter's; None if the user's."""
+    if name in plan.record.masks.get("from_user", ()):
+        return None
+    drawn = [w.name for w in plan.record.weights if w.role == "segmenter" and name[:5] != "edit_"]
+    return AlgorithmIdentificationSequence(
+        name=clip(drawn[0] if drawn else "Edit region", LO),
+        version=clip(plan.record.code_version, LO),
+        family=_coded(codes.ARTIFICIAL_INTELLIGENCE),
+    )
 
 
 def _coded(concept: codes.Concept) -> CodedConcept:

@@ -29,7 +29,7 @@ from pydicom.dataset import Dataset
 
 from monai_cxr_cf.dicom import codes
 from monai_cxr_cf.dicom.fileio import save
-from monai_cxr_cf.dicom.inherit import patient_and_study, unicode_if_needed
+from monai_cxr_cf.dicom.inherit import declare_characters, patient_and_study
 from monai_cxr_cf.dicom.marking import (
     MANUFACTURER,
     MODEL,
@@ -86,7 +86,7 @@ def structured_report_dataset(plan: OutputPlan, files: Items[WrittenFile]) -> Da
         ds.add(element)
     equip(ds, plan)
     mark_synthetic(ds, "counterfactual CXR: report")
-    return unicode_if_needed(ds)
+    return declare_characters(ds, plan.unicode)
 
 
 def _evidence(plan: OutputPlan, files: Items[WrittenFile]) -> list[Dataset]:

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from monai_cxr_cf.dicom import codes
 from monai_cxr_cf.dicom.fileio import save
-from monai_cxr_cf.dicom.inherit import for_same_iod, for_secondary_capture, unicode_if_needed
+from monai_cxr_cf.dicom.inherit import declare_characters, for_same_iod, for_secondary_capture
 from monai_cxr_cf.dicom.marking import (
     equip,
     findings_in_words,
@@ -60,7 +60,7 @@ def counterfactual_dataset(plan: OutputPlan, index: int) -> Dataset:
     mark_image(ds, plan, member, codes.COUNTERFACTUAL)
     put_pixels(ds, member.stored, plan.radiograph.bits_stored)
     _put_photometry(ds, plan)
-    return unicode_if_needed(ds)
+    return declare_characters(ds, plan.unicode)
 
 
 def put_pixels(ds: Dataset, stored: NDArray[np.integer], bits_stored: int) -> None:

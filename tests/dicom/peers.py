@@ -22,14 +22,24 @@ def tool(name: str) -> str:
 
 
 def dciodvfy_errors(path: Path) -> list[str]:
-    """The lines that start with Error."""
-    done = subprocess.run(
-        [tool("dciodvfy"), str(path)], check=False, capture_output=True, text=True,
-        errors="replace", timeout=60,
-    )  # fmt: skip
-    lines = (done.stderr + done.stdout).splitlines()
+    """What dciodvfy finds wrong in one file."""
+    lines = said_by("dciodvfy", path)
     assert lines, "dciodvfy names the IOD at least"
     return [line for line in lines if line.startswith("Error")]
+
+
+def dcentvfy_errors(paths: list[Path]) -> list[str]:
+    """What dcentvfy finds inconsistent among files of one patient and study."""
+    return [line for line in said_by("dcentvfy", *paths) if line.startswith("Error")]
+
+
+def said_by(name: str, *paths: Path) -> list[str]:
+    """The lines that a checker prints."""
+    done = subprocess.run(
+        [tool(name), *map(str, paths)], check=False, capture_output=True, text=True,
+        errors="replace", timeout=60,
+    )  # fmt: skip
+    return (done.stderr + done.stdout).splitlines()
 
 
 def dcmqi_masks(seg: Path, folder: Path) -> dict[str, npt.NDArray[np.bool_]]:

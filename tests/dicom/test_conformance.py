@@ -12,8 +12,16 @@ from monai_cxr_cf.dicom.plan import plan_output
 from monai_cxr_cf.dicom.record import Member, OutputOptions
 from monai_cxr_cf.dicom.seg import write_segmentation
 from tests.dicom.factory import save
-from tests.dicom.peers import dciodvfy_errors, dcmqi_masks
-from tests.dicom.writing import ALL_KINDS, RASTER, RECORD, case_of, plan_of, write_everything
+from tests.dicom.peers import dcentvfy_errors, dciodvfy_errors, dcmqi_masks
+from tests.dicom.writing import (
+    ALL_KINDS,
+    RASTER,
+    RECORD,
+    case_of,
+    plan_of,
+    record_with,
+    write_everything,
+)
 
 pytestmark = pytest.mark.conformance
 
@@ -54,6 +62,16 @@ def test_a_series_of_levels_is_free_of_errors(tmp_path: Path) -> None:
     files = write_everything(plan, case, tmp_path / "out")
     assert [f.path.name for f in files if f.role == "cf"] == ["0001.dcm", "0002.dcm"]
     assert not [e for f in files if f.sop_uid for e in dciodvfy_errors(f.path)]
+
+
+def test_files_of_one_output_are_consistent_with_their_source(tmp_path: Path) -> None:
+    source = save(tmp_path / "source.dcm", ALL_KINDS["cr-kanji-names"])
+    case = case_of(source)
+    record = record_with(masks={"from_user": ["heart"]})  # a MANUAL segment among them
+    files = write_everything(plan_of(case, record=record), case, tmp_path / "out")
+    written = [f.path for f in files if f.sop_uid]
+    assert dcentvfy_errors([source, *written]) == []
+    assert not [e for path in written for e in dciodvfy_errors(path)]
 
 
 def test_masks_of_a_raster_alone_open_in_dcmqi(tmp_path: Path, raster: Path) -> None:

@@ -125,7 +125,9 @@ def test_twelve_bit_lut_becomes_sixteen_bits_and_shows_the_same(tmp_path: Path) 
 def test_names_survive_in_their_own_character_set_and_in_utf8(kind: str, tmp_path: Path) -> None:
     source = save(tmp_path / "source.dcm", ALL_KINDS[kind])
     case, name = case_of(source), str(dcmread(source).PatientName)
-    assert str(written(case, tmp_path / "ascii").PatientName) == name
+    same = written(case, tmp_path / "ascii")
+    assert str(same.PatientName) == name
+    assert same.SpecificCharacterSet == dcmread(source).SpecificCharacterSet
     record = record_with(region="línea media derecha")
     plan = plan_of(case, record=record)
     ds = dcmread(write_counterfactuals(plan, tmp_path / "utf8")[0].path)

@@ -15,7 +15,7 @@ from monai_cxr_cf.dicom.seg import segmentation_dataset, write_segmentation
 from monai_cxr_cf.dicom.seg_read import read_segmentation, segment_name
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 from tests.dicom.factory import Spec, save
-from tests.dicom.writing import ALL_KINDS, RECORD, Case, case_of, plan_of
+from tests.dicom.writing import ALL_KINDS, RECORD, Case, case_of, plan_of, record_with
 
 
 @pytest.fixture
@@ -70,6 +70,16 @@ def test_each_segment_has_its_own_codes(seg: Path) -> None:
         "Right lung": ["Right"], "Left lung": ["Left"], "Heart": [],
         "Edit region": [], "Edit band": [],
     }  # fmt: skip
+
+
+def test_a_mask_of_the_user_is_manual_and_ours_name_their_algorithm(case: Case) -> None:
+    record = record_with(masks={"from_user": ["heart"]})
+    ds = segmentation_dataset(plan_of(case, record=record), case.masks)
+    made = {s.SegmentLabel: (s.SegmentAlgorithmType, s.get("SegmentAlgorithmName"))
+            for s in ds.SegmentSequence}  # fmt: skip
+    assert made["Heart"] == ("MANUAL", None)
+    assert made["Left lung"] == ("AUTOMATIC", "hybridgnet")
+    assert made["Edit band"] == ("AUTOMATIC", "Edit region")
 
 
 def test_masks_refer_to_the_source_and_are_not_called_synthetic(case: Case, seg: Path) -> None:

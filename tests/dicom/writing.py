@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
 from scipy.ndimage import binary_dilation
 
 from monai_cxr_cf.dicom.difference import write_differences
@@ -59,6 +60,9 @@ MORE_KINDS: dict[str, Spec] = {
     "dx-anisotropic": Spec(spacing="anisotropic", seed=22),
     "sc-calibrated": Spec(sop="SC", seed=23).with_(
         PixelSpacingCalibrationType="FIDUCIAL", PixelSpacingCalibrationDescription="ruler"
+    ),
+    "cr-implicit-signed-lut": Spec(
+        sop="CR", signed=True, padding=True, voi="lut", syntax=ImplicitVRLittleEndian, seed=27
     ),
     "cr-latin-names": Spec(sop="CR", seed=24).with_(
         SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Zoë", StudyDescription="Größe"
