@@ -20,10 +20,13 @@ from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.repair import repair
 from monai_cxr_cf.dicom.spacing import SC_CLASS, usable_pair
+from monai_cxr_cf.dicom.transfer import LOSSY_SYNTAXES
 from monai_cxr_cf.dicom.uids import stable_uid
 
 UTF8 = "ISO_IR 192"
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+_JPEG = "1.2.840.10008.1.2.4."
+_METHODS = {f"{_JPEG}50": "ISO_10918_1", f"{_JPEG}81": "ISO_14495_1", f"{_JPEG}91": "ISO_15444_1"}
 _CALIBRATION = ("PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription")
 
 
@@ -40,6 +43,7 @@ def source_header(radiograph: Radiograph) -> tuple[Dataset, list[str]]:
     with withheld():
         clean = _without_private(radiograph.header)
         clean.decode()
+        _admit_loss(clean, str(radiograph.header.file_meta.TransferSyntaxUID))
     return clean, repair(clean, (*policy.PATIENT, *policy.STUDY, *policy.IMAGE, *SPACINGS))
 
 
@@ -94,6 +98,13 @@ def declare_characters(ds: Dataset, unicode: bool) -> Dataset:
     if unicode:
         ds.SpecificCharacterSet = UTF8
     return ds
+
+
+def _admit_loss(clean: Dataset, syntax: str) -> None:
+    """A lossy source that does not say so: its pixels never get better, so the output says it."""
+    if syntax in LOSSY_SYNTAXES and clean.get("LossyImageCompression") != "01":
+        clean.LossyImageCompression = "01"
+        clean.LossyImageCompressionMethod = _METHODS[syntax]
 
 
 def _raster_header(radiograph: Radiograph) -> Dataset:

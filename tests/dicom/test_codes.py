@@ -2,6 +2,7 @@
 """Every coded concept means what its registry says; the private ones are declared and unique."""
 
 import re
+from pathlib import Path
 
 import pytest
 from pydicom.sr._concepts_dict import concepts as registry
@@ -58,3 +59,9 @@ def test_labels_give_back_the_names_of_masks() -> None:
     for name, segment in codes.SEGMENTS.items():
         assert segment.label.lower().replace(" ", "_") == name
         assert len(segment.label) <= 64
+
+
+def test_conformance_statement_lists_every_private_code(root: Path) -> None:
+    text = (root / "docs" / "dicom-conformance.md").read_text(encoding="utf-8")
+    for concept in PRIVATE:
+        assert f"| {concept.value} | {concept.meaning} |" in text

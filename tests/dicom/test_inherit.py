@@ -80,6 +80,15 @@ def test_illegal_values_of_the_source_are_left_out_and_named_not_quoted(tmp_path
     assert "62" not in message
 
 
+def test_a_lossy_source_stays_lossy_even_if_its_header_is_silent(tmp_path: Path) -> None:
+    case = case_of(save(tmp_path / "source.dcm", Spec(sop="CR").with_(LossyImageCompression=None)))
+    assert "LossyImageCompression" not in written(case, tmp_path / "native")
+    meta = case.radiograph.header.file_meta
+    meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.91"  # as if it had been decoded from JPEG 2000
+    ds = written(case, tmp_path / "lossy")
+    assert (ds.LossyImageCompression, ds.LossyImageCompressionMethod) == ("01", "ISO_15444_1")
+
+
 def test_a_missing_body_part_becomes_chest_and_a_missing_spacing_stays_missing(
     tmp_path: Path,
 ) -> None:
