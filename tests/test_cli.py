@@ -18,9 +18,10 @@ from monai_cxr_cf.cli import build_parser, main
 from monai_cxr_cf.commands.edit import OURS, check_folder
 from monai_cxr_cf.commands.options import request_from
 from monai_cxr_cf.commands.say import typed
+from monai_cxr_cf.dicom.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig
-from monai_cxr_cf.request import EditRequest, Reading
+from monai_cxr_cf.request import EditRequest
 
 VERBS = ("edit", "read", "segment", "info", "doctor", "train", "evaluate")
 EDIT = ["edit", "x.dcm", "--out", "out"]
@@ -79,7 +80,7 @@ def test_every_request_field_has_a_flag() -> None:
     for field in fields(EditRequest):
         if field.name not in ("version", "reading"):
             assert named.get(field.name, "--" + field.name.replace("_", "-")) in flags
-    for field in fields(Reading):
+    for field in fields(ReadOptions):
         assert "--" + field.name.replace("_", "-") in flags
 
 
@@ -101,7 +102,7 @@ def test_flags_become_the_request() -> None:
         *("fast", "same"),
         *(True, True),
     )
-    assert request.reading == Reading(allow_lateral=True)
+    assert request.reading == ReadOptions(allow_lateral=True)
 
 
 def test_dials_switches_and_set_become_overrides() -> None:

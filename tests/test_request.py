@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monai_cxr_cf.dicom.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig, preset
-from monai_cxr_cf.request import EditRequest, FindingEdit, Reading, from_json, schema
+from monai_cxr_cf.request import EditRequest, FindingEdit, from_json, schema
 
 MINIMAL = {"source": "x.dcm", "prompt": "cardiomegaly"}
 
@@ -23,7 +24,7 @@ def test_the_schema_itself_is_valid() -> None:
 def test_schema_and_dataclasses_name_the_same_fields() -> None:
     properties = schema()["properties"]
     assert set(properties) == {f.name for f in fields(EditRequest)}
-    assert set(properties["reading"]["properties"]) == {f.name for f in fields(Reading)}
+    assert set(properties["reading"]["properties"]) == {f.name for f in fields(ReadOptions)}
     finding = properties["findings"]["items"]["properties"]
     assert set(finding) == {f.name for f in fields(FindingEdit)}
 

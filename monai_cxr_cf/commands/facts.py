@@ -48,6 +48,14 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def models() -> str | None:
+    """Where the shipped weights lie; None if they are missing."""
+    try:
+        return str(models_folder())
+    except ComponentMissing:
+        return None
+
+
 def weights() -> list[dict[str, Any]]:
     """Every shipped weight file: path in the models folder, sha256, bytes, licence."""
     try:

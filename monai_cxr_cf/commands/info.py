@@ -47,6 +47,7 @@ def collect() -> dict[str, Any]:
         "lock_sha256": facts.lock_hash(),
         "request_version": VERSION,
         "request_schema": schema()["$id"],
+        "models": facts.models(),
         "weights": facts.weights(),
         "findings": {name: _finding(found) for name, found in VOCABULARY.items()},
         "zones": list(ZONES),

@@ -12,9 +12,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.dicom.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig
-from monai_cxr_cf.request import EditRequest, Reading, from_json
+from monai_cxr_cf.request import EditRequest, from_json
 
 UNSET: Any = argparse.SUPPRESS
 Flags = argparse.ArgumentParser
@@ -79,7 +80,7 @@ def add_request_flags(parser: Flags) -> None:
 def add_reading_flags(parser: Flags) -> None:
     """What the strict reader may let pass."""
     group = parser.add_argument_group("what the reader may let pass")
-    for field in fields(Reading):
+    for field in fields(ReadOptions):
         flag = "--" + field.name.replace("_", "-")
         if isinstance(field.default, bool):
             group.add_argument(flag, action="store_true", default=UNSET, dest=f"read.{field.name}")
@@ -235,9 +236,7 @@ def _dials(given: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
         yield part, key, value.strip() if text_field else _value(value.strip())
 
 
-def reading_from(args: argparse.Namespace) -> Any:
+def reading_from(args: argparse.Namespace) -> ReadOptions:
     """The reader's options from the reading flags."""
-    from monai_cxr_cf.dicom.options import ReadOptions
-
     given = vars(args).items()
     return ReadOptions(**{k.removeprefix("read."): v for k, v in given if k.startswith("read.")})

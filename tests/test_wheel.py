@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The built wheel carries the bundle and its weights, and works from any directory."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+SECRETS = (".git", "__pycache__", "shared/")
+
+
+@pytest.fixture(scope="module")
+def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    words = [sys.executable, "-m", "pip", "wheel", str(root), "--no-deps", "--quiet"]
+    words += ["--no-build-isolation", "--wheel-dir", str(folder)]
+    subprocess.run(words, check=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, installed apart from the checkout; libraries come from this environment."""
+    folder = tmp_path_factory.mktemp("installed")
+    words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)]
+    subprocess.run([*words, "--target", str(folder)], check=True)
+    return folder
+
+
+def answer(installed: Path, away: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """What the installed command says, run from another directory."""
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    return subprocess.run(
+        [sys.executable, str(installed / "bin" / "cxr-cf"), *words],
+        cwd=away,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_wheel_holds_package_data_weights_and_lock_file(wheel: Path, root: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for path in (root / "monai_cxr_cf").rglob("*"):
+        if path.suffix in (".py", ".json", ".yaml"):
+            assert path.relative_to(root).as_posix() in names
+    models = root / "bundles" / "cxr_counterfactual" / "models"
+    for path in models.rglob("*"):
+        if path.is_file():
+            assert f"monai_cxr_cf/bundle/models/{path.relative_to(models).as_posix()}" in names
+    assert "monai_cxr_cf/constraints.txt" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_wheel_holds_nothing_that_does_not_belong(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert not [n for n in names for secret in SECRETS if secret in n]
+    assert not [n for n in names if n.startswith(("tests/", "benchmarks/"))]
+
+
+@pytest.mark.weights
+def test_installed_command_finds_its_weights_from_any_directory(
+    installed: Path, tmp_path: Path
+) -> None:
+    done = answer(installed, tmp_path, "info", "--json")
+    assert done.returncode == 0, done.stderr
+    info = json.loads(done.stdout)
+    assert Path(info["models"]).is_relative_to(installed)
+    files = {item["file"] for item in info["weights"]}
+    assert "model.pt" in files
+    assert any(name.startswith("cxr-mini/unet/") for name in files)
+    assert all(item["licence"] != "unknown" for item in info["weights"])
+    assert len(info["lock_sha256"]) == 64
+
+
+@pytest.mark.weights
+def test_installed_doctor_is_content(installed: Path, tmp_path: Path) -> None:
+    done = answer(installed, tmp_path, "doctor", "--json")
+    failed = [c for c in json.loads(done.stdout)["checks"] if not c["ok"]]
+    assert done.returncode == 0, failed
