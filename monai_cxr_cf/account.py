@@ -5,7 +5,7 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -27,7 +27,6 @@ from monai_cxr_cf.request import EditRequest, FindingEdit
 
 if TYPE_CHECKING:
     from monai_cxr_cf.diffusion.backbone import Backbone
-    from monai_cxr_cf.diffusion.sample import Samples
 
 LIBRARIES = ("torch", "diffusers", "transformers", "scipy", "pillow", "monai")
 
@@ -58,9 +57,10 @@ class Run:
     scene: Scene
     case: Case
     config: EditConfig
-    samples: "Samples"
+    trace: Mapping[str, Any]  # what the sampler did
     masks: Mapping[str, Any]  # where the organ masks came from
     stages: Stages
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def record_of(
     """The record of a run; all of it repeats with the same request but ``run``."""
     return RunRecord(
         request_json=identity(run.request),
-        seeds=tuple(run.samples.seeds),
+        seeds=tuple(run.seeds),
         findings=tuple(map(_finding, run.case.asked.findings)),
         region=region_in_words(run),
         strength=run.config.start.strength,
@@ -123,7 +123,7 @@ def record_of(
         code_version=monai_cxr_cf.__version__,
         warnings=_warnings(run),
         metrics=metrics,
-        trace=run.samples.trace | {"tokens": [table.rows() for table in run.case.tokens]},
+        trace={key: value for key, value in run.trace.items() if key != "resources"},
         verdict=verdict,
         masks=run.masks,
         versions={name: metadata.version(name) for name in LIBRARIES},
@@ -167,11 +167,8 @@ def _weights(run: Run, backbone: "Backbone") -> tuple[Weights, ...]:
 def _warnings(run: Run) -> tuple[tuple[str, str], ...]:
     """What the words were read into, and what the sampler could not do as asked."""
     notes = [("prompt", note) for note in run.case.asked.notes]
-    notes += [
-        ("truncated", "The end of the prompt did not fit the text encoder and was cut.")
-        for table in run.case.tokens
-        if table.truncated
-    ]
+    if run.case.truncated:
+        notes.append(("truncated", "The end of the prompt did not fit and was cut."))
     if run.config.output.composite == "none":
         notes.append(
             (
@@ -187,12 +184,8 @@ def _this_time(run: Run, backbone: "Backbone") -> dict[str, Any]:
     """The part of a report that does not repeat."""
     return {
         "seconds": dict(run.stages.seconds),
+        "sampling": run.trace.get("resources", {}),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "device": str(backbone.device),
         "python": platform.python_version(),
     }
-
-
-def largest(values: Sequence[int]) -> int:
-    """Largest of some counts; 0 for none."""
-    return max(values, default=0)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.anatomy.zones import region_mask
 from monai_cxr_cf.composite import kappa
+from monai_cxr_cf.diffusion.modes import sham_task
 from monai_cxr_cf.diffusion.task import EditTask, Target
 from monai_cxr_cf.errors import UnsupportedImage
 from monai_cxr_cf.grid import ModelGrid
@@ -21,13 +22,11 @@ from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import (
     ParsedPrompt,
     SpannedText,
-    mode_of,
-    prompt_from_findings,
     removal_prompt,
     target_prompt,
 )
-from monai_cxr_cf.prompts.findings import VOCABULARY, get, organs_that_may_change, region_terms
-from monai_cxr_cf.prompts.parse import parse_prompt
+from monai_cxr_cf.prompts.findings import VOCABULARY, organs_that_may_change, region_terms
+from monai_cxr_cf.prompts.parse import parse_prompt, parsed_from_findings
 from monai_cxr_cf.prompts.tokens import TokenTable, token_table
 from monai_cxr_cf.request import EditRequest, FindingEdit
 from monai_cxr_cf.validity import Expected
@@ -56,7 +55,8 @@ class Case:
     region: Mask  # their union: the edit region
     weight: Array  # kappa, native: 1 in the region, falling over the band, else exactly 0
     task: EditTask
-    tokens: tuple[TokenTable, ...]  # of the prompt, then of the negative prompt if there is one
+    config: EditConfig  # the settings in force
+    truncated: bool  # the end of a text did not fit the text encoder
 
     @property
     def band(self) -> Mask:
@@ -72,9 +72,7 @@ def words(request: EditRequest) -> ParsedPrompt:
     """The findings a request asks for, from its prompt or its list; BadRequest if unknown."""
     if request.prompt:
         return parse_prompt(request.prompt)
-    named = [replace(item, finding=get(item.finding).name) for item in request.findings]
-    text = prompt_from_findings(named)
-    return ParsedPrompt(text.findings, text.text, mode_of(named))
+    return parsed_from_findings(request.findings)
 
 
 def understand(request: EditRequest, scene: Scene, *, config: EditConfig, tokenizer: Any) -> Case:
@@ -96,7 +94,7 @@ def understand(request: EditRequest, scene: Scene, *, config: EditConfig, tokeni
     feathered = kappa(region, config.keep.band_px / scene.grid.scale) * scene.valid
     # Without a composite the decoder's output is the result everywhere.
     everywhere = config.output.composite == "none"
-    texts = [_target_text(request, asked), _negative_text(request, asked)]
+    texts = [target_prompt(asked), _negative_text(request, asked)]
     tables = [token_table(tokenizer, text.text, text.findings) for text in texts]
     task = EditTask(
         image=scene.grid.to_model(scene.pixels),
@@ -104,14 +102,17 @@ def understand(request: EditRequest, scene: Scene, *, config: EditConfig, tokeni
         prompt=texts[0].text,
         source_prompt=request.source_prompt,
         negative_prompt=texts[1].text,
-        targets=_targets(request, asked, regions=regions, scene=scene, tables=tables),
+        targets=_targets(asked, regions, grid=scene.grid, tables=tables),
         organ_tokens=tables[0].anatomy_tokens,
         special_tokens=tables[0].special_tokens,
         kappa=scene.grid.mask_to_model(feathered),
-        mode="sham" if request.sham else "removal" if asked.mode == "remove" else "edit",
+        mode="removal" if asked.mode == "remove" else "edit",
     )
+    if request.sham:
+        task = sham_task(task)
     weight = scene.valid.astype(np.float32) if everywhere else feathered
-    return Case(asked, regions, region, weight, task, tuple(tables))
+    cut = any(table.truncated for table in tables)
+    return Case(asked, regions, region, weight, task, config, cut)
 
 
 def _region(item: FindingEdit, scene: Scene) -> Mask:
@@ -129,34 +130,24 @@ def _region(item: FindingEdit, scene: Scene) -> Mask:
     return np.asarray(region)
 
 
-def _target_text(request: EditRequest, asked: ParsedPrompt) -> SpannedText:
-    return SpannedText(request.source_prompt) if request.sham else target_prompt(asked)
-
-
 def _negative_text(request: EditRequest, asked: ParsedPrompt) -> SpannedText:
-    """Removed findings first, so that their character spans hold; a sham removes nothing."""
-    removed = SpannedText("") if request.sham else removal_prompt(asked)
+    """Removed findings first, so that their character spans hold."""
+    removed = removal_prompt(asked)
     text = ", ".join(part for part in (removed.text, request.negative_prompt) if part)
     return replace(removed, text=text)
 
 
 def _targets(
-    request: EditRequest,
-    asked: ParsedPrompt,
-    *,
-    regions: Sequence[Mask],
-    scene: Scene,
-    tables: Sequence[TokenTable],
+    asked: ParsedPrompt, regions: Sequence[Mask], *, grid: ModelGrid, tables: Sequence[TokenTable]
 ) -> tuple[Target, ...]:
     """One target per finding: added ones by the prompt's tokens, removed ones by the negative's."""
     added, removed = (iter(table.finding_tokens) for table in tables)
     targets = []
     for item, region in zip(asked.findings, regions, strict=True):
         negative = item.direction == "remove"
-        tokens = () if request.sham else next(removed if negative else added)
+        tokens = next(removed if negative else added)
         where = "negative" if negative else "prompt"
-        plane = scene.grid.mask_to_model(region)
-        targets.append(Target(item.finding, tokens, plane, where=where))
+        targets.append(Target(item.finding, tokens, grid.mask_to_model(region), where=where))
     return tuple(targets)
 
 

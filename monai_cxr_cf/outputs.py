@@ -21,6 +21,7 @@ from monai_cxr_cf.dicom.report import write_report
 from monai_cxr_cf.dicom.seg import write_segmentation
 from monai_cxr_cf.dicom.sr import write_structured_report
 from monai_cxr_cf.dicom.write import write_counterfactuals
+from monai_cxr_cf.diffusion.modes import ensemble
 from monai_cxr_cf.networks import Networks
 
 Mask = NDArray[np.bool_]
@@ -150,10 +151,11 @@ def write_arrays(
     changes = np.stack([picture.change for picture in pictures])
     found: dict[str, NDArray[Any]] = {**masks, "change": changes}
     if len(pictures) > 1:
+        maps = ensemble(changes, tau=CHANGED)
         found |= {
-            "change_mean": changes.mean(0),
-            "change_std": changes.std(0),
-            "change_probability": (np.abs(changes) > CHANGED).mean(0).astype(np.float32),
+            "change_mean": maps.mean,
+            "change_std": maps.std,
+            "change_probability": maps.exceed,
         }
     np.savez_compressed(folder / "masks.npz", **found)  # type: ignore[arg-type]
     return written_file("arrays", folder / "masks.npz")

@@ -8,12 +8,14 @@ command line, the MONAI bundle and the server do nothing but call it.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from monai_cxr_cf import composite
 from monai_cxr_cf.account import Outcome, Picture, Run, Stages, default_seed
@@ -21,11 +23,11 @@ from monai_cxr_cf.anatomy.organs import NAMES, check
 from monai_cxr_cf.anatomy.user_masks import read_masks
 from monai_cxr_cf.case import Case, Scene, understand, words
 from monai_cxr_cf.composite import Decoded
-from monai_cxr_cf.dicom.options import ReadOptions
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.read import read_source
-from monai_cxr_cf.diffusion import codec, modes
-from monai_cxr_cf.diffusion.backbone import Backbone
+from monai_cxr_cf.diffusion import modes
+from monai_cxr_cf.diffusion.render import render
+from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.grid import ModelGrid
 from monai_cxr_cf.methods.registry import METHODS
@@ -37,7 +39,6 @@ from monai_cxr_cf.staging import staged
 
 Progress = Callable[[dict[str, Any]], None]
 REGION_NAMES = {"roi", "edit_region"}
-REMOVAL_STRENGTH = 0.85  # published removals failed at low strength (method 6.3)
 
 
 def run(
@@ -67,7 +68,7 @@ def run(
     with staged(out, overwrite=overwrite) as folder:
         # 1. The strict reader: stored values, display values 0..1, and the exact way back.
         with stages("read"):
-            radiograph = read_source(request.source, ReadOptions(**asdict(request.reading)))
+            radiograph = read_source(request.source, request.reading)
             words(request)  # an unknown finding is refused before anything slow begins
         # 2. Organs on the native grid: the user's masks, else the segmenter's, checked.
         with stages("segment"):
@@ -82,19 +83,20 @@ def run(
         with stages("sample") as step:
             seeds = request.seeds or (default_seed(radiograph, request),)
             samples = METHODS["regulated"](backbone, case.task, config, seeds=seeds, progress=step)
-        # 5. Latents to pictures: one per seed and level of severity.
-        with stages("decode") as step:
-            levels = request.levels or (1.0,)
-            labels, decoded, source = decode(backbone, samples, levels, step=step)
+        # 5. Latents to pictures on the model grid: one per seed and level, and the source's own.
+        with stages("decode"):
+            labels, series = members(samples, request.levels or (1.0,))
+            shown = render(backbone, samples, case.task.image, z=series)
         # 6. Only the change goes back to the native grid, only inside region and band.
         with stages("composite"):
             pictures = [
-                picture(radiograph, case, Decoded(one, source), grid=scene.grid, config=config)
-                for one in decoded
+                picture(radiograph, case, Decoded(edited, shown.reference), label, grid=scene.grid)
+                for edited, label in zip(shown.edited, labels, strict=True)
             ]
-            pictures = [replace(p, label=label) for p, label in zip(pictures, labels, strict=True)]
         # 7. DICOM image, difference, masks, structured report, pictures, report.json.
-        done = Run(request, radiograph, scene, case, config, samples, masks, stages)
+        done = Run(
+            request, radiograph, scene, case, config, shown.trace, masks, stages, samples.seeds
+        )
         with stages("write"):
             outcome = write_all(done, pictures, folder, networks=networks, arrays=arrays)
     return outcome.moved(folder, out)
@@ -112,11 +114,9 @@ def segment(
     given = user_masks(request.masks, radiograph)
     drawn = user_masks(request.roi, radiograph) or {k: given[k] for k in REGION_NAMES & set(given)}
     found = networks.segmenter(request.segmenter)(radiograph.pixels, radiograph.valid)
-    organs, agreement = found.organs, found.agreement
-    if given:
-        organs = organs.replaced(given)
-        agreement = None if set(given) >= set(NAMES) else agreement
-    facts = check(organs, agreement=agreement)
+    organs = found.organs.replaced(given)
+    all_given = set(given) >= set(NAMES)  # then the network's doubts do not matter
+    facts = check(organs, agreement=None if all_given else found.agreement)
     masks = {
         "segmenter": found.name,
         "sha256": found.sha256,
@@ -148,42 +148,30 @@ def user_masks(path: str | None, radiograph: Radiograph) -> dict[str, NDArray[np
 def configure(request: EditRequest, networks: Networks) -> EditConfig:
     """The settings in force: preset, the backbone's calibration, the request's overrides."""
     config = request.config(networks.calibrated(request.backbone, request.preset))
+    if request.sham or words(request).mode != "remove" or config.start.kind == "noise":
+        return config
     chosen = request.strength is not None or "strength" in request.overrides.get("start", {})
-    removal = not request.sham and words(request).mode == "remove"
-    if removal and not chosen and config.start.kind != "noise":
-        strength = max(REMOVAL_STRENGTH, config.start.strength)
-        return config.with_overrides({"start": {"strength": strength}})
-    return config
+    removal = modes.config_for(config, "removal")
+    return replace(removal, start=config.start) if chosen else removal
 
 
-def decode(
-    backbone: Backbone, samples: Any, levels: tuple[float, ...], *, step: Any
-) -> tuple[list[str], list[NDArray[np.float32]], NDArray[np.float32]]:
-    """Pictures of a run on the model grid: label and D(z) per seed and level, and D(E(x)).
+def members(samples: Samples, levels: tuple[float, ...]) -> tuple[list[str], Tensor]:
+    """Label and latent of every member of the output series: seeds, and levels within each.
 
     Severity is the post-hoc blend z_src + lambda (z0' - z_src) (method 6.3 a).
     """
-    labels, images = [], []
-    total = len(samples.seeds) * len(levels) + 1
-    source = codec.decode(backbone, samples.z_src[:1])[0]
-    step({"step": 1, "total": total})
-    for number, seed in enumerate(samples.seeds):
-        for level in levels:
-            z = modes.blend(samples.z_src[:1], samples.z[number : number + 1], level)
-            images.append(codec.decode(backbone, z)[0])
-            labels.append(f"seed {seed}, severity {level:.2f}")
-            step({"step": len(images) + 1, "total": total})
-    return labels, images, source
+    labels = [f"seed {seed}, severity {level:.2f}" for seed in samples.seeds for level in levels]
+    series = [modes.severity_series(samples.z_src, z[None], levels) for z in samples.z]
+    return labels, torch.cat(series)
 
 
 def picture(
-    radiograph: Radiograph, case: Case, decoded: Decoded, *, grid: ModelGrid, config: EditConfig
+    radiograph: Radiograph, case: Case, decoded: Decoded, label: str, *, grid: ModelGrid
 ) -> Picture:
     """One counterfactual on the native grid, as change and as stored values."""
-    if config.output.composite == "none":
+    if case.config.output.composite == "none":
         change = composite.plain(radiograph.pixels, decoded, grid=grid) * radiograph.valid
     else:
-        tau = (config.output.tau1, config.output.tau2)
+        tau = (case.config.output.tau1, case.config.output.tau2)
         change = composite.residual(radiograph.pixels, decoded, case.weight, grid=grid, tau=tau)
-    stored = radiograph.to_stored(change)
-    return Picture(change=change, stored=stored)
+    return Picture(change=change, stored=radiograph.to_stored(change), label=label)

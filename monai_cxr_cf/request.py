@@ -13,6 +13,7 @@ from hashlib import sha256
 from importlib import resources
 from typing import Any
 
+from monai_cxr_cf.dicom.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import EditConfig, preset
 
@@ -33,21 +34,6 @@ class FindingEdit:
     severity: float | None = None  # 0..1; None: not said
     phrase: str = ""  # the noun phrase as written in the prompt, without side and severity
     span: tuple[int, int] | None = None  # character span of the phrase in the prompt
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the strict reader may let pass (dicom.md 2.4)."""
-
-    allow_raster: bool = False  # PNG or JPEG: no patient data
-    allow_body_part: bool = False  # BodyPartExamined names another part
-    allow_lateral: bool = False
-    allow_burned_in: bool = False
-    allow_synthetic: bool = False
-    ignore_voi: bool = False
-    polarity: str | None = None  # mono1 or mono2, for contradictory headers
-    max_pixels: int = 64_000_000
-    max_bytes: int = 512_000_000
 
 
 @dataclass(frozen=True)
@@ -72,7 +58,7 @@ class EditRequest:
     burn_in: bool = False  # burn SYNTHETIC into the pixels
     backbone: str = "cxr-mini"  # shipped name, diffusers folder, hub id or one safetensors file
     segmenter: str = "hybridgnet"
-    reading: Reading = Reading()
+    reading: ReadOptions = ReadOptions()  # what the strict reader may let pass
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -136,7 +122,7 @@ def from_json(data: Any) -> EditRequest:
         values[key] = tuple(values.get(key, ()))
     values["findings"] = tuple(_finding(item) for item in values.get("findings", ()))
     if "reading" in values:
-        values["reading"] = Reading(**values["reading"])
+        values["reading"] = ReadOptions(**values["reading"])
     return EditRequest(**values)
 
 
