@@ -76,11 +76,16 @@ def expose(images: Tensor, config: Augmentation, generator: torch.Generator) -> 
 
     x = images.clamp(0.0, 1.0)
     x = x ** torch.exp(torch.randn(count, 1, 1, 1, generator=generator) * config.gamma)
-    x = _blend(x, _blobs(count, side, generator) * chance(config.blobs), generator)
-    x = _blend(x, _lower_field(count, side, generator) * chance(config.base), generator)
-    x = _blend(x, _wires(count, side, generator) * chance(config.wires), generator)
-    field = torch.randn(count, 1, 3, 3, generator=generator) * 0.12
-    x = x + F.interpolate(field, size=(side, side), mode="bicubic", align_corners=False)
+    for paint, probability in (
+        (_blobs, config.blobs),
+        (_lower_field, config.base),
+        (_wires, config.wires),
+    ):
+        chosen = (torch.rand(count, generator=generator) < probability).nonzero().flatten()
+        if len(chosen):
+            alpha = paint(len(chosen), side, generator)
+            x = x.index_copy(0, chosen, _blend(x[chosen], alpha, generator))
+    x = x + _smooth_field(count, 3, side, generator) * 0.12
     sigma = torch.rand(count, 1, 1, 1, generator=generator) * config.noise
     x = x + sigma * torch.randn(x.shape, generator=generator)
     flip = chance(config.invert)
@@ -102,10 +107,16 @@ def _coordinates(side: int) -> tuple[Tensor, Tensor]:
     return axis.view(1, 1, 1, side), axis.view(1, 1, side, 1)
 
 
+def _smooth_field(count: int, knots: int, side: int, generator: torch.Generator) -> Tensor:
+    """Unit noise on knots x knots, bicubic to a small grid, then cheaply to the full one."""
+    field = torch.randn(count, 1, knots, knots, generator=generator)
+    small = F.interpolate(field, size=(32, 32), mode="bicubic", align_corners=False)
+    return F.interpolate(small, size=(side, side), mode="bilinear", align_corners=False)
+
+
 def _blobs(count: int, side: int, generator: torch.Generator) -> Tensor:
     """Soft-edged random shapes: a low-resolution field pushed through a sigmoid, 0..0.9."""
-    field = torch.randn(count, 1, 7, 7, generator=generator)
-    smooth = F.interpolate(field, size=(side, side), mode="bicubic", align_corners=False)
+    smooth = _smooth_field(count, 7, side, generator)
     depth = torch.rand(count, 1, 1, 1, generator=generator) * 0.9
     edge = 2.0 + 8.0 * torch.rand(count, 1, 1, 1, generator=generator)
     return torch.sigmoid((smooth - 1.0) * edge) * depth
