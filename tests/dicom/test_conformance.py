@@ -91,8 +91,8 @@ def test_output_of_a_raster_is_free_of_errors(tmp_path: Path, raster: Path) -> N
 
 
 def test_files_of_real_devices_give_conforming_output(tmp_path: Path, shared: Path) -> None:
-    for name in ("RG3_J2KR.dcm", "SIIM_PA_JPEG.dcm"):
-        source = shared / "data" / "dicom" / name
+    for file in ("RG3_J2KR.dcm", "SIIM_PA_JPEG.dcm"):
+        source = shared / "data" / "dicom" / file
         case = case_of(source, options=ReadOptions(allow_body_part=True))
         folder = tmp_path / source.stem
         files = write_everything(plan_of(case), case, folder)
