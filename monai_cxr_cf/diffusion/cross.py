@@ -15,7 +15,8 @@ def token_columns(q: Tensor, k: Tensor, tokens: tuple[int, ...]) -> Tensor:
     """A_k = exp(c q·k_k - logsumexp over 77): (B, heads, N, tokens), fp32 or fp64."""
     exact = torch.promote_types(q.dtype, torch.float32)
     logits = (q.to(exact) @ k.to(exact).transpose(-1, -2)) * q.shape[-1] ** -0.5
-    return (logits[..., list(tokens)] - logits.logsumexp(-1, keepdim=True)).exp()
+    columns: Tensor = logits[..., list(tokens)] - logits.logsumexp(-1, keepdim=True)
+    return columns.exp()
 
 
 def attend_with_columns(
@@ -48,4 +49,5 @@ def _log_biased(q: Tensor, k: Tensor, v: Tensor, law: TokenGain) -> Tensor:
     bias = q.new_zeros(q.shape[-2], k.shape[-2])
     bias[:, list(law.tokens)] = law.gain.T.log().to(bias)
     logits = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5
-    return (logits + bias).softmax(-1) @ v
+    maps: Tensor = (logits + bias).softmax(-1)
+    return maps @ v

@@ -98,5 +98,5 @@ def by_organ(q: Tensor, k: Tensor, v: Tensor, groups: Sequence[tuple[Tensor, Ten
 def dense(q: Tensor, k: Tensor, law: DenseShift, level: float) -> Tensor:
     """Probabilities (B, heads, N, keys) after the pre-softmax shift: explicit, for small N only."""
     sim = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5
-    shifted = (sim + law.weight * level * law.shift(sim)).softmax(-1)
+    shifted = (sim + law.weight * level * law.shift(sim)).softmax(-1).to(q.dtype)
     return shifted if law.lam == 1.0 else torch.lerp(sim.softmax(-1), shifted, law.lam)

@@ -107,18 +107,17 @@ def plan_laws(
 ) -> LawPlan:
     """Plan the laws of ``task`` for a UNet with attention ``levels``.
 
-    ``source_states`` (1, 77, C) or None without regional prompting. Maps are float64 for a float64
-    UNet, else float32. Raises BadRequest when a region has vanished at every level it is needed
-    at, and for settings that contradict each other.
+    ``source_states`` (1, 77, C), or None without regional prompting. Raises BadRequest when a
+    region has vanished at every level it is needed at, or settings contradict each other.
     """
     check_gate(config)
     _check_energy(config)
     grids = _regulated_grids(levels, config)
+    omega, vanished = _omegas(task, grids)
+    tokens = {branch: _path_tokens(task, branch) for branch in BRANCHES}
     exact = torch.float64 if dtype == torch.float64 else torch.float32
     with torch.inference_mode(False):  # plan tensors may be saved for a backward pass
-        omega, vanished = _omegas(task, grids)
         maps = {at: torch.as_tensor(o, dtype=exact, device=device) for at, o in omega.items()}
-        tokens = {branch: _path_tokens(task, branch) for branch in BRANCHES}
         plan = LawPlan(
             config=config,
             mode=task.mode,
@@ -131,7 +130,7 @@ def plan_laws(
             gains=token_gains(task, config, maps),
             shifts=dense_shifts(task, config, maps),
             regional=_regional(config, maps, source_states),
-            source_states=source_states if config.tokens.regional_prompt else None,
+            source_states=source_states,
             tokens=tokens,
             finding_tokens={b: _finding_tokens(task, b, tokens[b]) for b in BRANCHES},
             energy_levels=_energy_levels(task, config, grids),

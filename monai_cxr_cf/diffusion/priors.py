@@ -27,7 +27,8 @@ def area_pool(plane: ArrayLike, grid: Grid) -> Map:
     """Mean of ``plane`` over each cell of ``grid``, by exact overlap for any size ratio."""
     values = np.asarray(plane, dtype=np.float64)
     rows, columns = (_overlap(n, cells) for n, cells in zip(values.shape, grid, strict=True))
-    return rows @ values @ columns.T
+    pooled: Map = rows @ values @ columns.T
+    return pooled
 
 
 def _overlap(pixels: int, cells: int) -> Map:
@@ -36,7 +37,8 @@ def _overlap(pixels: int, cells: int) -> Map:
     low, high = edges[:-1, None], edges[1:, None]
     pixel = np.arange(pixels, dtype=np.float64)[None]
     inside = np.minimum(high, pixel + 1) - np.maximum(low, pixel)
-    return np.clip(inside, 0.0, None) / (high - low)
+    shares: Map = np.clip(inside, 0.0, None) / (high - low)
+    return shares
 
 
 def roi_prior(region: ArrayLike, grid: Grid, coarsest: Grid) -> Map | None:
@@ -78,20 +80,21 @@ def membership(organs: Mapping[str, ArrayLike], grid: Grid) -> Map:
 
 def organ_union(organs: Mapping[str, ArrayLike], grid: Grid) -> Map:
     """m = M_anat ↓q of Eq. 5: share of each cell covered by lungs or heart, 0..1."""
-    return np.clip(1.0 - membership(organs, grid)[-1], 0.0, 1.0)
+    covered: Map = np.clip(1.0 - membership(organs, grid)[-1], 0.0, 1.0)
+    return covered
 
 
 def organ_prior(organs: Mapping[str, ArrayLike], name: str, grid: Grid) -> Map:
     """m_organ, 0..1, of ``right_lung``, ``left_lung``, ``heart`` or ``lungs`` (both)."""
-    p = membership(organs, grid)
-    if name == "lungs":
-        return p[0] + p[1]
-    if name not in ORGANS:
+    if name != "lungs" and name not in ORGANS:
         raise BadRequest(
             f"Unknown organ '{name}' of an anatomy token.",
             hint=f"Known: {', '.join(ORGANS)}, lungs.",
         )
-    return p[ORGANS.index(name)]
+    wanted = ORGANS[:2] if name == "lungs" else (name,)
+    p = membership(organs, grid)
+    share: Map = sum((p[ORGANS.index(organ)] for organ in wanted), np.zeros(grid))
+    return share
 
 
 def spans_organs(region: ArrayLike, organs: Mapping[str, ArrayLike]) -> bool:

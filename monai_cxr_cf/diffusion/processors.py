@@ -39,12 +39,12 @@ class Steered:
     ) -> Tensor:
         """(B, N, C) -> (B, N, C) of the layer ``attn``."""
         if not self.busy():
-            return self.plain(
-                attn,
-                hidden_states,
-                encoder_hidden_states=encoder_hidden_states,
-                attention_mask=attention_mask,
-            )
+            given = {
+                "encoder_hidden_states": encoder_hidden_states,
+                "attention_mask": attention_mask,
+            }
+            plain: Tensor = self.plain(attn, hidden_states, **given)
+            return plain
         if attention_mask is not None:
             raise CxrError("Regulated attention takes no attention mask.")
         cells = self.layer.grid[0] * self.layer.grid[1]
@@ -55,7 +55,8 @@ class Steered:
             )
         out = self.steer(attn, hidden_states, encoder_hidden_states)
         out = out.transpose(1, 2).flatten(2)
-        return attn.to_out[1](attn.to_out[0](out)) / attn.rescale_output_factor
+        projected: Tensor = attn.to_out[1](attn.to_out[0](out)) / attn.rescale_output_factor
+        return projected
 
     def busy(self) -> bool:
         """Whether any law or the recorder wants this layer in the current state."""

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 
+from monai_cxr_cf.diffusion.attention import controlled
 from monai_cxr_cf.diffusion.layers import attention_levels
 from monai_cxr_cf.diffusion.maps import plan_laws
 from monai_cxr_cf.diffusion.task import EditTask, Target
@@ -102,4 +103,25 @@ def off(**parts):
     return DEFAULT.with_overrides(laws).with_overrides(parts)
 
 
+IDLE = {"branch": "cond", "gate": False, "boost": False, "regional": False, "record": False}
 ALL_ON = {"branch": "cond", "gate": True, "boost": True, "regional": True, "record": True}
+
+
+@torch.no_grad()
+def predict(unet, z=None, text=None, t=500):
+    """The network's output, whatever is installed."""
+    z = latent() if z is None else z
+    text = states() if text is None else text
+    return unet(z, t, encoder_hidden_states=text.expand(len(z), -1, -1)).sample
+
+
+def steered(unet, made, *, z=None, text=None, t=500, **switches):
+    """The output under the laws of ``made``; every switch on unless named."""
+    with controlled(unet, made) as control:
+        control.set(**(ALL_ON | switches))
+        return predict(unet, z, text, t)
+
+
+def change(unet, made, **switches):
+    """Largest change of the prediction by the laws of ``made``."""
+    return float((steered(unet, made, **switches) - predict(unet)).abs().max())
