@@ -201,10 +201,11 @@ def _settings() -> Iterator[None]:
         yield
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path, *, crop: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
-    figure.savefig(path, format="png", metadata={"Software": None})
+    box = "tight" if crop else None
+    figure.savefig(path, format="png", metadata={"Software": None}, bbox_inches=box)
 
 
 def trace_figure(trace: Mapping[str, Any], path: Path) -> None:
@@ -214,7 +215,7 @@ def trace_figure(trace: Mapping[str, Any], path: Path) -> None:
     """
     steps = trace.get("steps", [])
     with _settings():
-        figure = Figure((6.2, 5.0), dpi=180)
+        figure = Figure((6.2, 5.0), dpi=180, layout="constrained")
         score, energy, moved = figure.subplots(3, 1, sharex=True)
         _score_lines(score, steps)
         found = [_mean(step["energy"]) for step in steps]
@@ -229,8 +230,7 @@ def trace_figure(trace: Mapping[str, Any], path: Path) -> None:
         moved.set_xlabel("executed step (first: most noise); tinted: boost window")
         moved.xaxis.get_major_locator().set_params(integer=True)
         figure.align_ylabels()
-        figure.tight_layout(pad=0.6)
-        _save(figure, path)
+        _save(figure, path, crop=True)
 
 
 def _score_lines(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
@@ -241,9 +241,9 @@ def _score_lines(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
         colour, label = LINES[number % len(LINES)], f"{name}, level {level}"
         axes.plot(range(len(steps)), values, color=colour, label=label, marker="o", markersize=2.5)
     axes.set_ylabel("region score (Eq. 7)")
-    axes.set_ylim(0, 1)
+    axes.set_ylim(bottom=0)
     if keys:
-        axes.legend(fontsize=6.5, ncols=2, loc="lower right")
+        axes.legend(fontsize=6.5, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _corrections(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
