@@ -84,14 +84,14 @@ class Denoiser:
         """Raw scores (Eq. 7) of the last step's passes, one per branch that has finding tokens."""
         return [s for s in self._scores if s.score]
 
-    def switch(self, i: int, branch: str, *, tokens: bool = True) -> None:
-        """Set the laws of step i for the UNet calls that follow; ``tokens``: those on words too."""
+    def switch(self, i: int, branch: str, *, edits: bool = True) -> None:
+        """Set the laws of step i for the UNet calls that follow; an inversion does not edit."""
         self.control.set(
             branch=branch,
             gate=i in self.run.gated,
-            boost=tokens and i in self.run.boost,
-            regional=tokens,
-            record=tokens,
+            boost=edits and i in self.run.boost,
+            regional=True,
+            record=edits,
         )
 
     def forward(self, z: Tensor, i: int, states: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def begin(run: Run, noise: Noise, meter: Meter, *, progress: Progress = None) ->
     """The start that ``start.kind`` asks for; z at t_0 is ``source[0]``.
 
     ``noise`` and ``strength``: z = √ᾱ z_src + √(1-ᾱ) ε at t_0 (Eq. 2), the same ε at every level.
-    Inversions run under the source prompt and the gate; ``ddim`` ignores the seeds.
+    Inversions run under the source prompt and ``inversion_plan``; ``ddim`` ignores the seeds.
     """
     kind, n = run.config.start.kind, len(run.seeds)
     if kind in ("noise", "strength") or not run.solver.n_exec:
@@ -68,13 +68,15 @@ class SourcePrediction:
 
     def __init__(self, denoise: Denoiser, progress: Progress) -> None:
         self.denoise, self.progress, self.done = denoise, progress, 0
+        run = denoise.run
+        alike = not (run.plan.gains or run.plan.shifts) and run.config.gate.branches == "both"
+        self.one_text = alike and run.task.source_prompt == run.task.negative_prompt
 
     def __call__(self, z: Tensor, i: int) -> Tensor:
         """e at t_i, (N, 4, h, w); a second pass only where guidance would change anything."""
         run = self.denoise.run
         e = self._branch(z, i, "cond", "source")
-        idle = run.task.source_prompt == run.task.negative_prompt or i not in run.guided
-        if run.config.start.kind == "edit_friendly" and not idle:
+        if run.config.start.kind == "edit_friendly" and i in run.guided and not self.one_text:
             e_neg = self._branch(z, i, "negative", "negative")
             e = e_neg + run.config.sampling.guidance_scale * (e - e_neg)
         self.done += 1
@@ -83,7 +85,7 @@ class SourcePrediction:
         return e
 
     def _branch(self, z: Tensor, i: int, branch: str, text: str) -> Tensor:
-        self.denoise.switch(i, branch, tokens=False)
+        self.denoise.switch(i, branch, edits=False)
         return self.denoise.forward(z, i, self.denoise.run.states[text])
 
 

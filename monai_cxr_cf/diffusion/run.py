@@ -125,20 +125,18 @@ def _window(
 
 
 def inversion_plan(run: Run) -> LawPlan:
-    """The gate alone, as in the run; token laws only where source and target prompt are one text.
+    """The gate alone, as in the run; laws on words only where both prompts are one text.
 
-    Inverting under the same gate keeps a null edit the identity; token positions of the target
-    prompt mean nothing in another text.
+    Inverting under the laws of the run keeps a null edit the identity; token positions of the
+    target prompt mean nothing in another text. The boost rests, and nothing is scored.
     """
     same = run.task.source_prompt == run.task.prompt
     none: dict[str, Any] = {"cond": (), "negative": ()}
-    gains = {k: v for k, v in run.plan.gains.items() if same and not k[2]}
     return replace(
         run.plan,
-        gains=gains,
+        gains={k: v for k, v in run.plan.gains.items() if same and not k[2]},
         shifts=run.plan.shifts if same else {},
-        regional={},
-        source_states=None,
+        regional=run.plan.regional if same else {},
         tokens=none,
-        finding_tokens={b: ((),) * len(run.plan.findings) for b in none},
+        finding_tokens={branch: ((),) * len(run.plan.findings) for branch in none},
     )
