@@ -15,6 +15,7 @@ examples:
   cxr-cf train segmentation --data cxr --out run2 --recipe segmentation_unet
   cxr-cf train autoencoder --data cxr --out run3 --max-minutes 60
   cxr-cf train autoencoder --data cxr --out run3 --resume        go on from run3/state.pt
+  cxr-cf train diffusion --data cxr --out run3           with run3/vae and run3/pool.npz in place
 
 the data folder holds index.csv and images/ (docs/usage.md); needs: pip install monai-cxr-cf[train]
 """
@@ -77,4 +78,12 @@ def _segmentation(args: argparse.Namespace, recipe: Path) -> Path:
     )
 
 
-STARTERS = {"autoencoder": _autoencoder, "segmentation": _segmentation}
+def _diffusion(args: argparse.Namespace, recipe: Path) -> Path:
+    from monai_cxr_cf.training.diffusion import train_diffusion
+
+    return train_diffusion(
+        recipe, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
+    )
+
+
+STARTERS = {"autoencoder": _autoencoder, "diffusion": _diffusion, "segmentation": _segmentation}
