@@ -82,6 +82,7 @@ def judge(run: Run, picture: Picture, networks: Networks) -> dict[str, Any]:
     before = segmenter(run.radiograph.pixels, run.radiograph.valid).organs
     after = segmenter(edited, run.radiograph.valid).organs
     evidence = validity.Evidence(
+        source=run.radiograph.pixels,
         change=picture.change,
         expected=run.case.expected(),
         before=before.as_dict(),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -27,6 +28,7 @@ class Limits:
     region_shift: float = 4.0  # mean signed change in the region, grey levels of 255
     heart_growth: float = 0.02  # change of the cardiothoracic ratio
     inside_share: float = 0.5  # share of the total change that lies in the region
+    texture: float = 2.0  # fine texture in the region, counterfactual over source
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Expected:
 class Evidence:
     """A source and its counterfactual on the native grid."""
 
+    source: Array  # H x W, 0..1, bright = dense
     change: Array  # H x W, display units, bright = dense
     expected: Sequence[Expected]
     before: Mapping[str, Mask]  # organs of the source
@@ -91,6 +94,7 @@ def judge(evidence: Evidence, limits: Limits = Limits()) -> dict[str, Any]:
         judged; ``checks``: list of ``Check`` as dicts; ``words``: one sentence.
     """
     checks = [_outside(evidence, limits), _inside_share(evidence, limits)]
+    checks.append(_texture(evidence, limits))
     checks += [_finding(evidence, item, limits) for item in evidence.expected]
     checks += _organs(evidence, limits)
     failed = [c for c in checks if c.passed is False]
@@ -121,6 +125,19 @@ def _inside_share(evidence: Evidence, limits: Limits) -> Check:
     share = float(np.abs(evidence.change)[region].sum()) / total
     words = f"{share:.0%} of the change lies in the region"
     return Check("inside_share", round(share, 4), limit, share >= limit, words)
+
+
+def _texture(evidence: Evidence, limits: Limits) -> Check:
+    """Noise and artefacts show as fine texture that the source never had."""
+    region = np.logical_or.reduce([item.region for item in evidence.expected])
+    sigma = max(evidence.source.shape) / 256  # one pixel of a small model image
+
+    def grain(image: Array) -> float:
+        return float((image - ndimage.gaussian_filter(image, sigma))[region].std())
+
+    ratio = grain(evidence.source + evidence.change) / max(grain(evidence.source), 1 / GREY)
+    words = f"fine texture in the region is {ratio:.1f} times the source's"
+    return Check("texture", round(ratio, 3), limits.texture, ratio <= limits.texture, words)
 
 
 def _finding(evidence: Evidence, item: Expected, limits: Limits) -> Check:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verdict follows the picture: a wrong sign, a moved organ or a changed background fails."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,12 +23,14 @@ ORGANS = {
     "heart": box(50, 40, 25, 36),
 }
 REGION = box(60, 60, 20, 30)
+SOURCE = np.full(SHAPE, 0.4, np.float32)
+NOISE = np.random.default_rng(0).normal(0, 0.2, SHAPE).astype(np.float32)
 
 
 def evidence(sign=1, grey=20, outside=0, after=None, where=REGION):
     change = np.where(where, np.float32(grey / 255), 0).astype(np.float32)
     expected = (Expected("effusion", REGION, sign, may_change=("left_lung",)),)
-    return Evidence(change, expected, ORGANS, after or ORGANS, outside)
+    return Evidence(SOURCE, change, expected, ORGANS, after or ORGANS, outside)
 
 
 def failed(verdict):
@@ -54,6 +58,11 @@ def test_each_fault_fails_its_own_check(case, check):
     assert failed(judge(case)) == [check]
 
 
+def test_noise_in_the_region_fails_although_the_mean_moved_the_right_way():
+    noisy = replace(evidence(), change=evidence().change + np.where(REGION, NOISE, 0))
+    assert failed(judge(noisy)) == ["texture"]
+
+
 def test_nothing_changed_is_a_failure_not_a_division_by_zero():
     assert judge(evidence(grey=0))["verdict"] == "failed"
 
@@ -70,9 +79,9 @@ def test_heart_findings_are_judged_by_the_cardiothoracic_ratio(width, sign, pass
     change = np.where(REGION, np.float32(0.1), 0).astype(np.float32)
     expected = (Expected("cardiomegaly", REGION, sign, "heart", ("heart",)),)
     after = {**ORGANS, "heart": box(50, 40, 25, width)}
-    verdict = judge(Evidence(change, expected, ORGANS, after, 0))
+    verdict = judge(Evidence(SOURCE, change, expected, ORGANS, after, 0))
     assert (verdict["verdict"] == "passed") is passed
-    unmeasured = judge(Evidence(change, expected, ORGANS, {}, 0))
+    unmeasured = judge(Evidence(SOURCE, change, expected, ORGANS, {}, 0))
     assert unmeasured["verdict"] == "unmeasured"
 
 
