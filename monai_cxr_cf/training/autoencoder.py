@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data folder in, a KL autoencoder (f8, four latent channels) out: the first half of a backbone.
+
+Crops of square radiographs, L1 + squared error + edge error + a small KL term, EMA weights. The
+result is a diffusers ``AutoencoderKL`` folder whose ``scaling_factor`` is measured on the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from torch import Tensor
+
+from monai_cxr_cf.data.folder import read_index
+from monai_cxr_cf.training.images import generator_rows, square_images
+from monai_cxr_cf.training.loop import (
+    Ema,
+    Journal,
+    Progress,
+    learning_rate_factor,
+    load_state,
+    read_recipe,
+    save_state,
+    step_generator,
+    step_rng,
+)
+from monai_cxr_cf.training.quality import psnr, reconstruction_sheet, ssim
+from monai_cxr_cf.training.whiten import fit_basis, fold
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AutoencoderRecipe:
+    """Everything that decides the weights besides the data."""
+
+    channels: tuple[int, ...] = (16, 32, 128, 128)  # per level, three halvings between
+    layers: int = 1  # residual blocks per encoder level; the decoder has one more
+    norm_groups: int = 8
+    side: int = 256  # px, square
+    crop: int = 128  # px, training crops
+    batch: int = 8
+    steps: int = 6000
+    learning_rate: float = 8e-4
+    warmup: int = 50  # steps
+    kl_weight: float = 1e-4  # per latent element, against per-pixel losses
+    gradient_weight: float = 0.5  # of the error of horizontal and vertical differences
+    ema_decay: float = 0.995
+    precision: str = "bf16"  # accelerate's mixed_precision
+    seed: int = 7
+    check_every: int = 150  # steps between validation, sheet and checkpoint
+    compile: bool = False  # torch.compile: minutes to start, then faster
+    decoder_only: bool = False  # start from OUT/vae and train its decoder; latents stay as they are
+
+
+def build(recipe: AutoencoderRecipe) -> AutoencoderKL:
+    """An untrained autoencoder of the recipe's shape; no attention, so crops and images agree."""
+    levels = len(recipe.channels)
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=recipe.channels,
+        layers_per_block=recipe.layers,
+        latent_channels=4,
+        norm_num_groups=recipe.norm_groups,
+        sample_size=recipe.side,
+        mid_block_add_attention=False,
+    )
+
+
+def autoencoder_loss(
+    output: Tensor, target: Tensor, mean: Tensor, log_variance: Tensor, recipe: AutoencoderRecipe
+) -> dict[str, Tensor]:
+    """Losses of a batch in [-1, 1]: ``total`` and its parts.
+
+    total = |e| + 2 e^2 + w_g |grad e| + w_kl KL(q || N(0, I)), each a mean over its elements.
+    """
+    error = output.float() - target
+    edges = (error[..., 1:] - error[..., :-1]).abs().mean() + (
+        error[..., 1:, :] - error[..., :-1, :]
+    ).abs().mean()
+    mean, log_variance = mean.float(), log_variance.float().clamp(-30, 20)
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    l1, squared = error.abs().mean(), error.square().mean()
+    total = l1 + 2 * squared + recipe.gradient_weight * edges + recipe.kl_weight * kl
+    return {"total": total, "l1": l1, "mse": squared, "edges": edges, "kl": kl}
+
+
+def crops(images: NDArray[np.uint8], recipe: AutoencoderRecipe, step: int) -> Tensor:
+    """Batch of one step: random crops, mirrored and with changed contrast; Bx3xCxC in [-1, 1]."""
+    rng = step_rng(recipe.seed, step)
+    size, out = recipe.crop, []
+    for index in rng.integers(0, len(images), recipe.batch):
+        top, left = rng.integers(0, images.shape[1] - size + 1, 2)
+        crop = images[index, top : top + size, left : left + size].astype(np.float32) / 255
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        gain, shift = rng.uniform(0.8, 1.15), rng.uniform(-0.06, 0.06)
+        out.append(np.clip((crop - 0.5) * gain + 0.5 + shift, 0, 1))
+    batch = torch.from_numpy(np.stack(out)) * 2 - 1
+    return batch[:, None].expand(-1, 3, -1, -1).contiguous()
+
+
+def train_autoencoder(
+    config: Path,
+    data: Path,
+    *,
+    out: Path,
+    resume: bool = False,
+    max_minutes: float | None = None,
+) -> Path:
+    """Train and write ``out/vae`` (diffusers AutoencoderKL, EMA weights); returns that folder.
+
+    ``out`` also receives state.pt, history.jsonl, curves.png, reconstructions.png and TensorBoard
+    events. With ``resume`` the run goes on from ``out/state.pt`` bit-exactly.
+    """
+    recipe = read_recipe(config, AutoencoderRecipe)
+    rows = read_index(data)
+    train_rows, judge_rows = generator_rows(rows), generator_rows(rows, "judge")[:32]
+    squares = square_images(
+        data, [*train_rows, *judge_rows], side=recipe.side, cache=out / "squares.npz"
+    )
+    images = np.stack([squares[row.id] for row in train_rows])
+    held_out = np.stack([squares[row.id] for row in judge_rows])
+    run = _Run(recipe, out, max_minutes)
+    if resume:
+        run.restore()
+    while run.progress.share < 1:
+        losses = run.step(crops(images, recipe, run.progress.step))
+        if run.progress.step % 25 == 0:
+            run.journal.write(run.progress.step, minutes_left=run.progress.minutes_left, **losses)
+        if run.progress.step % recipe.check_every == 0:
+            run.check(held_out)
+    run.check(held_out)
+    return run.export(images)
+
+
+class _Run:
+    """Model, optimiser, EMA and files of one training."""
+
+    def __init__(self, recipe: AutoencoderRecipe, out: Path, max_minutes: float | None) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.out = recipe, out
+        self.accelerator = Accelerator(mixed_precision=recipe.precision)
+        self.model = self._start().to(self.accelerator.device)
+        trained = [weight for weight in self.model.parameters() if weight.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, recipe.learning_rate)
+        self.ema = Ema(self.model, recipe.ema_decay)
+        self.progress = Progress(recipe.steps, max_minutes)
+        self.journal = Journal(out)
+        self.forward = torch.compile(self._forward) if recipe.compile else self._forward
+
+    def _start(self) -> AutoencoderKL:
+        if not self.recipe.decoder_only:
+            return build(self.recipe)
+        model = AutoencoderKL.from_pretrained(self.out / "vae")
+        for part in (model.encoder, model.quant_conv):
+            part.requires_grad_(False)
+        return model
+
+    def _forward(self, batch: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        moments = self.model.quant_conv(self.model.encoder(batch))
+        mean, log_variance = moments.chunk(2, dim=1)
+        latent = mean + torch.exp(0.5 * log_variance.clamp(-30, 20)) * noise
+        return self.model.decoder(self.model.post_quant_conv(latent)), mean, log_variance
+
+    def step(self, batch: Tensor) -> dict[str, float]:
+        """One optimiser step; returns the losses."""
+        progress, recipe = self.progress, self.recipe
+        factor = learning_rate_factor(progress.share, progress.step, recipe.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * factor
+        side = batch.shape[-1] // 2 ** (len(recipe.channels) - 1)
+        generator = step_generator(recipe.seed, progress.step)
+        noise = torch.randn(len(batch), 4, side, side, generator=generator)
+        batch, noise = batch.to(self.accelerator.device), noise.to(self.accelerator.device)
+        with self.accelerator.autocast():
+            output, mean, log_variance = self.forward(batch, noise)
+        losses = autoencoder_loss(output, batch, mean, log_variance, recipe)
+        self.accelerator.backward(losses["total"])
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update(self.model)
+        progress.advance()
+        return {name: value.item() for name, value in losses.items()}
+
+    def averaged(self) -> AutoencoderKL:
+        """A float32 copy with the EMA weights."""
+        model = build(self.recipe)
+        self.ema.copy_to(model)
+        model.register_to_config(scaling_factor=self.model.config.scaling_factor)
+        return model.eval()
+
+    def check(self, images: NDArray[np.uint8]) -> None:
+        """Validate the EMA weights on whole images; write sheet, curves and checkpoint."""
+        rebuilt = reconstruct(self.averaged(), images)
+        target = images.astype(np.float32) / 255
+        self.journal.write(
+            self.progress.step,
+            psnr=float(np.mean([psnr(a, b) for a, b in zip(rebuilt, target, strict=True)])),
+            ssim=float(np.mean([ssim(a, b) for a, b in zip(rebuilt, target, strict=True)])),
+        )
+        reconstruction_sheet(target[:6], rebuilt[:6], self.out / "reconstructions.png")
+        self.journal.curves()
+        state: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.progress.step,
+            "seconds": self.progress.seconds,
+        }
+        save_state(self.out / "state.pt", state)
+
+    def restore(self) -> None:
+        """Continue from the checkpoint of ``check``."""
+        state = load_state(self.out / "state.pt")
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress.step, self.progress.seconds = state["step"], state["seconds"]
+
+    def export(self, images: NDArray[np.uint8]) -> Path:
+        """Write ``out/vae``: decorrelated latents, scaling factor 1 / std of posterior means."""
+        model = self.averaged()
+        if self.recipe.decoder_only:
+            model.save_pretrained(self.out / "vae", safe_serialization=True)
+            return self.out / "vae"
+        with torch.no_grad():
+            means = [encode(model, images[i : i + 8]) for i in range(0, min(256, len(images)), 8)]
+        latents = torch.cat(means).numpy()
+        basis = fit_basis(latents)
+        fold(model, basis)
+        model.register_to_config(scaling_factor=float(1 / basis.apply(latents).std()))
+        model.save_pretrained(self.out / "vae", safe_serialization=True)
+        return self.out / "vae"
+
+
+def encode(model: AutoencoderKL, images: NDArray[np.uint8]) -> Tensor:
+    """BxSxS uint8 -> unscaled posterior means Bx4xS/8xS/8 in float32."""
+    batch = torch.from_numpy(images.astype(np.float32) / 127.5 - 1)[:, None].expand(-1, 3, -1, -1)
+    return model.encode(batch.contiguous()).latent_dist.mean
+
+
+@torch.no_grad()
+def reconstruct(model: AutoencoderKL, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """BxSxS uint8 -> decoded posterior means, BxSxS float32 0..1 (mean of the three channels)."""
+    out = []
+    for start in range(0, len(images), 8):
+        decoded = model.decode(encode(model, images[start : start + 8])).sample.mean(1)
+        out.append((decoded / 2 + 0.5).clamp(0, 1).numpy())
+    return np.concatenate(out).astype(np.float32)
+
+
+def main() -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(description="Train the KL autoencoder of a backbone.")
+    parser.add_argument("--config", type=Path, required=True, help="recipe (YAML)")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with index.csv and images/"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for weights, state and logs"
+    )
+    parser.add_argument("--resume", action="store_true", help="continue from OUT/state.pt")
+    parser.add_argument("--max-minutes", type=float, help="end cleanly after this time")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    train_autoencoder(
+        args.config, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
+    )
+
+
+if __name__ == "__main__":
+    main()
