@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts of a small Stable-Diffusion-v1-architecture model in, one diffusers pipeline folder out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextModel, CLIPTokenizer
+
+
+def build_unet(
+    channels: tuple[int, ...] = (64, 128, 192, 192), *, text_width: int = 256, latent_side: int = 32
+) -> UNet2DConditionModel:
+    """An untrained UNet of SD v1's layout: cross-attention on all levels but the coarsest.
+
+    One residual block a level (SD v1: two) and one attention head per 64 channels.
+    """
+    return UNet2DConditionModel(
+        sample_size=latent_side,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=channels,
+        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+        cross_attention_dim=text_width,
+        attention_head_dim=tuple(max(1, width // 64) for width in channels),
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """SD v1.5's schedule: scaled-linear betas .00085 to .012, 1000 steps, epsilon prediction."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="epsilon",
+    )
+
+
+def save_pipeline(
+    out: Path,
+    *,
+    unet: UNet2DConditionModel,
+    vae: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+) -> Path:
+    """Write the folder (float16 safetensors) beside ``out``, then put it in its place at once."""
+    part, old = out.with_name(out.name + ".part"), out.with_name(out.name + ".old")
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    pipeline = StableDiffusionPipeline(
+        unet=unet,
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    dtypes = {name: part_.dtype for name, part_ in _networks(pipeline).items()}
+    pipeline.to(torch.float16)
+    pipeline.save_pretrained(part, safe_serialization=True)
+    for name, part_ in _networks(pipeline).items():
+        part_.to(dtypes[name])
+    if out.exists():
+        os.replace(out, old)
+    os.replace(part, out)
+    shutil.rmtree(old, ignore_errors=True)
+    return out
+
+
+def _networks(pipeline: StableDiffusionPipeline) -> dict[str, torch.nn.Module]:
+    return {"unet": pipeline.unet, "vae": pipeline.vae, "text": pipeline.text_encoder}

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A backbone in training in, figures and pictures of how it follows words out.
+
+Caption gap (right against shuffled captions, per noise level), text spread (how far prompts lie
+apart) and prompt sensitivity (grey levels between edits of one source and seed under two prompts).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from monai_cxr_cf.training.backbone import build_scheduler
+from monai_cxr_cf.training.batches import Batch, tokenize
+from monai_cxr_cf.training.captions import Caption
+from monai_cxr_cf.training.quality import sheet
+
+PROBES = (  # prompt, opposite prompt, where the change belongs: side of the image, rows
+    ("large left pleural effusion", "clear lungs", (0.5, 1.0, 0.5, 0.95)),
+    ("large right pleural effusion", "clear lungs", (0.0, 0.5, 0.5, 0.95)),
+    ("severe cardiomegaly", "normal heart size", (0.3, 0.85, 0.4, 0.85)),
+    ("severe right upper lobe consolidation", "clear lungs", (0.1, 0.5, 0.1, 0.5)),
+)
+SAMPLES = (
+    "normal heart size, clear lungs, PA view",
+    "large left pleural effusion, PA view",
+    "large right pleural effusion, PA view",
+    "severe cardiomegaly, PA view",
+    "severe right upper lobe consolidation, PA view",
+    "severe pulmonary edema, AP view",
+)
+
+
+@dataclass
+class Backbone:
+    """The parts of a pipeline, in evaluation mode."""
+
+    unet: UNet2DConditionModel
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    vae: AutoencoderKL
+
+    @torch.no_grad()
+    def states(self, prompts: list[str]) -> Tensor:
+        """(B, 77, D) text states."""
+        tokens, _ = tokenize(self.tokenizer, [Caption(p) for p in prompts])
+        return self.text_encoder(tokens).last_hidden_state
+
+
+@torch.no_grad()
+def caption_gap(backbone: Backbone, batch: Batch, levels: tuple[int, ...]) -> dict[str, float]:
+    """(shuffled - right) / right loss at each level, on the plain samples of a batch.
+
+    Shuffled means the caption of the next sample; 0 when words are inert.
+    """
+    schedule = build_scheduler()
+    states = backbone.text_encoder(batch.tokens).last_hidden_state
+    gaps = {}
+    for level in levels:
+        time = torch.full((len(states),), level)
+        noisy = schedule.add_noise(batch.target, batch.noise, time)
+        right, wrong = (
+            (backbone.unet(noisy, time, s).sample.float() - batch.noise).square().mean().item()
+            for s in (states, states.roll(1, 0))
+        )
+        gaps[f"gap_{level}"] = (wrong - right) / right
+    return gaps
+
+
+def text_spread(backbone: Backbone) -> float:
+    """1 - mean cosine between the centred-on-nothing mean states of the probe prompts."""
+    states = backbone.states([p for probe in PROBES for p in probe[:2]]).mean(1)
+    unit = torch.nn.functional.normalize(states, dim=-1)
+    similarity = unit @ unit.T
+    count = len(unit)
+    return float(1 - (similarity.sum() - count) / (count * (count - 1)))
+
+
+@torch.no_grad()
+def generate(
+    backbone: Backbone,
+    prompts: list[str],
+    *,
+    noise: Tensor,
+    source: Tensor | None = None,
+    strength: float = 1.0,
+    guidance: float = 5.0,
+) -> Tensor:
+    """DDIM (20 steps, eta 0) with guidance: scaled latents (B, 4, h, w) for B prompts.
+
+    With ``source`` (scaled latents) the run starts at ``strength`` of the schedule, else in noise.
+    """
+    scheduler: DDIMScheduler = build_scheduler()
+    scheduler.set_timesteps(20)
+    times = scheduler.timesteps[20 - max(1, int(20 * strength + 1e-9)) :]
+    z = noise if source is None else scheduler.add_noise(source, noise, times[:1])
+    states, empty = backbone.states(prompts), backbone.states([""]).expand(len(prompts), -1, -1)
+    for time in times:
+        with torch.autocast("cpu", torch.bfloat16):
+            target = backbone.unet(z, time, states).sample.float()
+            plain = backbone.unet(z, time, empty).sample.float()
+        z = scheduler.step(plain + guidance * (target - plain), time, z).prev_sample
+    return z
+
+
+@torch.no_grad()
+def decode(backbone: Backbone, z: Tensor) -> NDArray[np.float32]:
+    """Scaled latents -> (B, S, S) float32 0..1."""
+    images = backbone.vae.decode(z / backbone.vae.config.scaling_factor).sample.mean(1)
+    return (images / 2 + 0.5).clamp(0, 1).float().numpy()
+
+
+def prompt_sensitivity(
+    backbone: Backbone, source: Tensor, *, out: Path | None = None, strength: float = 0.7
+) -> dict[str, float]:
+    """Mean absolute difference in grey levels between edits under opposite prompts.
+
+    ``source``: (N, 4, h, w) scaled latents, one probe after the other takes the next. Returns
+    ``inside`` and ``outside`` the probe's box (fractions of the image: columns, rows).
+    """
+    inside, outside, rows = [], [], []
+    noise = torch.randn(source.shape, generator=torch.Generator().manual_seed(0))
+    for index, (prompt, opposite, (left, right, top, bottom)) in enumerate(PROBES):
+        at = index % len(source)
+        pair, same = source[[at, at]], noise[[at, at]]
+        z = generate(backbone, [prompt, opposite], noise=same, source=pair, strength=strength)
+        edits = decode(backbone, torch.cat([z, source[[at]]]))
+        difference = np.abs(edits[0] - edits[1]) * 255
+        side = difference.shape[0]
+        box = np.zeros(difference.shape, bool)
+        box[int(top * side) : int(bottom * side), int(left * side) : int(right * side)] = True
+        inside.append(difference[box].mean())
+        outside.append(difference[~box].mean())
+        rows.append([edits[2], edits[1], edits[0], np.clip(difference / 64, 0, 1)])
+    if out is not None:
+        sheet(rows, out)
+    return {"inside": float(np.mean(inside)), "outside": float(np.mean(outside))}
+
+
+def sample_sheet(backbone: Backbone, latent_side: int, out: Path, *, seeds: int = 2) -> None:
+    """One row per seed, one column per caption of ``SAMPLES``."""
+    rows = []
+    for seed in range(seeds):
+        shape = (1, 4, latent_side, latent_side)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        noise = noise.expand(len(SAMPLES), -1, -1, -1)
+        rows.append(list(decode(backbone, generate(backbone, list(SAMPLES), noise=noise))))
+    sheet(rows, out)

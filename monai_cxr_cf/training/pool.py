@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data folder, organ maps and an autoencoder in; ``pool.npz`` for the diffusion training out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from PIL import Image
+
+from monai_cxr_cf.data.folder import Row, load_organ_mask, read_index
+from monai_cxr_cf.training.grounding import ground
+from monai_cxr_cf.training.images import generator_rows, square_images
+from monai_cxr_cf.training.latents import Encoder, encode_pairs, encode_real
+
+log = logging.getLogger(__name__)
+NORMAL_LABELS = ({"normal"}, {"No Finding"})
+
+
+def organ_squares(
+    data: Path, rows: list[Row], predicted: Path | None, side: int
+) -> dict[str, NDArray[np.uint8]]:
+    """Row id -> side x side labels: predicted ones (.npz, id -> map), else the row's own mask."""
+    maps: dict[str, NDArray[np.uint8]] = {}
+    if predicted is not None:
+        with np.load(predicted) as archive:
+            maps = {row.id: archive[row.id] for row in rows if row.id in archive.files}
+    for row in rows:
+        if row.id not in maps and row.organ_mask:
+            maps[row.id] = _pad_labels(load_organ_mask(data, row), side)
+    return maps
+
+
+def _pad_labels(labels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    height, width = labels.shape
+    edge = max(height, width)
+    square = np.zeros((edge, edge), np.uint8)
+    top, left = (edge - height) // 2, (edge - width) // 2
+    square[top : top + height, left : left + width] = labels
+    return np.asarray(Image.fromarray(square).resize((side, side), Image.Resampling.NEAREST))
+
+
+def build_pool(
+    data: Path,
+    vae: Path,
+    *,
+    out: Path,
+    organs: Path | None = None,
+    versions: int = 2,
+    draws: int = 6,
+) -> Path:
+    """Encode real radiographs and rendered pairs; writes ``out`` (.npz) and returns it.
+
+    Only rows that a shipped generator may learn from; pairs are drawn into radiographs without
+    findings that have an organ map.
+    """
+    rows = generator_rows(read_index(data))
+    model = AutoencoderKL.from_pretrained(vae)
+    encoder = Encoder(model)
+    squares = square_images(
+        data, rows, side=model.config.sample_size, cache=out.parent / "squares.npz"
+    )
+    maps = organ_squares(data, rows, organs, model.config.sample_size)
+    normals = [r for r in rows if set(r.labels) in NORMAL_LABELS and r.id in maps]
+    log.info("%d radiographs, %d of them normal with an organ map", len(rows), len(normals))
+    pairs = encode_pairs(encoder, normals, squares, organs=maps, draws=draws, seed=5)
+    real, ids = encode_real(encoder, rows, squares, versions=versions, seed=5)
+    grounding = {
+        row.id: found
+        for row in rows
+        if row.id in maps
+        and (found := ground(row, squares[row.id] / np.float32(255), maps[row.id]))
+    }
+    pool = replace(pairs, real=real, real_ids=ids, grounding=grounding)
+    pool.save(out)
+    return out
+
+
+def main() -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(description="Cache the latents of a diffusion training.")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with index.csv and images/"
+    )
+    parser.add_argument("--vae", type=Path, required=True, help="trained autoencoder folder")
+    parser.add_argument("--out", type=Path, required=True, help="pool.npz to write")
+    parser.add_argument("--organs", type=Path, help="predicted organ maps (.npz, id -> labels)")
+    parser.add_argument("--versions", type=int, default=2, help="copies of a real radiograph")
+    parser.add_argument("--draws", type=int, default=6, help="drawn twins of a normal radiograph")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    build_pool(
+        args.data,
+        args.vae,
+        out=args.out,
+        organs=args.organs,
+        versions=args.versions,
+        draws=args.draws,
+    )
+
+
+if __name__ == "__main__":
+    main()
