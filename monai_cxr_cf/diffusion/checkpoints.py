@@ -130,7 +130,7 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _strict(cls: Any, folder: Path, name: str) -> Any:
-    """``from_pretrained`` that refuses every key that is missing, unexpected or of another shape."""
+    """``from_pretrained`` that refuses keys that are missing, unexpected or of another shape."""
     try:
         model, info = cls.from_pretrained(
             str(folder / name),

@@ -6,6 +6,7 @@ nothing is asked of a hub. Only the tokenizer's vocabulary must lie on the machi
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,20 @@ SD1_SCHEDULER: dict[str, Any] = {
 }
 
 
-def read_single_file(path: Path, *, models: Path) -> Parts:
+@dataclass(frozen=True)
+class Layout:
+    """Configurations of the parts of a single file, which carries none."""
+
+    unet: Mapping[str, Any]
+    vae: Mapping[str, Any]
+    text: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+
+
+SD1 = Layout(SD1_UNET, SD1_VAE, SD1_TEXT, SD1_SCHEDULER)
+
+
+def read_single_file(path: Path, *, models: Path, layout: Layout = SD1) -> Parts:
     """Load one original-layout SD v1 checkpoint.
 
     Raises:
@@ -69,25 +83,24 @@ def read_single_file(path: Path, *, models: Path) -> Parts:
         raise BadRequest(f"'{path.name}' is no .safetensors file.", hint="Convert it first.")
     try:
         with safe_open(str(path), framework="pt") as opened:
-            check_single_file(
-                path.name,
-                {k: tuple(opened.get_slice(k).get_shape()) for k in opened.keys()},  # noqa: SIM118
-            )
+            shapes = {k: tuple(opened.get_slice(k).get_shape()) for k in opened.keys()}  # noqa: SIM118
+            check_single_file(path.name, shapes, text_width=layout.unet["cross_attention_dim"])
             weights = {k: opened.get_tensor(k) for k in opened.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise BadRequest(f"'{path.name}' is damaged: {error}", hint="Copy it again.") from error
     vocabulary = find_vocabulary((path.parent / "tokenizer", models / "clip_tokenizer"))
-    models_of_file = convert(weights, label=path.name)
     return Parts(
-        **models_of_file,
+        **convert(weights, label=path.name, layout=layout),
         tokenizer=CLIPTokenizer.from_pretrained(str(vocabulary), local_files_only=True),
-        scheduler_config=SD1_SCHEDULER,
+        scheduler_config=layout.scheduler,
         files={path.name: sha256_file(path)},
         licence=licence_of(path.parent),
     )
 
 
-def check_single_file(name: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def check_single_file(
+    name: str, shapes: Mapping[str, tuple[int, ...]], *, text_width: int = 768
+) -> None:
     """Refuse by the names and shapes of the weights alone, in one sentence."""
     if any(k.startswith("conditioner.embedders.") for k in shapes):
         raise _foreign(name, "the Stable Diffusion XL layout")
@@ -97,7 +110,7 @@ def check_single_file(name: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
         raise _foreign(name, "no original-layout UNet (LoRA or part of a model?)")
     if shapes[STEM][1] != 4:
         raise _foreign(name, f"a UNet with {shapes[STEM][1]} input channels")
-    if CROSS in shapes and shapes[CROSS][1] != SD1_UNET["cross_attention_dim"]:
+    if CROSS in shapes and shapes[CROSS][1] != text_width:
         raise _foreign(name, f"a UNet that reads text states of {shapes[CROSS][1]}")
     for prefix, part in ((VAE, "VAE"), (TEXT, "text encoder")):
         if not any(k.startswith(prefix) for k in shapes):
@@ -135,14 +148,7 @@ def find_vocabulary(folders: Iterable[Path]) -> Path:
         ) from error
 
 
-def convert(
-    weights: Mapping[str, Any],
-    *,
-    label: str,
-    unet_config: Mapping[str, Any] = SD1_UNET,
-    vae_config: Mapping[str, Any] = SD1_VAE,
-    text_config: Mapping[str, Any] = SD1_TEXT,
-) -> dict[str, Any]:
+def convert(weights: Mapping[str, Any], *, label: str, layout: Layout = SD1) -> dict[str, Any]:
     """UNet, VAE and text encoder from original-layout weights; every key must find its place."""
     from accelerate import init_empty_weights
     from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -153,21 +159,28 @@ def convert(
     from transformers import CLIPTextConfig, CLIPTextModel
 
     with init_empty_weights():
-        unet = UNet2DConditionModel(**unet_config)
-        vae = AutoencoderKL(**vae_config)
-        text = CLIPTextModel(CLIPTextConfig(**text_config))
+        unet = UNet2DConditionModel(**layout.unet)
+        vae = AutoencoderKL(**layout.vae)
+        text = CLIPTextModel(CLIPTextConfig(**layout.text))
     prefix = TEXT if hasattr(text, "text_model") else f"{TEXT}text_model."
-    renamed = {
-        "unet": (unet, convert_ldm_unet_checkpoint(dict(weights), unet.config)),
-        "vae": (vae, convert_ldm_vae_checkpoint(dict(weights), vae.config)),
-        "text_encoder": (
-            text,
-            {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(TEXT)},
-        ),
-    }
-    for part, (model, state) in renamed.items():
+    words = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(TEXT)}
+    try:
+        renamed = {
+            "unet": (unet, UNET, convert_ldm_unet_checkpoint(dict(weights), unet.config)),
+            "vae": (vae, VAE, convert_ldm_vae_checkpoint(dict(weights), vae.config)),
+            "text_encoder": (text, TEXT, words),
+        }
+    except KeyError as error:
+        raise BadRequest(f"'{label}' has no weight {error}.", hint="Copy it again.") from error
+    for part, (model, start, state) in renamed.items():
+        given = [k for k in weights if k.startswith(start)]
+        if len(given) != len(state):
+            raise BadRequest(
+                f"{len(given) - len(state)} weights of '{label}/{part}' are not part of the "
+                "Stable Diffusion v1 layout."
+            )
         _load(f"{label}/{part}", model, state)
-    return {part: model for part, (model, _) in renamed.items()}
+    return {part: model for part, (model, _, _) in renamed.items()}
 
 
 def _load(label: str, model: Any, state: Mapping[str, Any]) -> None:
@@ -175,9 +188,6 @@ def _load(label: str, model: Any, state: Mapping[str, Any]) -> None:
     expected = model.state_dict()
     shapes = [k for k in state if k in expected and state[k].shape != expected[k].shape]
     check_keys(label, {"mismatched_keys": shapes})
-    result = model.load_state_dict(
-        {k: v.float() for k, v in state.items()}, strict=False, assign=True
-    )
-    check_keys(
-        label, {"missing_keys": result.missing_keys, "unexpected_keys": result.unexpected_keys}
-    )
+    floats = {k: v.float() for k, v in state.items()}
+    missing, unexpected = model.load_state_dict(floats, strict=False, assign=True)
+    check_keys(label, {"missing_keys": missing, "unexpected_keys": unexpected})
