@@ -75,6 +75,8 @@ class ChebConv(nn.Module):
     On closed contours L~ = 2 L / lambda_max - I (lambda_max = 2) is minus the neighbours' mean.
     """
 
+    pairs: Tensor
+
     def __init__(self, inputs: int, outputs: int, counts: tuple[int, ...], order: int = 6) -> None:
         super().__init__()
         self.order = order
@@ -86,7 +88,8 @@ class ChebConv(nn.Module):
         terms = [x, -pair_mean(x, self.pairs)]
         for _ in range(2, self.order):
             terms.append(-2.0 * pair_mean(terms[-1], self.pairs) - terms[-2])
-        return self.mix(torch.cat(terms, -1))
+        y: Tensor = self.mix(torch.cat(terms, -1))
+        return y
 
 
 class Block(nn.Module):
@@ -157,6 +160,9 @@ class HybridGNet(nn.Module):
         latent: size of the variational bottleneck.
     """
 
+    unpool1: Tensor
+    unpool2: Tensor
+
     def __init__(self, width: int = 16, latent: int = 64) -> None:
         super().__init__()
         w = width
@@ -173,7 +179,9 @@ class HybridGNet(nn.Module):
         self.up32 = Merge(6 * w, 4 * w, 4 * w)
         self.up64 = Merge(4 * w, 2 * w, 3 * w)
         self.dense = nn.Conv2d(3 * w, 3, 1)  # organ scores at a quarter, for training only
-        nn.init.constant_(self.dense.bias, -2.0)  # an organ covers about a tenth of the square
+        nn.init.constant_(
+            self.dense.get_parameter("bias"), -2.0
+        )  # an organ covers about a tenth of the square
         self.squeeze = nn.Conv2d(10 * w, 16, 1)
         self.mean = nn.Linear(16 * 64, latent)
         self.log_variance = nn.Linear(16 * 64, latent)

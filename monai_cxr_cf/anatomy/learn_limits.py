@@ -24,7 +24,7 @@ from monai_cxr_cf.locate import models_folder
 log = logging.getLogger(__name__)
 QUANTILE = 0.005  # a training image in a hundred lies outside, on either side together
 MARGIN = 0.25  # of the distance between the 5 % and 95 % quantiles
-OWN_SIDE_ONLY = ("agreement",)  # more is never implausible
+UNSURE = 0.01  # the least sure images of the training set are those that no one should edit
 
 
 def limits_of(found: Sequence[dict[str, float]]) -> dict[str, list[float]]:
@@ -32,10 +32,12 @@ def limits_of(found: Sequence[dict[str, float]]) -> dict[str, list[float]]:
     limits = {}
     for name in found[0]:
         values = np.array([one[name] for one in found])
+        if name == "agreement":  # more is never implausible
+            limits[name] = [round(float(np.quantile(values, UNSURE)), 4), 1.0]
+            continue
         low, five, ninety_five, high = np.quantile(values, (QUANTILE, 0.05, 0.95, 1 - QUANTILE))
         spare = MARGIN * (ninety_five - five)
-        upper = 1.0 if name in OWN_SIDE_ONLY else high + spare
-        limits[name] = [round(float(low - spare), 4), round(float(upper), 4)]
+        limits[name] = [round(float(low - spare), 4), round(float(high + spare), 4)]
     return limits
 
 

@@ -78,7 +78,7 @@ class Segmenter:
             labels, points = _labels_to_native(square.labels, grid), None
         else:
             points = grid.points_to_native(square.landmarks)
-            labels = _rasterise(points / np.array([width, height], np.float32), height, width)
+            labels = _rasterise(points, height, width)
         organs = Organs.from_labels(labels).clean()
         return Segmentation(organs, points, square.agreement, self.name, self.sha256, self.licence)
 
@@ -169,9 +169,10 @@ def _from_scores(scores: Tensor) -> Square:
     return Square(cleaned.labels(), None, min(shares))
 
 
-def _rasterise(fractions: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint8]:
-    points = torch.from_numpy(np.ascontiguousarray(fractions, np.float32))[None]
-    return organs_from_landmarks(points, height, width).argmax(1)[0].byte().numpy()
+def _rasterise(points: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint8]:
+    """(120, 2) native pixels -> H x W labels."""
+    fractions = torch.from_numpy(points)[None] / torch.tensor([width, height])
+    return organs_from_landmarks(fractions, height, width).argmax(1)[0].byte().numpy()
 
 
 def _labels_to_native(labels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint8]:

@@ -33,8 +33,10 @@ def region_mask(organs: Organs, terms: Sequence[tuple[str, Side]]) -> Mask:
         raise BadRequest(
             "The region has no zone.", hint="Name a zone such as lower, or draw --roi."
         )
-    masks = [zone_mask(organs, zone, side) for zone, side in terms]
-    return np.logical_or.reduce(masks)
+    union = np.zeros(organs.shape, bool)
+    for zone, side in terms:
+        union |= zone_mask(organs, zone, side)
+    return union
 
 
 def zone_mask(organs: Organs, zone: str, side: Side) -> Mask:

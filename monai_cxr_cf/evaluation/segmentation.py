@@ -58,9 +58,9 @@ def measure(found: Segmentation, row: Row, data: Path) -> dict[str, float]:
         figures[f"hausdorff_{name}"] = hausdorff(mask, expected) * scale
     if found.landmarks is not None:
         contours = load_landmarks(data, row)
-        for name, points in contours.items():
-            error = found.landmarks[CONTOUR_SLICES[name]] - points * np.array([width, height])
-            figures[f"landmark_error_{name}"] = float(np.hypot(*error.T).mean()) * scale
+        for part, points in contours.items():
+            error = found.landmarks[CONTOUR_SLICES[part]] - points * np.array([width, height])
+            figures[f"landmark_error_{part}"] = float(np.hypot(*error.T).mean()) * scale
     return figures
 
 

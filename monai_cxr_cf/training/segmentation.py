@@ -52,6 +52,7 @@ class SegmentationRecipe:
     seed: int = 11
     log_every: int = 25
     save_every: int = 250
+    norm_batches: int = 24  # batches that re-measure the batch norms under averaged weights
 
     def build(self) -> HybridGNet | OrganUNet:
         """The untrained network, its initial weights drawn from ``seed``."""
@@ -61,9 +62,11 @@ class SegmentationRecipe:
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return (
+            model = (
                 HybridGNet(self.width) if self.network == "hybridgnet" else OrganUNet(self.channels)
             )
+        # Channels last is what the CPU's bf16 convolutions want.
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 class Trainer:
@@ -71,7 +74,7 @@ class Trainer:
 
     def __init__(self, recipe: SegmentationRecipe, data: SegmentationSet) -> None:
         self.recipe = recipe
-        self.model = recipe.build().to(memory_format=torch.channels_last)
+        self.model = recipe.build()
         self.sampler = Sampler(data, recipe.shares, Augmentation())
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -99,9 +102,9 @@ class Trainer:
             name: float(loss.detach()) for name, loss in losses.items()
         }
 
-    def averaged(self, batches: int = 24) -> nn.Module:
-        """A copy with the averaged weights, its batch norms re-measured on ``batches`` batches."""
-        model = self.recipe.build().to(memory_format=torch.channels_last)
+    def averaged(self) -> nn.Module:
+        """A copy with the averaged weights, its batch norms re-measured under them."""
+        model = self.recipe.build()
         model.load_state_dict(self.model.state_dict())
         self.ema.copy_to(model)
         for module in model.modules():
@@ -113,7 +116,7 @@ class Trainer:
             torch.no_grad(),
             torch.autocast("cpu", torch.bfloat16, enabled=self._precision != torch.float32),
         ):
-            for index in range(batches):
+            for index in range(self.recipe.norm_batches):
                 generator = loop.step_generator(self.recipe.seed, index, stream=1)
                 images = self.sampler.draw(generator).images
                 model.features(images) if isinstance(model, HybridGNet) else model.scores(images)
@@ -186,7 +189,7 @@ def train_segmentation(
     while trainer.progress.share < 1.0:
         values = trainer.step()
         at = trainer.progress.step
-        if at % recipe.log_every == 0:
+        if at % recipe.log_every == 0 or trainer.progress.share >= 1.0:
             journal.write(at, **values, minutes_left=trainer.progress.minutes_left)
         if at % recipe.save_every == 0 or trainer.progress.share >= 1.0:
             loop.save_state(out / "state.pt", trainer.state())

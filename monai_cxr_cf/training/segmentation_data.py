@@ -89,7 +89,8 @@ def labels_to_model(labels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.ui
     """H x W labels -> side x side labels, nearest pixel, 0 in the pad."""
     square = np.zeros((grid.side, grid.side), np.uint8)
     rows, columns = grid.inner
-    square[grid.window] = Image.fromarray(labels).resize((columns, rows), Image.Resampling.NEAREST)
+    small = Image.fromarray(labels).resize((columns, rows), Image.Resampling.NEAREST)
+    square[grid.window] = np.asarray(small)
     return square
 
 
@@ -98,11 +99,11 @@ def points_to_square(fractions: NDArray[np.float32], grid: ModelGrid) -> NDArray
     top, left = grid.corner
     rows, columns = grid.inner
     moved = fractions * np.array([columns, rows]) + np.array([left, top])
-    return (moved / grid.side).astype(np.float32)
+    return np.asarray(moved / grid.side, np.float32)
 
 
 def border_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Distance in pixels of every pixel centre to the mask's outline, float32, >= 0."""
     inside = ndimage.distance_transform_edt(mask)
     outside = ndimage.distance_transform_edt(~mask)
-    return np.maximum(np.maximum(inside, outside) - 0.5, 0).astype(np.float32)
+    return np.asarray(np.maximum(np.maximum(inside, outside) - 0.5, 0), np.float32)

@@ -134,7 +134,7 @@ def outline_loss(xy: Tensor, batch: Batch) -> Tensor:
 def dense_loss(scores: Tensor, batch: Batch) -> Tensor:
     """Binary cross-entropy of (B, 3, s, s) organ scores against area-pooled labels."""
     organs = torch.stack([(batch.labels == k).float() for k in (1, 2, 3)], 1)
-    target = F.adaptive_avg_pool2d(organs, scores.shape[2:])
+    target = F.adaptive_avg_pool2d(organs, (scores.shape[2], scores.shape[3]))
     error = F.binary_cross_entropy_with_logits(scores, target, reduction="none").mean((2, 3))
     return _mean(error, batch.known)
 

@@ -87,10 +87,13 @@ def test_measures_do_not_depend_on_mirroring_or_size() -> None:
 
 def test_limits_widen_what_was_seen_and_agreement_has_no_upper_limit() -> None:
     rng = np.random.default_rng(0)
-    found = [{"lungs_share": float(x), "agreement": 0.9} for x in rng.uniform(0.2, 0.4, 400)]
+    found = [
+        {"lungs_share": float(x), "agreement": float(y)}
+        for x, y in zip(rng.uniform(0.2, 0.4, 400), np.linspace(0, 1, 400), strict=True)
+    ]
     limits = limits_of(found)
     assert limits["lungs_share"][0] < 0.2 < 0.4 < limits["lungs_share"][1] < 0.6
-    assert limits["agreement"][1] == 1.0
+    assert limits["agreement"] == [0.01, 1.0]  # the least sure per cent is refused
 
 
 def test_plausible_chest_passes_the_learnt_limits() -> None:
