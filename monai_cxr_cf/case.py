@@ -31,6 +31,7 @@ from monai_cxr_cf.prompts.tokens import TokenTable, token_table
 from monai_cxr_cf.request import EditRequest, FindingEdit
 from monai_cxr_cf.validity import Expected
 
+MODES = {"add": "edit", "remove": "removal", "mixed": "mixed"}
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float32]
 
@@ -106,7 +107,7 @@ def understand(request: EditRequest, scene: Scene, *, config: EditConfig, tokeni
         organ_tokens=tables[0].anatomy_tokens,
         special_tokens=tables[0].special_tokens,
         kappa=scene.grid.mask_to_model(feathered),
-        mode="removal" if asked.mode == "remove" else "edit",
+        mode=MODES[asked.mode],
     )
     if request.sham:
         task = sham_task(task)

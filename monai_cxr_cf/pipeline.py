@@ -21,7 +21,7 @@ from monai_cxr_cf import composite
 from monai_cxr_cf.account import Outcome, Picture, Run, Stages, default_seed
 from monai_cxr_cf.anatomy.organs import NAMES, check
 from monai_cxr_cf.anatomy.user_masks import read_masks
-from monai_cxr_cf.case import Case, Scene, understand, words
+from monai_cxr_cf.case import MODES, Case, Scene, understand, words
 from monai_cxr_cf.composite import Decoded
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.read import read_source
@@ -148,11 +148,11 @@ def user_masks(path: str | None, radiograph: Radiograph) -> dict[str, NDArray[np
 def configure(request: EditRequest, networks: Networks) -> EditConfig:
     """The settings in force: preset, the backbone's calibration, the request's overrides."""
     config = request.config(networks.calibrated(request.backbone, request.preset))
-    if request.sham or words(request).mode != "remove" or config.start.kind == "noise":
+    if request.sham or config.start.kind == "noise":
         return config
     chosen = request.strength is not None or "strength" in request.overrides.get("start", {})
-    removal = modes.config_for(config, "removal")
-    return replace(removal, start=config.start) if chosen else removal
+    adapted = modes.config_for(config, MODES[words(request).mode])
+    return replace(adapted, start=config.start) if chosen else adapted
 
 
 def members(samples: Samples, levels: tuple[float, ...]) -> tuple[list[str], Tensor]:

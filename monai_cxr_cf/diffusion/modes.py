@@ -61,14 +61,18 @@ def _check_levels(levels: Sequence[float]) -> None:
 
 
 def config_for(config: EditConfig, mode: str) -> EditConfig:
-    """The configuration a mode needs: a removal runs at least .85 of the schedule, uncorrected."""
-    if mode != "removal" or config.start.strength == 0:
+    """The configuration a mode needs: what removes runs at least .85 of the schedule.
+
+    A pure removal is uncorrected: there is no finding whose attention should move.
+    """
+    if mode not in ("removal", "mixed") or config.start.strength == 0:
         return config
     strength = max(config.start.strength, REMOVAL_STRENGTH)
+    alpha = 0.0 if mode == "removal" else config.correct.alpha_max
     return replace(
         config,
         start=replace(config.start, strength=strength),
-        correct=replace(config.correct, alpha_max=0.0),
+        correct=replace(config.correct, alpha_max=alpha),
     )
 
 

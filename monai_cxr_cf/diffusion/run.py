@@ -65,21 +65,18 @@ def prepare(
     window, notes = _window(backbone, task, config)
     task = cut_task(task, window) if window else task
     solver = Solver(config, backbone.scheduler_config)
-    n_exec = solver.n_exec
-    guided = guided_steps(config, n_exec)
+    guided = guided_steps(config, solver.n_exec)
     z_src = encode(backbone, task.image)
-    hw = (z_src.shape[-2], z_src.shape[-1])
     texts = {"cond": task.prompt, "negative": task.negative_prompt, "source": task.source_prompt}
     states = {branch: encode_text(backbone, text) for branch, text in texts.items()}
     plan = plan_laws(
         task,
         config,
-        levels=attention_levels(backbone.unet, hw),
+        levels=attention_levels(backbone.unet, (z_src.shape[-2], z_src.shape[-1])),
         source_states=states["source"],
         device=backbone.device,
         dtype=backbone.dtype,
     )
-    strengths = cell_strength(task.kappa, hw, config.start.strength).to(backbone.device)
     return Run(
         backbone=backbone,
         task=task,
@@ -90,24 +87,31 @@ def prepare(
         states=states,
         plan=plan,
         solver=solver,
-        keep=Keep(
-            config=config,
-            edit=torch.as_tensor(latent_edit_mask(task.kappa, hw), device=backbone.device),
-            strengths=strengths if config.keep.soft_map else None,
-            n=solver.n,
-            n_exec=n_exec,
-        ),
-        boost=boost_window(config.boost.mu, n_exec, side=config.boost.side),
+        keep=_keep(task, config, solver, like=z_src),
+        boost=boost_window(config.boost.mu, solver.n_exec, side=config.boost.side),
         guided=guided,
-        gated=interval(*plan.gate_window, n_exec),
+        gated=interval(*plan.gate_window, solver.n_exec),
         notes=notes,
+    )
+
+
+def _keep(task: EditTask, config: EditConfig, solver: Solver, *, like: Tensor) -> Keep:
+    """The keep rule on latent cells of ``like`` (1, 4, h, w)."""
+    hw = (like.shape[-2], like.shape[-1])
+    strengths = cell_strength(task.kappa, hw, config.start.strength).to(like.device)
+    return Keep(
+        config=config,
+        edit=torch.as_tensor(latent_edit_mask(task.kappa, hw), device=like.device),
+        strengths=strengths if config.keep.soft_map else None,
+        n=solver.n,
+        n_exec=solver.n_exec,
     )
 
 
 def _check(task: EditTask, config: EditConfig, seeds: tuple[int, ...]) -> None:
     if not seeds:
         raise BadRequest("There is no seed; expected one per image.")
-    if task.mode == "removal" and config.sampling.guidance_scale == 1:
+    if task.mode in ("removal", "mixed") and config.sampling.guidance_scale == 1:
         raise BadRequest(
             "A removal needs guidance: the finding stands in the negative prompt.",
             hint="Set sampling.guidance_scale above 1.",

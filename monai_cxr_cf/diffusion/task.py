@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from monai_cxr_cf.errors import BadRequest
 
 Plane = NDArray[np.float32]
-MODES = ("edit", "removal", "sham")
+MODES = ("edit", "removal", "mixed", "sham")  # mixed: some findings come, others go
 PROMPT_TOKENS = 77
 
 
@@ -66,7 +66,7 @@ class EditTask:
     negative_prompt: str = ""
     organ_tokens: Mapping[int, str] = field(default_factory=dict)  # K_anat: position -> organ
     special_tokens: tuple[int, ...] = ()  # EOS and PAD positions in the prompt
-    mode: str = "edit"  # edit | removal | sham
+    mode: str = "edit"  # one of MODES
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

@@ -27,7 +27,7 @@ def token_gains(
 
     Conditional branch: 1 + η_f Ω_f on K_path (in a removal, where the finding's word stays in the
     prompt, 1 / (1 + η Ω)), 1 - λ + λ m_organ on K_anat; K_path wins on overlap. Negative branch:
-    only in a removal, 1 + η Ω on the words of the finding there.
+    only where findings are removed, 1 + η Ω on their words there.
     """
     _check_branches(task)
     laws = {}
@@ -49,10 +49,8 @@ def token_gains(
 
 
 def _check_branches(task: EditTask) -> None:
-    if task.mode != "removal" and any(t.where == "negative" for t in task.targets):
-        raise BadRequest(
-            "A finding lies in the negative prompt; the boost touches that branch in removals only."
-        )
+    if task.mode not in ("removal", "mixed") and any(t.where == "negative" for t in task.targets):
+        raise BadRequest("A finding lies in the negative prompt; removals only boost that branch.")
 
 
 def _path(task: EditTask) -> set[int]:
