@@ -32,16 +32,30 @@ def attend_with_columns(
     return out[..., :d], out[..., d : d + len(tokens)]
 
 
-def gained(q: Tensor, k: Tensor, v: Tensor, law: TokenGain) -> tuple[Tensor, Tensor | None]:
-    """Output under ``law`` and, where they come free, the raw columns A_k of its tokens.
+def recorded(
+    q: Tensor, k: Tensor, v: Tensor, tokens: tuple[int, ...]
+) -> tuple[Tensor, Tensor | None]:
+    """Plain output and A_k, or None for A_k where the fused call would be less exact than fp32."""
+    out, columns = attend_with_columns(q, k, v, tokens)
+    return out, columns if columns.dtype in (torch.float32, torch.float64) else None
+
+
+def gained(
+    q: Tensor, k: Tensor, v: Tensor, law: TokenGain, *, record: tuple[int, ...] = ()
+) -> tuple[Tensor, Tensor | None]:
+    """Output under ``law``, and raw A_k of the ``record`` tokens where they come free in fp32.
 
     Unnormalised (Eq. 6): out' = out + Σ_k (W_k - 1) A_k v_k. Renormalised: logit bias log W.
     """
     if law.renorm:
         return _log_biased(q, k, v, law), None
-    out, columns = attend_with_columns(q, k, v, law.tokens)
-    extra = columns * (law.gain.T - 1).to(columns)
-    return out + extra @ v[:, :, list(law.tokens)], columns
+    tokens = tuple(sorted({*law.tokens, *record}))
+    out, columns = attend_with_columns(q, k, v, tokens)
+    own = columns[..., [tokens.index(token) for token in law.tokens]]
+    out = out + (own * (law.gain.T - 1).to(own)) @ v[:, :, list(law.tokens)]
+    if not record or columns.dtype not in (torch.float32, torch.float64):
+        return out, None
+    return out, columns[..., [tokens.index(token) for token in record]]
 
 
 def _log_biased(q: Tensor, k: Tensor, v: Tensor, law: TokenGain) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from monai_cxr_cf.diffusion.cross import gained, token_columns
+from monai_cxr_cf.diffusion.cross import gained, recorded, token_columns
 from monai_cxr_cf.diffusion.gates import dense, gated
 from monai_cxr_cf.diffusion.layers import AttentionLayer
 from monai_cxr_cf.diffusion.regulate import regional
@@ -108,21 +108,21 @@ class SteeredCross(Steered):
         """Attention to the branch's own prompt under W; records the raw columns on the way."""
         control, level = self.control, self.layer.level
         gain, shift = control.gain(level), control.shift(level)
-        columns = None
+        record = control.plan.tokens[control.branch] if control.records(level) else ()
+        columns: Tensor | None = None
         if shift is not None:
             probs = dense(q, k, shift, control.dense_level)
-            out = (gain(probs) if gain is not None else probs) @ v
+            out = (probs if gain is None else gain(probs)) @ v
         elif gain is not None:
-            out, columns = gained(q, k, v, gain)
-        else:
+            out, columns = gained(q, k, v, gain, record=record)
+        elif record and control.region(level) is not None:
+            out, columns = recorded(q, k, v, record)
+        else:  # nothing acts on this layer: looking at it must not change a bit
             out = F.scaled_dot_product_attention(q, k, v)
-        if control.records(level):
-            tokens = control.plan.tokens[control.branch]
-            if columns is not None and gain is not None and _exact(columns, tokens, gain.tokens):
-                picked = columns[..., [gain.tokens.index(token) for token in tokens]]
-            else:
-                picked = token_columns(q, k, tokens)
-            control.store(self.layer, picked.mean(1))
+        if record and columns is None:
+            columns = token_columns(q, k, record)
+        if columns is not None:
+            control.store(self.layer, columns.mean(1))
         return out
 
     def _source(self, attn: Any) -> tuple[Tensor, Tensor]:
@@ -135,12 +135,6 @@ class SteeredCross(Steered):
             with torch.inference_mode(False), torch.no_grad():
                 self.source = _keys_values(attn, states.to(weight.device, weight.dtype))
         return self.source
-
-
-def _exact(columns: Tensor, tokens: tuple[int, ...], held: tuple[int, ...]) -> bool:
-    """Whether columns that came free are at least fp32 and hold every recorded token."""
-    wide = columns.dtype in (torch.float32, torch.float64)
-    return wide and set(tokens) <= set(held)
 
 
 def _heads(attn: Any, x: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ NARROW = edit_task(Target("nodule", (3,), box(24, 56, 88, 112)), kappa=box(20, 6
 
 @pytest.fixture(scope="module")
 def unet():
-    return small_unet(heads=3, channels=(12, 24, 36, 36))  # odd head widths 4, 8, 12
+    return small_unet(heads=4, channels=(12, 20, 28, 28))  # odd head widths 3, 5, 7
 
 
 # --- installation --------------------------------------------------------------------------------
@@ -159,8 +159,8 @@ def test_recorded_columns_are_the_raw_softmax_whatever_the_boost(unet, config):
             control.set(**(ALL_ON | {"boost": boost}))
             attn(hidden, encoder_hidden_states=text)
             (columns,) = control.take().values()
-            q = attn.to_q(hidden).view(1, 256, 3, -1).transpose(1, 2)
-            k = attn.to_k(text).view(1, 77, 3, -1).transpose(1, 2)
+            q = attn.to_q(hidden).view(1, 256, 4, -1).transpose(1, 2)
+            k = attn.to_k(text).view(1, 77, 4, -1).transpose(1, 2)
             maps = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
             expected = maps.mean(1)[..., [3, 4]].transpose(1, 2).view(1, 2, 16, 16)
             assert torch.allclose(columns, expected, atol=1e-6)

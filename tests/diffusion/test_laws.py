@@ -3,9 +3,12 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from monai_cxr_cf.diffusion.attention import attention_levels, controlled
+from monai_cxr_cf.diffusion.energy import Correction
 from monai_cxr_cf.diffusion.task import Target
+from monai_cxr_cf.presets import DEFAULT
 from tests.diffusion.small import (
     ALL_ON,
     LATENT,
@@ -27,7 +30,7 @@ NARROW = edit_task(Target("nodule", (3,), box(24, 56, 88, 112)), kappa=box(20, 6
 
 @pytest.fixture(scope="module")
 def unet():
-    return small_unet(heads=3, channels=(12, 24, 36, 36))  # odd head widths 4, 8, 12
+    return small_unet(heads=4, channels=(12, 20, 28, 28))  # odd head widths 3, 5, 7
 
 
 # --- each law acts, and only where it should -----------------------------------------------------
@@ -64,7 +67,7 @@ def test_every_law_acts_on_a_non_square_latent(unet, parts):
 
 @pytest.mark.parametrize("parts", LAWS.values(), ids=LAWS)
 def test_every_law_runs_in_bf16_near_its_fp32_result(unet, parts):
-    half = small_unet(heads=3, channels=(12, 24, 36, 36), dtype=torch.bfloat16)
+    half = small_unet(heads=4, channels=(12, 20, 28, 28), dtype=torch.bfloat16)
     exact = steered(unet, plan(unet, off(**parts)))
     near = steered(
         half, plan(half, off(**parts)), z=latent(dtype=half.dtype), text=states(dtype=half.dtype)
@@ -143,3 +146,38 @@ def test_regional_prompting_follows_the_source_outside_and_the_target_inside(une
     assert outside.any()
     assert torch.allclose(out[:, outside], plain_source[:, outside], atol=1e-5)
     assert torch.allclose(out[:, inside], plain_target[:, inside], atol=1e-5)
+
+
+class Shapes(TorchDispatchMode):
+    """Shapes of everything computed inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        found = out if isinstance(out, tuple | list) else (out,)
+        self.seen |= {tuple(x.shape[-2:]) for x in found if isinstance(x, torch.Tensor)}
+        return out
+
+
+@pytest.mark.parametrize("mode", ["partition", "partition_hard", "keys"])
+def test_no_map_of_cells_by_cells_is_ever_stored(unet, mode):
+    settings = DEFAULT.with_overrides({"gate": {"mode": mode}})
+    maps = {(256, 256), (64, 64), (256, 77), (64, 77)}
+    with controlled(unet, plan(unet, settings)) as control, Shapes() as shapes:
+        control.set(**ALL_ON)
+        predict(unet)
+        Correction(unet, control, control.plan).step(
+            latent(), 500, alpha_bar=0.5, i=0, n_window=4, cond_states=states()
+        )
+    assert (16, 16) in shapes.seen
+    assert not maps & shapes.seen
+
+
+def test_the_dense_gate_alone_stores_maps(unet):
+    with controlled(unet, plan(unet, off(**LAWS["dense"]))) as control, Shapes() as shapes:
+        control.set(**ALL_ON)
+        predict(unet)
+    assert (256, 256) in shapes.seen
