@@ -3,9 +3,9 @@
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
-import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -47,22 +47,23 @@ def picture(folder: Path) -> Path:
     return path
 
 
+def busy_seconds() -> float:
+    """Processor time of all finished children: unlike the clock, it does not feel other jobs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in VERBS)])
 def test_help_answers_in_under_a_second(words: list[str], root: Path) -> None:
-    seconds = []
-    for _ in range(3):  # the best of three: the machine may be busy, the import may not be slow
-        began = time.perf_counter()
-        answer = subprocess.run(
-            [sys.executable, "-m", "monai_cxr_cf.cli", *words],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        seconds.append(time.perf_counter() - began)
-        if seconds[-1] < 1:
-            break
-    assert min(seconds) < 1.0
+    before = busy_seconds()
+    answer = subprocess.run(
+        [sys.executable, "-m", "monai_cxr_cf.cli", *words],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert busy_seconds() - before < 1.0
     assert "usage: cxr-cf" in answer.stdout
 
 
@@ -164,6 +165,7 @@ WRONG: list[list[str]] = [
     ["read", "no-such.dcm"],
     ["segment", "no-such.dcm", "--out", "o"],
     ["train", "poetry", "--data", "d", "--out", "o"],
+    ["train", "segmentation", "--data", "d", "--out", "o", "--recipe", "no-such.yaml"],
 ]
 
 

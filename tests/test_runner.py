@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from PIL import Image
 from tests.dicom.factory import Spec, phantom_masks, save
 
 STAGES = ["read", "segment", "region", "sample", "decode", "composite", "write"]
-PATIENCE = 300
+PATIENCE = 500
 
 
 @pytest.fixture(scope="module")
@@ -136,33 +135,34 @@ def test_a_wrong_flag_is_an_error_event_too(
     assert (runner.returncode, events_of(told)[-1]["code"]) == (2, "usage")
 
 
-def stop_in_mid_sample(runner: subprocess.Popen[str], how: str) -> tuple[int, float]:
-    """Stop a runner while it samples; its exit code and how long it took to leave."""
+def stop_in_mid_sample(runner: subprocess.Popen[str], how: str) -> list[dict[str, Any]]:
+    """Stop a runner while it samples; the events it still told."""
     assert runner.stdout is not None
     assert runner.stdin is not None
     for line in runner.stdout:
         event = json.loads(line)
         if (event["event"], event.get("stage")) == ("progress", "sample"):
             break
-    began = time.monotonic()
     if how == "cancel line":
         runner.stdin.write("cancel\n")
         runner.stdin.flush()
     else:
         runner.send_signal(signal.SIGTERM if how == "SIGTERM" else signal.SIGINT)
-    runner.communicate(timeout=PATIENCE)
-    return runner.returncode, time.monotonic() - began
+    return events_of(runner.communicate(timeout=PATIENCE)[0])
 
 
 @pytest.mark.parametrize(("how", "code"), [("SIGTERM", 143), ("cancel line", 143), ("Ctrl-C", 130)])
-def test_a_stopped_run_leaves_nothing_behind(
+def test_a_stopped_run_stops_soon_and_leaves_nothing_behind(
     how: str, code: int, root: Path, job: dict[str, Any], tmp_path: Path
 ) -> None:
     long = {**job, "overrides": {"sampling": {"steps": 1000}}}
     runner = command(root, tmp_path, long, "--progress", "ndjson")
-    left, seconds = stop_in_mid_sample(runner, how)
-    assert left == code
-    assert seconds < 5  # a client kills after 2 s on an idle machine; tests share theirs
+    told = stop_in_mid_sample(runner, how)
+    assert runner.returncode == code
+    assert told[-1]["event"] == "error"
+    assert told[-1]["code"] == "cancelled"
+    # Counted in steps, not seconds: other tests share the machine (700 are executed).
+    assert len([e for e in told if e["event"] == "progress"]) < 100
     assert [p.name for p in tmp_path.iterdir()] == ["job.json"]
 
 

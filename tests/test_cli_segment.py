@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cxr-cf segment`` on a real radiograph: files that agree with each other and can be fed back."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_cxr_cf.anatomy.user_masks import read_masks
+from monai_cxr_cf.cli import main
+from monai_cxr_cf.dicom.options import ReadOptions
+from monai_cxr_cf.dicom.read import read_source
+from monai_cxr_cf.dicom.seg_read import read_segmentation
+
+pytestmark = pytest.mark.weights
+
+
+def test_segment_writes_masks_that_agree_and_can_be_fed_back(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = shared / "data" / "nih1024" / "00745.png", tmp_path / "masks"
+    words = ["segment", str(source), "--out", str(out), "--allow-raster", "--json"]
+    assert main([*words, "--prompt", "left pleural effusion"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {p.name for p in out.iterdir()} == {"overlay.png", "labels.png", "seg.dcm"}
+    assert told["segmenter"]["licence"]
+    radiograph = read_source(source, ReadOptions(allow_raster=True))
+    drawn = read_masks(out / "labels.png", radiograph.shape)
+    coded = read_segmentation(out / "seg.dcm", radiograph)
+    for name in ("right_lung", "left_lung", "heart"):
+        assert np.array_equal(drawn[name], coded[name])
+        assert told["pixels"][name] == int(drawn[name].sum()) > 10_000
+    region = coded["edit_region"]
+    assert region.any()
+    assert (region & drawn["left_lung"]).sum() > 0.9 * region.sum()
+
+
+def test_segment_refuses_what_is_no_chest_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    y, x = np.mgrid[:256, :256]
+    Image.fromarray(((x // 32 + y // 32) % 2 * 200).astype(np.uint8)).save(tmp_path / "board.png")
+    words = ["segment", str(tmp_path / "board.png"), "--out", str(tmp_path / "o")]
+    assert main([*words, "--allow-raster"]) == 2
+    assert "frontal chest" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["board.png"]
