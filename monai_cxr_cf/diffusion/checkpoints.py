@@ -6,7 +6,8 @@ and missing or unexpected keys (names change between library versions; a silent 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import file_digest
 from pathlib import Path
@@ -131,13 +132,10 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _strict(cls: Any, folder: Path, name: str) -> Any:
     """``from_pretrained`` that refuses keys that are missing, unexpected or of another shape."""
+    options = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
     try:
-        model, info = cls.from_pretrained(
-            str(folder / name),
-            output_loading_info=True,
-            local_files_only=True,
-            use_safetensors=True,
-        )
+        with quiet():
+            model, info = cls.from_pretrained(str(folder / name), **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise ComponentMissing(
             f"The weights of '{folder.name}/{name}' cannot be read: {str(error).splitlines()[0]}",
@@ -145,6 +143,20 @@ def _strict(cls: Any, folder: Path, name: str) -> Any:
         ) from error
     check_keys(f"{folder.name}/{name}", info)
     return model
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bar of transformers inside: the terminal belongs to the caller."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def check_keys(label: str, info: Mapping[str, Any]) -> None:

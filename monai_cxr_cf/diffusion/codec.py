@@ -30,15 +30,15 @@ def encode(backbone: Backbone, image: Planes) -> Tensor:
     channels = int(backbone.vae.config.in_channels)
     with torch.no_grad():
         x = (grey * 2 - 1).expand(1, channels, rows, columns)
-        mean = backbone.vae.encode(x).latent_dist.mode()
-    return mean * backbone.vae.config.scaling_factor
+        mean: Tensor = backbone.vae.encode(x).latent_dist.mode()
+    return mean * float(backbone.vae.config.scaling_factor)
 
 
 def decode(backbone: Backbone, z: Tensor) -> Planes:
     """D(z): (N, 4, h, w) -> (N, H, W) float32 in 0..1, channels averaged; one image at a time."""
     images = []
     with torch.no_grad():
-        for one in z.float().to(backbone.device).split(1):
+        for one in torch.split(z.float().to(backbone.device), 1):
             x = backbone.vae.decode(one / backbone.vae.config.scaling_factor).sample
             images.append((x.mean(dim=1) / 2 + 0.5).clamp(0, 1).cpu())
     return np.asarray(torch.cat(images).numpy(), np.float32)

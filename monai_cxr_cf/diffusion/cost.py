@@ -198,7 +198,7 @@ def _corrections(backbone: Backbone, config: EditConfig, r: Ratios, n_exec: int)
 def _memory(backbone: Backbone, side: int) -> float:
     """Bytes: all weights, plus the widest activations of the VAE decoder four times over."""
     modules = (backbone.unet, backbone.vae, backbone.text_encoder)
-    weights = sum(p.numel() * p.element_size() for m in modules for p in m.parameters())
+    weights: int = sum(p.numel() * p.element_size() for m in modules for p in m.parameters())
     widths = backbone.vae.config.block_out_channels
-    widest = widths[min(1, len(widths) - 1)]
+    widest: int = widths[min(1, len(widths) - 1)]
     return weights + 4.0 * widest * side * side * torch.float32.itemsize

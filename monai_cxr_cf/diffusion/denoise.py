@@ -99,7 +99,7 @@ class Denoiser:
         backbone = self.run.backbone
         t = tensor([self.run.solver.timesteps[i]], device=z.device).expand(len(z))
         with no_grad():
-            e = backbone.unet(
+            e: Tensor = backbone.unet(
                 z.to(backbone.dtype), t, encoder_hidden_states=states.expand(len(z), -1, -1)
             ).sample
         return e.float()

@@ -47,7 +47,7 @@ def unet_flops(
         else:
             seen.append(unet(z, t, encoder_hidden_states=states).sample)
         if backward:
-            seen[-1].sum().backward()
+            torch.autograd.backward(seen[-1].sum())
 
     # The columns of an attention layer come from its queries: the gradient starts there.
     query = unet.get_submodule(f"{last_layer}.to_q") if last_layer else None

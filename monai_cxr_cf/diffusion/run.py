@@ -65,10 +65,8 @@ def prepare(
     window, notes = _window(backbone, task, config)
     task = cut_task(task, window) if window else task
     solver = Solver(config, backbone.scheduler_config)
-    guided = guided_steps(config, solver.n_exec)
     z_src = encode(backbone, task.image)
-    texts = {"cond": task.prompt, "negative": task.negative_prompt, "source": task.source_prompt}
-    states = {branch: encode_text(backbone, text) for branch, text in texts.items()}
+    states = _text_states(backbone, task)
     plan = plan_laws(
         task,
         config,
@@ -89,10 +87,15 @@ def prepare(
         solver=solver,
         keep=_keep(task, config, solver, like=z_src),
         boost=boost_window(config.boost.mu, solver.n_exec, side=config.boost.side),
-        guided=guided,
+        guided=guided_steps(config, solver.n_exec),
         gated=interval(*plan.gate_window, solver.n_exec),
         notes=notes,
     )
+
+
+def _text_states(backbone: Backbone, task: EditTask) -> dict[str, Tensor]:
+    texts = {"cond": task.prompt, "negative": task.negative_prompt, "source": task.source_prompt}
+    return {branch: encode_text(backbone, text) for branch, text in texts.items()}
 
 
 def _keep(task: EditTask, config: EditConfig, solver: Solver, *, like: Tensor) -> Keep:

@@ -133,7 +133,8 @@ class Solver:
         if i >= self.n_exec:
             return z_src.expand_as(noise)
         alpha_bar = self.scheduler.alphas_cumprod[self.timesteps[i]].to(z_src.device)
-        return alpha_bar**0.5 * z_src + (1 - alpha_bar) ** 0.5 * noise
+        z: Tensor = alpha_bar**0.5 * z_src + (1 - alpha_bar) ** 0.5 * noise
+        return z
 
     def step(self, e: Tensor, i: int, z: Tensor, *, noise: Tensor | None = None) -> Tensor:
         """z at t_{i+1} from the prediction e at t_i; steps run in order, once each.
@@ -142,17 +143,16 @@ class Solver:
         """
         if noise is None:
             noise = torch.zeros_like(z)
-        t = self.timesteps[i]
-        if self.multistep:
-            return self.scheduler.step(e, t, z, variance_noise=noise, return_dict=False)[0]
-        # diffusers' DDIM lands on t - floor(T / n), which is not t_{i+1} for trailing spacing
-        # unless n divides T: tell it the true gap (after the last step: below 0, the end).
-        following = self.timesteps[i + 1] if i + 1 < self.n_exec else -1
-        self.scheduler.register_to_config(num_train_timesteps=t - following)
-        self.scheduler.num_inference_steps = 1
-        return self.scheduler.step(e, t, z, eta=self.eta, variance_noise=noise, return_dict=False)[
-            0
-        ]
+        t, options = self.timesteps[i], {"variance_noise": noise, "return_dict": False}
+        if not self.multistep:
+            # diffusers' DDIM lands on t - floor(T / n), which is not t_{i+1} for trailing spacing
+            # unless n divides T: tell it the true gap (after the last step: below 0, the end).
+            following = self.timesteps[i + 1] if i + 1 < self.n_exec else -1
+            self.scheduler.register_to_config(num_train_timesteps=t - following)
+            self.scheduler.num_inference_steps = 1
+            options["eta"] = self.eta
+        following_z: Tensor = self.scheduler.step(e, t, z, **options)[0]
+        return following_z
 
 
 def _scheduler(multistep: bool, stochastic: bool, config: Mapping[str, Any]) -> Any:

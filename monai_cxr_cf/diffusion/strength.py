@@ -68,4 +68,7 @@ def ssim_map(a: Planes, b: Planes) -> NDArray[Any]:
 
     mx, my = mean(x), mean(y)
     vx, vy, cov = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
-    return ((2 * mx * my + C1) * (2 * cov + C2)) / ((mx**2 + my**2 + C1) * (vx + vy + C2))
+    similarity: NDArray[Any] = ((2 * mx * my + C1) * (2 * cov + C2)) / (
+        (mx**2 + my**2 + C1) * (vx + vy + C2)
+    )
+    return similarity

@@ -15,7 +15,8 @@ def encode_text(backbone: Backbone, text: str) -> Tensor:
     encoded = _tokens(backbone.tokenizer, text)
     ids = torch.tensor([encoded["input_ids"]], device=backbone.device)
     with torch.no_grad():
-        return backbone.text_encoder(ids).last_hidden_state.to(backbone.dtype)
+        states: Tensor = backbone.text_encoder(ids).last_hidden_state
+    return states.to(backbone.dtype)
 
 
 def token_table(backbone: Backbone, task: EditTask) -> list[dict[str, Any]]:

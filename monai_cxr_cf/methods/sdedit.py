@@ -6,13 +6,14 @@ The baseline every law is measured against: same backbone, solver, steps, streng
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from monai_cxr_cf.diffusion.backbone import Backbone
 from monai_cxr_cf.diffusion.sample import Progress, Samples, sample
 from monai_cxr_cf.diffusion.task import EditTask
 from monai_cxr_cf.presets import EditConfig
 
-LAWS_OFF = {
+LAWS_OFF: dict[str, dict[str, Any]] = {
     "sampling": {"cfg_from": 0.0, "cfg_until": 1.0},
     "gate": {"mode": "off"},
     "anatomy": {"strength": 0.0},
