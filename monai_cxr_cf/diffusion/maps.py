@@ -110,14 +110,13 @@ def plan_laws(
     ``source_states`` (1, 77, C), or None without regional prompting. Raises BadRequest when a
     region has vanished at every level it is needed at, or settings contradict each other.
     """
-    check_gate(config)
-    _check_energy(config)
+    _check(config)
     grids = _regulated_grids(levels, config)
     omega, vanished = _omegas(task, grids)
     tokens = {branch: _path_tokens(task, branch) for branch in BRANCHES}
-    exact = torch.float64 if dtype == torch.float64 else torch.float32
     with torch.inference_mode(False):  # plan tensors may be saved for a backward pass
-        maps = {at: torch.as_tensor(o, dtype=exact, device=device) for at, o in omega.items()}
+        like = torch.empty(0, device=device, dtype=torch.promote_types(dtype, torch.float32))
+        maps = {at: torch.as_tensor(o).to(like) for at, o in omega.items()}
         plan = LawPlan(
             config=config,
             mode=task.mode,
@@ -126,7 +125,7 @@ def plan_laws(
             omega=maps,
             vanished=vanished,
             roi_cells={at: _cells(task, grid) for at, grid in grids.items()},
-            gates=organ_gates(task, config, grids, like=next(iter(maps.values()))),
+            gates=organ_gates(task, config, grids, like=like),
             gains=token_gains(task, config, maps),
             shifts=dense_shifts(task, config, maps),
             regional=_regional(config, maps, source_states),
@@ -213,8 +212,9 @@ def _regional(
     return {at: union for at, union in unions.items() if bool(union.any())}
 
 
-def _check_energy(config: EditConfig) -> None:
-    """Settings of Eq. 7-9 that contradict each other."""
+def _check(config: EditConfig) -> None:
+    """BadRequest for settings of the gate, or of Eq. 7-9, that contradict each other."""
+    check_gate(config)
     if config.correct.alpha_max > 0 and config.energy.map == "boosted" and config.boost.renorm:
         raise BadRequest(
             "energy.map=boosted is defined for the unnormalised boost only.",

@@ -172,3 +172,13 @@ def test_removal_boosts_the_negative_prompt_and_suppresses_the_word_in_the_targe
     assert set(weights(made)) == {5}
     assert float(made.gains["cond", 0, True].gain.min()) > 0
     assert weights(made, branch="negative", boost=False) == {}
+
+
+def test_a_mixed_edit_boosts_what_comes_and_what_goes_in_their_own_branches(unet):
+    coming = Finding("edema", (5,), REGION)
+    going = Finding("effusion", (3,), REGION[:, ::-1].copy(), where="negative")
+    made = plan(unet, off(boost={"eta": 1.5}), edit_task(coming, going, mode="mixed"))
+    assert torch.equal(weights(made)[5], 1 + 1.5 * made.omega[0][0])
+    assert torch.equal(weights(made, branch="negative")[3], 1 + 1.5 * made.omega[0][1])
+    assert set(weights(made)) == {5}
+    assert set(weights(made, branch="negative")) == {3}
