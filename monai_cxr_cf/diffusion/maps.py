@@ -105,10 +105,10 @@ def plan_laws(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> LawPlan:
-    """Plan the laws of ``task`` for a UNet with attention ``levels``.
+    """Plan the laws of ``task``; ``source_states`` (1, 77, C) are for regional prompting only.
 
-    ``source_states`` (1, 77, C), or None without regional prompting. Raises BadRequest when a
-    region has vanished at every level it is needed at, or settings contradict each other.
+    Raises BadRequest: a region has vanished at every level it is needed at, or settings
+    contradict each other.
     """
     _check(config)
     grids = _regulated_grids(levels, config)
