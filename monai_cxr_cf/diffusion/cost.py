@@ -5,20 +5,23 @@ F = one forward of the loaded UNet, batch 1, at its native latent. ``Meter`` cou
 on the modules; ``Ratios`` says how many F each kind of pass is, from counted FLOPs.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
 
 from monai_cxr_cf.diffusion.backbone import Backbone
-from monai_cxr_cf.diffusion.flops import config_key, unet_flops, vae_flops
+from monai_cxr_cf.diffusion.flops import TEXT_TOKENS, config_key, unet_flops, vae_flops
 from monai_cxr_cf.diffusion.layers import attention_levels
 from monai_cxr_cf.diffusion.steps import Solver, boost_window, guided_steps
 from monai_cxr_cf.diffusion.truncate import last_cross_layer
+from monai_cxr_cf.errors import ResourceExhausted
 from monai_cxr_cf.presets import EditConfig
 
 Grid = tuple[int, int]
@@ -197,8 +200,51 @@ def _corrections(backbone: Backbone, config: EditConfig, r: Ratios, n_exec: int)
 
 def _memory(backbone: Backbone, side: int) -> float:
     """Bytes: all weights, plus the widest activations of the VAE decoder four times over."""
-    modules = (backbone.unet, backbone.vae, backbone.text_encoder)
-    weights: int = sum(p.numel() * p.element_size() for m in modules for p in m.parameters())
     widths = backbone.vae.config.block_out_channels
     widest: int = widths[min(1, len(widths) - 1)]
-    return weights + 4.0 * widest * side * side * torch.float32.itemsize
+    return _weights(backbone) + 4.0 * widest * side * side * torch.float32.itemsize
+
+
+def _weights(backbone: Backbone) -> int:
+    """Bytes of all parameters."""
+    modules = (backbone.unet, backbone.vae, backbone.text_encoder)
+    return sum(p.numel() * p.element_size() for m in modules for p in m.parameters())
+
+
+def seconds_per_f(backbone: Backbone) -> float:
+    """Measured wall time of one F on this device: the second of two forwards on zeros."""
+    side = backbone.side // backbone.factor
+    width = int(backbone.unet.config.cross_attention_dim)
+    states = torch.zeros(1, TEXT_TOKENS, width, device=backbone.device, dtype=backbone.dtype)
+    z = states.new_zeros(1, int(backbone.unet.config.in_channels), side, side)
+    for _ in range(2):  # the first one warms caches and kernels up
+        began = perf_counter()
+        with torch.no_grad():
+            backbone.unet(z, 1, encoder_hidden_states=states)
+        if backbone.device.type == "cuda":
+            torch.cuda.synchronize(backbone.device)
+    return perf_counter() - began
+
+
+def check_memory(backbone: Backbone, config: EditConfig) -> None:
+    """ResourceExhausted if what the run needs on top of the loaded weights is surely not free."""
+    needed = estimate(backbone, config).memory_gib - _weights(backbone) / 2**30
+    free = _free_bytes(backbone.device) / 2**30
+    if needed > free:
+        raise ResourceExhausted(
+            f"The run needs about {needed:.1f} GiB more memory; {free:.1f} GiB are free.",
+            hint="Use --preset fast, or a backbone of fewer pixels.",
+        )
+
+
+def _free_bytes(device: torch.device) -> float:
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    if "SC_AVPHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return float("inf")  # not told by this system
+    meminfo = Path("/proc/meminfo")  # counts what caches would give back, unlike sysconf
+    if meminfo.is_file():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        if "MemAvailable" in lines:
+            return float(lines["MemAvailable"].split()[0]) * 1024
+    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

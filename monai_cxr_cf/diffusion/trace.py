@@ -6,10 +6,11 @@ The loop feeds a ``Recorder``; the result follows ``schemas/trace.schema.json``.
 """
 
 import json
-import resource
+import sys
 from collections.abc import Mapping
 from hashlib import sha256
-from importlib import resources
+from importlib import import_module, resources
+from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
 
@@ -32,7 +33,6 @@ class Recorder:
 
     def __init__(self, run: Run, meter: Meter) -> None:
         self.run, self.meter = run, meter
-        self.began = meter.began
         self.steps: list[Json] = []
         self.last = last_cross_layer(run.plan.layers, run.plan.energy_levels)
         correct = run.config.correct
@@ -101,14 +101,22 @@ class Recorder:
         }
 
     def _resources(self) -> Json:
-        """Wall time and peak memory: of the process on CPU, of the device on a GPU."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        if self.run.backbone.device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(self.run.backbone.device) / 2**20
+        """Wall time and peak memory."""
         return {
-            "wall_s": round(perf_counter() - self.began, 3),
-            "peak_memory_mib": round(peak, 1),
+            "wall_s": round(perf_counter() - self.meter.began, 3),
+            "peak_memory_mib": _peak_memory_mib(self.run.backbone.device),
         }
+
+
+def _peak_memory_mib(device: torch.device) -> float | None:
+    """Of the device on a GPU, of the process on CPU; None where the system does not tell."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    if find_spec("resource") is None:  # Windows
+        return None
+    resource = import_module("resource")
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
+    return round(float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / unit, 1)
 
 
 def schema() -> Json:

@@ -7,10 +7,18 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from monai_cxr_cf.diffusion.cost import Meter, Ratios, estimate, ratios
+from monai_cxr_cf.diffusion.cost import (
+    Meter,
+    Ratios,
+    check_memory,
+    estimate,
+    ratios,
+    seconds_per_f,
+)
 from monai_cxr_cf.diffusion.flops import config_key, unet_flops, vae_flops
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.diffusion.single_file import SD1_SCHEDULER, SD1_UNET, SD1_VAE
+from monai_cxr_cf.errors import ResourceExhausted
 from monai_cxr_cf.presets import DEFAULT, FAST, PAPER
 
 SIDE = (64, 64)
@@ -130,3 +138,18 @@ def test_the_meter_counts_calls_and_leaves_no_hooks(tiny) -> None:
     split = meter.split((16, 16))
     assert split["unet"] == pytest.approx(2)
     assert split["total"] == pytest.approx(sum(v for k, v in split.items() if k != "total"))
+
+
+def test_one_forward_is_timed_on_this_machine(tiny) -> None:
+    assert 0 < seconds_per_f(tiny) < 60
+
+
+def test_a_run_that_surely_does_not_fit_is_refused_with_advice(tiny, sd15) -> None:
+    check_memory(tiny, DEFAULT)
+    sd15.device, sd15.side = torch.device("cpu"), 64 * 1024  # 64 k pixels a side: terabytes
+    try:
+        with pytest.raises(ResourceExhausted, match="more memory") as caught:
+            check_memory(sd15, DEFAULT)
+    finally:
+        sd15.side = 512
+    assert "fast" in caught.value.hint
