@@ -135,8 +135,7 @@ def plan_laws(
             energy_levels=_energy_levels(task, config, grids),
             kappa=task.kappa,
         )
-    _check_energy_alive(plan)
-    return plan
+    return _alive(plan)
 
 
 def _labels(task: EditTask) -> tuple[str, ...]:
@@ -238,8 +237,8 @@ def _energy_levels(task: EditTask, config: EditConfig, grids: dict[int, Grid]) -
     return tuple(sorted({int(part) for part in parts}))
 
 
-def _check_energy_alive(plan: LawPlan) -> None:
-    """Every finding that is corrected has a level of the energy where it has not vanished."""
+def _alive(plan: LawPlan) -> LawPlan:
+    """The plan, if every finding that is corrected has a level of the energy where it has not vanished."""
     alive = {f for at, f in plan.scored("cond") if at in plan.energy_levels}
     wanted = {f for f, own in enumerate(plan.finding_tokens["cond"]) if own}
     if plan.corrects and wanted - alive:
@@ -247,3 +246,4 @@ def _check_energy_alive(plan: LawPlan) -> None:
             f"A region has vanished at energy.levels={plan.config.energy.levels}.",
             hint="Use energy.levels=auto, or name a larger region.",
         )
+    return plan
