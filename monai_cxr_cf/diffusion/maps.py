@@ -238,7 +238,7 @@ def _energy_levels(task: EditTask, config: EditConfig, grids: dict[int, Grid]) -
 
 
 def _alive(plan: LawPlan) -> LawPlan:
-    """The plan, if every finding that is corrected has a level of the energy where it has not vanished."""
+    """The plan, if every finding that is corrected is still there at a level of the energy."""
     alive = {f for at, f in plan.scored("cond") if at in plan.energy_levels}
     wanted = {f for f, own in enumerate(plan.finding_tokens["cond"]) if own}
     if plan.corrects and wanted - alive:
