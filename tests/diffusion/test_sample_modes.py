@@ -3,6 +3,7 @@
 
 from dataclasses import replace
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from monai_cxr_cf.diffusion.run import prepare
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.diffusion.steps import Noise
 from monai_cxr_cf.diffusion.tiny import tiny_backbone
+from monai_cxr_cf.diffusion.trace import schema
 from monai_cxr_cf.diffusion.window import Window, fit_window
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import DEFAULT, FAST
@@ -75,6 +77,27 @@ def test_two_findings_are_edited_at_once(tiny, task) -> None:
     samples = sample(tiny, both, QUICK, seeds=[1])
     row = samples.trace["steps"][0]["roi_score"]["0"]
     assert set(row) == {"pleural effusion", "cardiomegaly"}
+
+
+def test_a_mixed_edit_brings_one_finding_and_takes_another(tiny, task) -> None:
+    """Each finding is scored in the prompt that carries it; only the coming one is corrected."""
+    going = replace(
+        task.targets[0],
+        name="cardiomegaly",
+        tokens=(1, 2),
+        region=np.flip(task.targets[0].region, 1).copy(),
+        where="negative",
+    )
+    mixed = replace(
+        task, negative_prompt="cardiomegaly", targets=(*task.targets, going), mode="mixed"
+    )
+    samples = sample(tiny, mixed, QUICK, seeds=[1])
+    step = samples.trace["steps"][0]
+    assert set(step["roi_score"]["0"]) == {"pleural effusion", "cardiomegaly"}
+    assert set(step["correction"]["scores"]["score"]["2"]) == {"pleural effusion"}
+    jsonschema.Draft202012Validator(schema()).validate(samples.trace)
+    unboosted = replace(mixed, targets=(task.targets[0], replace(going, eta=0.0)))
+    assert not torch.equal(samples.z, sample(tiny, unboosted, QUICK, seeds=[1]).z)
 
 
 def test_a_sham_runs_the_source_prompt_without_words_to_boost(tiny, task) -> None:
