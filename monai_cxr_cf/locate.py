@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the shipped bundle and its weights lie: beside the package in a checkout, inside a wheel."""
+"""Where the shipped bundle and its weights lie: beside the package, or inside it in a wheel."""
 
 from pathlib import Path
 

@@ -17,9 +17,12 @@ def test_a_finished_run_appears_and_leaves_no_trace_beside_it(tmp_path):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_stopped_run_leaves_nothing(tmp_path, error):
-    with pytest.raises(error), staged(tmp_path / "out") as folder:
-        (folder / "half.dcm").write_bytes(b"x")
-        raise error
+    def stopped():
+        with staged(tmp_path / "out") as folder:
+            (folder / "half.dcm").write_bytes(b"x")
+            raise error
+
+    pytest.raises(error, stopped)
     assert not list(tmp_path.iterdir())
 
 
