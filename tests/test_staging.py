@@ -22,7 +22,8 @@ def test_a_stopped_run_leaves_nothing(tmp_path, error):
             (folder / "half.dcm").write_bytes(b"x")
             raise error
 
-    pytest.raises(error, stopped)
+    with pytest.raises(error):
+        stopped()
     assert not list(tmp_path.iterdir())
 
 
