@@ -34,6 +34,7 @@ class Mix:
     twins: int = 3  # pairs, two samples each
     crossed: int = 3  # pairs, two samples each
     dropout: float = 0.1  # share of captions replaced by the empty text
+    siblings: float = 0.5  # share of crossed pairs that are two drawings in one radiograph
     level_low: int = 150  # two thirds of the noise levels lie here ...
     level_high: int = 780  # ... where findings are decided
     crossed_low: int = 250
@@ -120,24 +121,33 @@ class BatchMaker:
         self, samples: _Samples, index: int, crossed: bool, rng: np.random.Generator
     ) -> None:
         pool, mix = self.pool, self.mix
-        captions = pair_captions(self.rows[pool.pair_ids[index]], pool.drawings[index], rng)
-        twins = (pool.plain[index], pool.drawn[index])
+        other = self._sibling(index, rng) if crossed else None
+        row = self.rows[pool.pair_ids[index]]
+        plain, drawn = pair_captions(row, pool.drawings[index], rng)
+        twins = [(pool.plain[index], plain, index), (pool.drawn[index], drawn, index)]
+        if other is not None:
+            caption = pair_captions(row, pool.drawings[other], rng)[1]
+            twins[0] = (pool.drawn[other], caption, other)
         number = len(samples.level)
         level = (
             int(rng.integers(mix.crossed_low, mix.crossed_high)) if crossed else self._level(rng)
         )
         for which in (0, 1):
-            caption = self._dropped(captions[which], rng)
+            target, caption, at = twins[which]
+            caption = self._dropped(caption, rng)
             # Without a caption nothing says which twin is meant: the picture itself then is.
-            source = twins[1 - which] if crossed and caption.text else twins[which]
-            kind = 2 if crossed else 1
-            samples.add(
-                source,
-                twins[which],
-                caption=caption,
-                place=pool.masks[index],
-                draw=(number, level, kind),
-            )
+            source = twins[1 - which][0] if crossed and caption.text else target
+            draw = (number, level, 2 if crossed else 1)
+            samples.add(source, target, caption=caption, place=pool.masks[at], draw=draw)
+
+    def _sibling(self, index: int, rng: np.random.Generator) -> int | None:
+        """Another drawing in the same radiograph,, in ``siblings`` of the cases."""
+        pool = self.pool
+        if rng.random() >= self.mix.siblings:
+            return None
+        near = range(max(0, index - 4), min(len(pool.plain), index + 5))
+        same = [i for i in near if i != index and np.array_equal(pool.plain[i], pool.plain[index])]
+        return int(rng.choice(same)) if same else None
 
     def _dropped(self, caption: Caption, rng: np.random.Generator) -> Caption:
         return Caption("") if rng.random() < self.mix.dropout else caption
