@@ -33,7 +33,7 @@ format: $(VENV)/.dev
 # The versions that a fresh environment resolves to; a build tag such as +cpu is the machine's own.
 lock: $(VENV)/.dev
 	{ echo "# Full lock of the product and its tests; written by: make lock"; \
-	  $(BIN)/python -m pip freeze --exclude-editable | sed -E 's/(==[^+ ]+)\+[A-Za-z0-9.]+$$/\1/'; } > constraints.txt
+	  $(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | sed -E 's/(==[^+ ]+)\+[A-Za-z0-9.]+$$/\1/'; } > constraints.txt
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
