@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from monai_cxr_cf.training.segmentation_steps import (
 
 log = logging.getLogger(__name__)
 RECIPES = Path(__file__).parent / "recipes"
+FILES = {"hybridgnet": "model.pt", "unet": "unet.safetensors"}  # as in the models folder
 
 
 @dataclass(frozen=True)
@@ -174,12 +176,12 @@ def train_segmentation(
     Args:
         recipe: network and schedule.
         data: folder with index.csv.
-        out: receives state.pt, history.jsonl, curves.png and weights.pt; made if missing.
+        out: receives state.pt, history.jsonl, curves.png and the weights; made if missing.
         resume: continue from ``out/state.pt``.
         max_minutes: planned minutes in all; the schedule ends by then.
 
     Returns:
-        ``out/weights.pt``: a plain state dict, float16 weights and float32 statistics.
+        ``out/model.pt`` or ``out/unet.safetensors``, ready for the models folder.
     """
     trainer = Trainer(recipe, load_training_set(data, recipe.size))
     journal = loop.Journal(out)
@@ -193,9 +195,21 @@ def train_segmentation(
             journal.write(at, **values, minutes_left=trainer.progress.minutes_left)
         if at % recipe.save_every == 0 or trainer.progress.share >= 1.0:
             loop.save_state(out / "state.pt", trainer.state())
-            loop.save_state(out / "weights.pt", compact(trainer.averaged()))
+            export(trainer.averaged(), out / FILES[recipe.network])
             journal.curves()
-    return out / "weights.pt"
+    return out / FILES[recipe.network]
+
+
+def export(model: nn.Module, path: Path) -> None:
+    """Write ``compact`` weights, as safetensors or a plain state dict; never half a file."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        part = path.with_suffix(".part")
+        save_file(compact(model), str(part))
+        os.replace(part, path)
+    else:
+        loop.save_state(path, compact(model))
 
 
 def compact(model: nn.Module) -> dict[str, Tensor]:

@@ -97,8 +97,9 @@ def test_loss_falls_and_a_resumed_run_repeats_the_bits(
     (tmp_path / "cut").mkdir()
     torch.save(cut.state(), tmp_path / "cut" / "state.pt")
     resumed = train_segmentation(recipe, data, out=tmp_path / "cut", resume=True)
-    a, b = (torch.load(path, weights_only=True) for path in (whole, resumed))
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert whole.read_bytes() == resumed.read_bytes()
+    a, b = (torch.load(p.with_name("state.pt"), weights_only=True) for p in (whole, resumed))
+    assert all(torch.equal(a["model"][name], b["model"][name]) for name in a["model"])
     assert all(math.isfinite(loss) for loss in first)
     assert (tmp_path / "whole" / "curves.png").stat().st_size > 1000
 
@@ -127,7 +128,7 @@ def test_command_line_trains_by_recipe(data: Path, tmp_path: Path) -> None:
         "width: 4\nsize: 64\nshares: [2, 1, 1]\nsteps: 2\nprecision: fp32\nnorm_batches: 2\n"
     )
     main(["--config", str(config), "--data", str(data), "--out", str(tmp_path / "out")])
-    assert (tmp_path / "out" / "weights.pt").is_file()
+    assert (tmp_path / "out" / "model.pt").is_file()
 
 
 @pytest.mark.parametrize("name", ["segmentation.yaml", "segmentation_unet.yaml"])
