@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from monai_cxr_cf.dicom.uids import stable_uid
 
 SOURCE = "NIH ChestX-ray14 (Wang et al., CVPR 2017), image provided by the NIH Clinical Center"
 
@@ -64,7 +66,7 @@ def _identify(ds: Dataset, image_id: str, pixels: np.ndarray) -> None:
     ds.SpecificCharacterSet = "ISO_IR 100"
     ds.SOPClassUID = SecondaryCaptureImageStorage
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
-        setattr(ds, keyword, generate_uid(prefix=None, entropy_srcs=[digest, keyword]))
+        setattr(ds, keyword, stable_uid("example", digest, keyword))
     ds.PatientName = "NIH^ChestX-ray14"
     ds.PatientID = f"NIH-{image_id.split('_')[0]}"
     ds.PatientIdentityRemoved = "YES"
