@@ -26,6 +26,7 @@ from monai_cxr_cf.composite import Decoded
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.read import read_source
 from monai_cxr_cf.diffusion import modes
+from monai_cxr_cf.diffusion.cost import within_memory
 from monai_cxr_cf.diffusion.render import render
 from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.errors import BadRequest
@@ -80,7 +81,7 @@ def run(
             scene = replace(scene, grid=replace(scene.grid, side=backbone.side))
             case = understand(request, scene, config=config, tokenizer=backbone.tokenizer)
         # 4. The regulated sampler, one latent per seed.
-        with stages("sample") as step:
+        with stages("sample") as step, within_memory(backbone, config):
             seeds = request.seeds or (default_seed(radiograph, request),)
             samples = METHODS["regulated"](backbone, case.task, config, seeds=seeds, progress=step)
         # 5. Latents to pictures on the model grid: one per seed and level, and the source's own.

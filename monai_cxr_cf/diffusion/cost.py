@@ -237,6 +237,22 @@ def check_memory(backbone: Backbone, config: EditConfig) -> None:
         )
 
 
+@contextmanager
+def within_memory(backbone: Backbone, config: EditConfig) -> Iterator[None]:
+    """``check_memory`` before a run, and the same error if memory runs out in it all the same."""
+    check_memory(backbone, config)
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        told = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not told and "can't allocate memory" not in str(error):  # torch's words on a CPU
+            raise
+        raise ResourceExhausted(
+            f"Memory ran out while sampling on {backbone.device}.",
+            hint="Use --preset fast, fewer seeds, or a backbone of fewer pixels.",
+        ) from error
+
+
 def _free_bytes(device: torch.device) -> float:
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])

@@ -14,6 +14,7 @@ from monai_cxr_cf.diffusion.cost import (
     estimate,
     ratios,
     seconds_per_f,
+    within_memory,
 )
 from monai_cxr_cf.diffusion.flops import config_key, unet_flops, vae_flops
 from monai_cxr_cf.diffusion.sample import sample
@@ -153,3 +154,16 @@ def test_a_run_that_surely_does_not_fit_is_refused_with_advice(tiny, sd15) -> No
     finally:
         sd15.side = 512
     assert "fast" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")]
+)
+def test_memory_that_runs_out_is_told_with_the_preset_that_fits(tiny, error):
+    with (
+        pytest.raises(ResourceExhausted, match="--preset fast"),
+        within_memory(tiny, DEFAULT),
+    ):
+        raise error
+    with pytest.raises(RuntimeError, match="another"), within_memory(tiny, DEFAULT):
+        raise RuntimeError("another fault")
