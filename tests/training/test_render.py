@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_cxr_cf.training.render import PAINTERS, SEVERITIES, Drawing, draw
+from monai_cxr_cf.training.drawing import SEVERITIES, Drawing
+from monai_cxr_cf.training.render import PAINTERS, draw
 
 
 def chest() -> tuple[np.ndarray, np.ndarray]:
