@@ -102,7 +102,12 @@ def test_the_diffusion_training_resumes_bit_exactly(trained: Path, small_data: P
 
     def maker(run: diffusion.Run) -> BatchMaker:
         return BatchMaker(
-            pool, rows, tokenizer=run.tokenizer, mix=recipe.mix, scaling=run.scaling, grounding={}
+            pool,
+            rows,
+            tokenizer=run.tokenizer,
+            mix=recipe.mix,
+            scaling=run.scaling,
+            grounding=pool.grounding,
         )
 
     first = diffusion.Run(recipe, out, None)
