@@ -6,7 +6,7 @@ variational bottleneck and a spectral graph decoder with image-to-graph skips. L
 ours; features are looked up by grid sampling, and a short top-down path gives them context.
 """
 
-from __future__ import annotations
+# No postponed annotations here: TorchScript reads the ones of the classes.
 
 import torch
 from torch import Tensor, nn
