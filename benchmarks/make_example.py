@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One PNG of NIH ChestX-ray14 in, the example radiograph ``docs/example.dcm`` out.
+"""A public DICOM chest radiograph in, the example radiograph ``docs/example.dcm`` out.
 
-    python benchmarks/make_example.py IMAGE.png --image-id 00001820 --view AP
+    pip download --no-deps pydicom-data==1.0.0
+    unzip pydicom_data-1.0.0-py3-none-any.whl data_store/data/RG1_UNCR.dcm
+    python benchmarks/make_example.py data_store/data/RG1_UNCR.dcm
 
-The header tells what is known and nothing else: an 8-bit Secondary Capture of a scanned or
-exported film (ConversionType WSD), no spacing, no dates, no exposure, no real patient.
-Source: X. Wang et al., ChestX-ray8, CVPR 2017; images provided by the NIH Clinical Center,
-free of restrictions on use.
+RG1 is a computed radiograph that NEMA published for tests of DICOM software; pydicom-data
+redistributes it under the MIT licence. The example is its picture at 1024 pixels and 8 bits, a
+Secondary Capture made on a workstation (ConversionType WSD). Its header says what is known of
+this picture and nothing else: no spacing, no dates, no device, no exposure.
 """
 
 import argparse
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -18,61 +19,55 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
+from monai_cxr_cf.dicom.radiograph import Radiograph
+from monai_cxr_cf.dicom.read import read_source
 from monai_cxr_cf.dicom.uids import stable_uid
 
-SOURCE = "NIH ChestX-ray14 (Wang et al., CVPR 2017), image provided by the NIH Clinical Center"
+SOURCE = "RG1 of the NEMA DICOM compressed samples, by way of pydicom-data 1.0.0 (MIT)"
+SIDE = 1024  # the longer side, pixels
+EMPTY = (
+    *("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
+    *("ReferringPhysicianName", "AccessionNumber"),
+)
 
 
-def make_example(png: Path, *, image_id: str, view: str) -> Dataset:
-    """The data set of one image.
-
-    Args:
-        png: 8-bit picture; colours are refused unless all three channels are equal.
-        image_id: number in the collection, such as 00001820 or 00001820_003.
-        view: PA or AP, from the collection's table.
-    """
-    pixels = np.asarray(Image.open(png))
-    if pixels.ndim == 3:
-        if not (pixels[..., :1] == pixels[..., :3]).all():
-            raise SystemExit("the picture has colours; expected grey")
-        pixels = pixels[..., 0]
-    if pixels.dtype != np.uint8:
-        raise SystemExit(f"the picture has {pixels.dtype} pixels; expected 8 bits")
+def make_example(radiograph: Radiograph) -> Dataset:
+    """The data set of the example: the picture as displayed, bright = dense, 8 bits."""
+    picture = Image.fromarray(np.round(radiograph.pixels * 255).astype(np.uint8))
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    pixels = np.asarray(picture)
     ds = Dataset()
-    _identify(ds, image_id, pixels)
-    ds.Modality = "OT"  # CR or DX: the collection does not say which
+    _identify(ds, radiograph)
+    ds.Modality = "CR"
     ds.ConversionType = "WSD"
     ds.BodyPartExamined = "CHEST"
-    ds.ViewPosition = view
+    ds.ViewPosition = "PA"
     ds.PatientOrientation = ["L", "F"]
     ds.ImageType = ["DERIVED", "SECONDARY"]
-    ds.SeriesDescription = f"Chest {view}"
-    ds.ImageComments = f"{image_id} of {SOURCE}"
-    ds.WindowCenter, ds.WindowWidth = "128", "256"  # the picture as published
+    ds.SeriesDescription = "Chest PA"
+    ds.ImageComments = SOURCE
+    ds.DerivationDescription = "window applied, reduced in size, 8 bits"
+    ds.WindowCenter, ds.WindowWidth = "128", "256"  # the picture as it is
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME2"
     ds.Rows, ds.Columns = pixels.shape
     ds.BitsAllocated = ds.BitsStored = 8
     ds.HighBit = 7
     ds.PixelRepresentation = 0
-    ds.PixelData = np.ascontiguousarray(pixels).tobytes()
+    ds.PixelData = pixels.tobytes() + b"\0" * (pixels.size % 2)
     ds["PixelData"].VR = "OB"
     return ds
 
 
-def _identify(ds: Dataset, image_id: str, pixels: np.ndarray) -> None:
-    """UIDs from the pixels; a patient that is the collection's own number and nothing more."""
-    digest = sha256(pixels.tobytes()).hexdigest()
+def _identify(ds: Dataset, radiograph: Radiograph) -> None:
+    """UIDs from the source's pixels; a patient that is the sample's own name and nothing more."""
     ds.SpecificCharacterSet = "ISO_IR 100"
     ds.SOPClassUID = SecondaryCaptureImageStorage
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
-        setattr(ds, keyword, stable_uid("example", digest, keyword))
-    ds.PatientName = "NIH^ChestX-ray14"
-    ds.PatientID = f"NIH-{image_id.split('_')[0]}"
-    ds.PatientIdentityRemoved = "YES"
-    ds.DeidentificationMethod = "by the NIH Clinical Center before publication"
-    empty = ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
-    for keyword in (*empty, "ReferringPhysicianName", "AccessionNumber"):
+        setattr(ds, keyword, stable_uid("example", radiograph.sha256, keyword))
+    ds.PatientName = "CompressedSamples^RG1"
+    ds.PatientID = "9RG1"
+    for keyword in EMPTY:
         setattr(ds, keyword, "")
     ds.SeriesNumber = ds.InstanceNumber = 1
 
@@ -81,12 +76,10 @@ def main() -> None:
     """Write the file."""
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
-    parser.add_argument("png", type=Path)
-    parser.add_argument("--image-id", required=True)
-    parser.add_argument("--view", choices=["PA", "AP"], required=True)
+    parser.add_argument("source", type=Path, help="RG1_UNCR.dcm")
     parser.add_argument("--out", type=Path, default=Path("docs/example.dcm"))
     chosen = parser.parse_args()
-    ds = make_example(chosen.png, image_id=chosen.image_id, view=chosen.view)
+    ds = make_example(read_source(chosen.source))
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.save_as(chosen.out, enforce_file_format=True, implicit_vr=False, little_endian=True)
