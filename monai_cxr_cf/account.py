@@ -20,6 +20,7 @@ import monai_cxr_cf
 from monai_cxr_cf.case import Case, Scene
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.record import FindingRecord, RunRecord, Weights, WrittenFile
+from monai_cxr_cf.networks import Networks
 from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import describe
 from monai_cxr_cf.prompts.findings import VOCABULARY, region_terms
@@ -56,11 +57,16 @@ class Run:
     radiograph: Radiograph
     scene: Scene
     case: Case
-    config: EditConfig
     trace: Mapping[str, Any]  # what the sampler did
     masks: Mapping[str, Any]  # where the organ masks came from
     stages: Stages
     seeds: tuple[int, ...]
+    networks: Networks
+
+    @property
+    def config(self) -> EditConfig:
+        """The settings in force."""
+        return self.case.config
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,14 +111,9 @@ def default_seed(radiograph: Radiograph, request: EditRequest) -> int:
     return int.from_bytes(sha256(text.encode()).digest()[:4], "big") & 0x7FFFFFFF
 
 
-def record_of(
-    run: Run,
-    backbone: "Backbone",
-    *,
-    metrics: Mapping[str, Any],
-    verdict: Mapping[str, Any],
-) -> RunRecord:
+def record_of(run: Run, *, metrics: Mapping[str, Any], verdict: Mapping[str, Any]) -> RunRecord:
     """The record of a run; all of it repeats with the same request but ``run``."""
+    backbone = run.networks.backbone(run.request.backbone)
     return RunRecord(
         request_json=identity(run.request),
         seeds=tuple(run.seeds),

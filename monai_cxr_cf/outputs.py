@@ -22,25 +22,21 @@ from monai_cxr_cf.dicom.seg import write_segmentation
 from monai_cxr_cf.dicom.sr import write_structured_report
 from monai_cxr_cf.dicom.write import write_counterfactuals
 from monai_cxr_cf.diffusion.modes import ensemble
-from monai_cxr_cf.networks import Networks
 
 Mask = NDArray[np.bool_]
 CHANGED = 4 / 255  # a pixel counts as changed in P(|change| > tau) of a seed ensemble
 
 
-def write_all(
-    run: Run, pictures: Sequence[Picture], folder: Path, *, networks: Networks, arrays: bool
-) -> Outcome:
+def write_all(run: Run, pictures: Sequence[Picture], folder: Path, *, arrays: bool) -> Outcome:
     """Write every file of a run into ``folder``.
 
     Args:
         run: what was done.
         pictures: the members of the series, in order.
         folder: an empty folder.
-        networks: for judging the result by the same segmenter.
         arrays: also write ``masks.npz``.
     """
-    verdicts = [judge(run, picture, networks) for picture in pictures]
+    verdicts = [judge(run, picture) for picture in pictures]
     outside = [outside_of(run, picture) for picture in pictures]
     metrics = {
         "outside_max_diff": max(outside, default=0),
@@ -49,8 +45,7 @@ def write_all(
             for p, o, v in zip(pictures, outside, verdicts, strict=True)
         ],
     }
-    backbone = networks.backbone(run.request.backbone)
-    record = record_of(run, backbone, metrics=metrics, verdict=verdicts[main_member(run)])
+    record = record_of(run, metrics=metrics, verdict=verdicts[main_member(run)])
     options = OutputOptions(run.request.iod, run.request.uids, run.request.burn_in)
     members = [Member(p.stored, p.label) for p in pictures]
     plan = plan_output(run.radiograph, members, record=record, options=options)
@@ -75,12 +70,13 @@ def main_member(run: Run) -> int:
     return levels.index(max(levels))
 
 
-def judge(run: Run, picture: Picture, networks: Networks) -> dict[str, Any]:
+def judge(run: Run, picture: Picture) -> dict[str, Any]:
     """The verdict on one counterfactual; its organs are found by the same segmenter."""
     edited = np.clip(run.radiograph.pixels + picture.change, 0, 1)
-    segmenter = networks.segmenter(run.request.segmenter)
-    before = segmenter(run.radiograph.pixels, run.radiograph.valid).organs
-    after = segmenter(edited, run.radiograph.valid).organs
+    segmenter = run.networks.segmenter(run.request.segmenter)
+    valid, aspect = run.radiograph.valid, run.scene.grid.aspect
+    before = segmenter(run.radiograph.pixels, valid, aspect=aspect).organs
+    after = segmenter(edited, valid, aspect=aspect).organs
     evidence = validity.Evidence(
         source=run.radiograph.pixels,
         change=picture.change,

@@ -64,43 +64,45 @@ def run(
     Raises:
         CxrError: one of its kinds, with what was found, what was expected and what to do.
     """
-    networks = networks or Networks()
-    stages = Stages(progress)
     with staged(out, overwrite=overwrite) as folder:
-        # 1. The strict reader: stored values, display values 0..1, and the exact way back.
-        with stages("read"):
-            radiograph = read_source(request.source, request.reading)
-            words(request)  # an unknown finding is refused before anything slow begins
-        # 2. Organs on the native grid: the user's masks, else the segmenter's, checked.
-        with stages("segment"):
-            scene, masks = segment(request, radiograph, networks)
-        # 3. Words become findings, regions and tokens.
-        with stages("region"):
-            backbone = networks.backbone(request.backbone)
-            config = configure(request, networks)
-            scene = replace(scene, grid=replace(scene.grid, side=backbone.side))
-            case = understand(request, scene, config=config, tokenizer=backbone.tokenizer)
-        # 4. The regulated sampler, one latent per seed.
-        with stages("sample") as step, within_memory(backbone, config):
-            seeds = request.seeds or (default_seed(radiograph, request),)
-            samples = METHODS["regulated"](backbone, case.task, config, seeds=seeds, progress=step)
-        # 5. Latents to pictures on the model grid: one per seed and level, and the source's own.
-        with stages("decode"):
-            labels, series = members(samples, request.levels or (1.0,))
-            shown = render(backbone, samples, case.task.image, z=series)
-        # 6. Only the change goes back to the native grid, only inside region and band.
-        with stages("composite"):
-            pictures = [
-                picture(radiograph, case, Decoded(edited, shown.reference), label, grid=scene.grid)
-                for edited, label in zip(shown.edited, labels, strict=True)
-            ]
+        done, pictures = edit(request, networks or Networks(), Stages(progress))
         # 7. DICOM image, difference, masks, structured report, pictures, report.json.
-        done = Run(
-            request, radiograph, scene, case, config, shown.trace, masks, stages, samples.seeds
-        )
-        with stages("write"):
-            outcome = write_all(done, pictures, folder, networks=networks, arrays=arrays)
+        with done.stages("write"):
+            outcome = write_all(done, pictures, folder, arrays=arrays)
     return outcome.moved(folder, out)
+
+
+def edit(request: EditRequest, networks: Networks, stages: Stages) -> tuple[Run, list[Picture]]:
+    """The method in order, from file to pictures; nothing is written."""
+    # 1. The strict reader: stored values, display values 0..1, and the exact way back.
+    with stages("read"):
+        radiograph = read_source(request.source, request.reading)
+        words(request)  # an unknown finding is refused before anything slow begins
+    # 2. Organs on the native grid: the user's masks, else the segmenter's, checked.
+    with stages("segment"):
+        scene, masks = segment(request, radiograph, networks)
+    # 3. Words become findings, regions and tokens.
+    with stages("region"):
+        backbone = networks.backbone(request.backbone)
+        config = configure(request, networks)
+        scene = replace(scene, grid=replace(scene.grid, side=backbone.side))
+        case = understand(request, scene, config=config, tokenizer=backbone.tokenizer)
+    # 4. The regulated sampler, one latent per seed.
+    with stages("sample") as step, within_memory(backbone, config):
+        seeds = request.seeds or (default_seed(radiograph, request),)
+        samples = METHODS["regulated"](backbone, case.task, config, seeds=seeds, progress=step)
+    # 5. Latents to pictures on the model grid: one per seed and level, and the source's own.
+    with stages("decode"):
+        labels, series = members(samples, request.levels or (1.0,))
+        shown = render(backbone, samples, case.task.image, z=series)
+    # 6. Only the change goes back to the native grid, only inside region and band.
+    with stages("composite"):
+        pictures = [
+            picture(radiograph, case, Decoded(edited, shown.reference), label, grid=scene.grid)
+            for edited, label in zip(shown.edited, labels, strict=True)
+        ]
+    run_ = Run(request, radiograph, scene, case, shown.trace, masks, stages, seeds, networks)
+    return run_, pictures
 
 
 def segment(
@@ -114,7 +116,9 @@ def segment(
     """
     given = user_masks(request.masks, radiograph)
     drawn = user_masks(request.roi, radiograph) or {k: given[k] for k in REGION_NAMES & set(given)}
-    found = networks.segmenter(request.segmenter)(radiograph.pixels, radiograph.valid)
+    grid = ModelGrid(radiograph.shape, 256, pixel_aspect(radiograph))
+    segmenter = networks.segmenter(request.segmenter)
+    found = segmenter(radiograph.pixels, radiograph.valid, aspect=grid.aspect)
     organs = found.organs.replaced(given)
     all_given = set(given) >= set(NAMES)  # then the network's doubts do not matter
     facts = check(organs, agreement=None if all_given else found.agreement)
@@ -126,10 +130,15 @@ def segment(
         "region_from_user": bool(drawn),
         "measures": facts,
     }
-    grid = ModelGrid(radiograph.shape, 256)
     named = {k: v for k, v in drawn.items() if k in REGION_NAMES} or drawn
     roi = np.logical_or.reduce(list(named.values())) if named else None
     return Scene(radiograph.pixels, radiograph.valid, organs, grid, roi), masks
+
+
+def pixel_aspect(radiograph: Radiograph) -> float:
+    """Row spacing over column spacing; 1 where the file says nothing."""
+    spacing = radiograph.spacing.physical or radiograph.spacing.display
+    return 1.0 if spacing is None else spacing[0] / spacing[1]
 
 
 def user_masks(path: str | None, radiograph: Radiograph) -> dict[str, NDArray[np.bool_]]:

@@ -16,7 +16,7 @@ from monai_cxr_cf.dicom.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
 from monai_cxr_cf.errors import BadRequest, Cancelled
 from monai_cxr_cf.networks import Networks
-from monai_cxr_cf.pipeline import run
+from monai_cxr_cf.pipeline import pixel_aspect, run
 from monai_cxr_cf.request import EditRequest, from_json
 from tests.dicom.factory import KINDS, Spec, phantom_masks, save
 
@@ -260,6 +260,18 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
 def test_a_request_needs_words_or_findings_and_not_both(phantom):
     with pytest.raises(BadRequest, match="not both"):
         EditRequest(source=phantom[0])
+
+
+def test_pixels_that_are_not_square_are_resampled_for_the_model_only(
+    tiny_folder, networks, tmp_path
+):
+    phantom = made(tmp_path, Spec(spacing="anisotropic"))
+    before = read_source(phantom[0])
+    row, column = before.spacing.display
+    assert pixel_aspect(before) == pytest.approx(row / column)
+    assert pixel_aspect(before) != 1
+    run(request_on(phantom, tiny_folder), tmp_path / "out", networks=networks)
+    check_outside(tmp_path / "out", phantom[0])
 
 
 def test_png_input_carries_no_patient_data(tiny_folder, networks, tmp_path):

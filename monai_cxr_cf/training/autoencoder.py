@@ -207,7 +207,7 @@ class _Run:
     def check(self, images: NDArray[np.uint8]) -> None:
         """Validate the EMA weights on whole images; write sheet, curves and checkpoint."""
         rebuilt = reconstruct(self.averaged(), images)
-        target = images.astype(np.float32) / 255
+        target = np.asarray(images / np.float32(255), np.float32)
         self.journal.write(
             self.progress.step,
             psnr=float(np.mean([psnr(a, b) for a, b in zip(rebuilt, target, strict=True)])),

@@ -77,7 +77,7 @@ def save_pipeline(
     pipeline.to(torch.float16)
     pipeline.save_pretrained(part, safe_serialization=True)
     for name, part_ in _networks(pipeline).items():
-        part_.to(dtypes[name])
+        part_.to(dtypes[name])  # type: ignore[arg-type]
     if out.exists():
         os.replace(out, old)
     os.replace(part, out)

@@ -163,7 +163,9 @@ class Run:
             self.tokenizer, width=recipe.text_width, layers=recipe.text_layers
         )
         self.model = torch.nn.ModuleDict({"unet": unet, "text": text}).to(device)
-        self.model = self.model.to(memory_format=torch.channels_last)
+        self.model = self.model.to(  # type: ignore[call-overload]
+            memory_format=torch.channels_last
+        )
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.99))
         self.ema = Ema(self.model, recipe.ema_decay)
         self.progress = Progress(recipe.steps, max_minutes)

@@ -67,7 +67,7 @@ def tissue(image: Image, labels: Labels, lung: NDArray[np.bool_]) -> float:
 def paint(image: Image, alpha: Image, level: Image | float, rng: np.random.Generator) -> Image:
     """Blend towards ``level``; quantum noise so that the painted area is not plastic."""
     grain = 0.006 * cloud(image.shape, rng, 0.7) + 0.008 * cloud(image.shape, rng, 2.0)
-    return image + alpha * (level + grain - image)
+    return np.asarray(image + alpha * (level + grain - image), np.float32)
 
 
 def zone_centre(

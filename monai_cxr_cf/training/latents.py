@@ -179,7 +179,7 @@ def encode_real(
     latents, ids = [], []
     for index, row in enumerate(rows):
         rng = np.random.default_rng([seed, 1, index])
-        images = [squares[row.id].astype(np.float32) / 255]
+        images = [np.asarray(squares[row.id] / np.float32(255), np.float32)]
         images += [augment(squares[row.id], None, rng)[0] for _ in range(versions - 1)]
         latents.append(encoder(images))
         ids += [row.id] * versions

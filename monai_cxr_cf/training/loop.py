@@ -146,7 +146,7 @@ def load_state(path: Path) -> dict[str, Any]:
         raise UnreadableInput(
             f"There is no checkpoint {path.name} to resume from.", hint="Train without --resume."
         )
-    return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 class Journal:
@@ -157,7 +157,7 @@ class Journal:
 
         out.mkdir(parents=True, exist_ok=True)
         self.out = out
-        self.board = SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
+        self.board = SummaryWriter(str(out / "tensorboard"))
 
     def write(self, step: int, **values: float) -> None:
         """Append one record and log it."""
@@ -165,7 +165,7 @@ class Journal:
         with (self.out / "history.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(record) + "\n")
         for name, value in values.items():
-            self.board.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self.board.add_scalar(name, value, step)
         log.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in record.items()))
 
     def curves(self) -> None:

@@ -74,7 +74,7 @@ def build_pool(
         row.id: found
         for row in rows
         if row.id in maps
-        and (found := ground(row, squares[row.id] / np.float32(255), maps[row.id]))
+        and (found := ground(row, np.asarray(squares[row.id] / 255, np.float32), maps[row.id]))
     }
     pool = replace(pairs, real=real, real_ids=ids, grounding=grounding)
     pool.save(out)

@@ -88,7 +88,7 @@ def pretrain_text(
         states = encoder(tokens[:, :length]).last_hidden_state
         goal = torch.from_numpy(np.stack([values for _, values in examples]))
         error = _error(head(states), goal, tokens[:, :length], columns[:, :length], tokenizer)
-        error.backward()
+        error.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

@@ -68,7 +68,7 @@ class SegmentationRecipe:
                 HybridGNet(self.width) if self.network == "hybridgnet" else OrganUNet(self.channels)
             )
         # Channels last is what the CPU's bf16 convolutions want.
-        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class Trainer:

@@ -43,7 +43,7 @@ class WatchedCrossAttention:
             cells = weights.shape[1]
             self.store.append(weights.view(len(text), -1, cells, weights.shape[-1]).mean(1))
         out = attn.batch_to_head_dim(torch.bmm(weights.to(value.dtype), value))
-        return attn.to_out[1](attn.to_out[0](out))  # type: ignore[no-any-return]
+        return attn.to_out[1](attn.to_out[0](out))
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def train_tokenizer(captions: Iterable[str], out: Path, *, size: int = 2048) -> 
     bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(_regex(), behavior="removed", invert=True),
+            pre_tokenizers.Split(_regex(), behavior="removed", invert=True),  # type: ignore[no-untyped-call]
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
