@@ -29,6 +29,8 @@ class Limits:
     heart_growth: float = 0.02  # change of the cardiothoracic ratio
     inside_share: float = 0.5  # share of the total change that lies in the region
     texture: float = 2.0  # fine texture in the region, counterfactual over source
+    foreign: float = 0.05  # share of the region darker or brighter than the source's own chest
+    margin: float = 20.0  # grey levels of 255 beyond that chest's range which still count as it
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def judge(evidence: Evidence, limits: Limits = Limits()) -> dict[str, Any]:
         judged; ``checks``: list of ``Check`` as dicts; ``words``: one sentence.
     """
     checks = [_outside(evidence, limits), _inside_share(evidence, limits)]
-    checks.append(_texture(evidence, limits))
+    checks += [_texture(evidence, limits), _foreign(evidence, limits)]
     checks += [_finding(evidence, item, limits) for item in evidence.expected]
     checks += _organs(evidence, limits)
     failed = [c for c in checks if c.passed is False]
@@ -138,6 +140,18 @@ def _texture(evidence: Evidence, limits: Limits) -> Check:
     ratio = grain(evidence.source + evidence.change) / max(grain(evidence.source), 1 / GREY)
     words = f"fine texture in the region is {ratio:.1f} times the source's"
     return Check("texture", round(ratio, 3), limits.texture, ratio <= limits.texture, words)
+
+
+def _foreign(evidence: Evidence, limits: Limits) -> Check:
+    """Holes and glare: grey values that this patient's lungs and heart nowhere have."""
+    region = np.logical_or.reduce([item.region for item in evidence.expected])
+    organs = np.logical_or.reduce([region, *evidence.before.values()])
+    low, high = np.percentile(evidence.source[organs], [0.5, 99.5])
+    edited = (evidence.source + evidence.change)[region]
+    margin = limits.margin / GREY
+    share = float(((edited < low - margin) | (edited > high + margin)).mean())
+    words = f"{share:.0%} of the region is darker or brighter than the source's chest"
+    return Check("foreign_grey", round(share, 4), limits.foreign, share <= limits.foreign, words)
 
 
 def _finding(evidence: Evidence, item: Expected, limits: Limits) -> Check:

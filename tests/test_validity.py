@@ -23,7 +23,7 @@ ORGANS = {
     "heart": box(50, 40, 25, 36),
 }
 REGION = box(60, 60, 20, 30)
-SOURCE = np.full(SHAPE, 0.4, np.float32)
+SOURCE = np.tile(np.linspace(0.3, 0.7, 100, dtype=np.float32), (100, 1))
 NOISE = np.random.default_rng(0).normal(0, 0.2, SHAPE).astype(np.float32)
 
 
@@ -60,7 +60,13 @@ def test_each_fault_fails_its_own_check(case, check):
 
 def test_noise_in_the_region_fails_although_the_mean_moved_the_right_way():
     noisy = replace(evidence(), change=evidence().change + np.where(REGION, NOISE, 0))
-    assert failed(judge(noisy)) == ["texture"]
+    assert failed(judge(noisy)) == ["texture", "foreign_grey"]
+
+
+@pytest.mark.parametrize("grey", [-80, 120])
+def test_holes_and_glare_fail_even_where_the_direction_is_right(grey):
+    verdict = judge(evidence(sign=1 if grey > 0 else -1, grey=grey))
+    assert failed(verdict) == ["foreign_grey"]
 
 
 def test_nothing_changed_is_a_failure_not_a_division_by_zero():
@@ -76,7 +82,7 @@ def test_an_organ_that_may_follow_the_finding_is_not_held_against_it():
     ("width", "sign", "passed"), [(46, 1, True), (36, 1, False), (26, -1, True), (46, -1, False)]
 )
 def test_heart_findings_are_judged_by_the_cardiothoracic_ratio(width, sign, passed):
-    change = np.where(REGION, np.float32(0.1), 0).astype(np.float32)
+    change = np.where(REGION, np.float32(0.05), 0).astype(np.float32)
     expected = (Expected("cardiomegaly", REGION, sign, "heart", ("heart",)),)
     after = {**ORGANS, "heart": box(50, 40, 25, width)}
     verdict = judge(Evidence(SOURCE, change, expected, ORGANS, after, 0))

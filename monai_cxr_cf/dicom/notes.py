@@ -104,7 +104,7 @@ def _overlays(ds: Dataset) -> Note | None:
 def _secondary(ds: Dataset) -> Note | None:
     if str(ds.SOPClassUID) != SC:
         return None
-    return "sc_source", "Secondary Capture source (such as a scanned film)."
+    return "sc_source", "Secondary Capture source: an exported picture or a scanned film."
 
 
 def _missing(ds: Dataset) -> Note | None:
