@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -76,6 +77,7 @@ def save_pipeline(
     dtypes = {name: part_.dtype for name, part_ in _networks(pipeline).items()}
     pipeline.to(torch.float16)
     pipeline.save_pretrained(part, safe_serialization=True)
+    _forget_origin(part)
     for name, part_ in _networks(pipeline).items():
         part_.to(dtypes[name])  # type: ignore[arg-type]
     if out.exists():
@@ -83,6 +85,14 @@ def save_pipeline(
     os.replace(part, out)
     shutil.rmtree(old, ignore_errors=True)
     return out
+
+
+def _forget_origin(folder: Path) -> None:
+    """Drop the path diffusers notes in each config: a model does not tell where it was made."""
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _networks(pipeline: StableDiffusionPipeline) -> dict[str, torch.nn.Module]:

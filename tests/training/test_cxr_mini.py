@@ -39,6 +39,12 @@ def test_the_folder_is_small_half_precision_and_described() -> None:
     assert (FOLDER / "LICENSE").is_file()
 
 
+def test_no_file_tells_the_path_it_was_made_at() -> None:
+    configs = list(FOLDER.rglob("*.json"))
+    assert configs
+    assert not [p for p in configs if "_name_or_path" in p.read_text(encoding="utf-8")]
+
+
 def test_the_shape_is_that_of_stable_diffusion_v1(pipeline: StableDiffusionImg2ImgPipeline) -> None:
     unet, scheduler = pipeline.unet.config, pipeline.scheduler.config
     assert unet.down_block_types == ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"]
