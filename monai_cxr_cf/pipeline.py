@@ -20,11 +20,12 @@ from torch import Tensor
 from monai_cxr_cf import composite
 from monai_cxr_cf.account import Outcome, Picture, Run, Stages, default_seed
 from monai_cxr_cf.anatomy.organs import NAMES, check
-from monai_cxr_cf.anatomy.user_masks import read_masks
+from monai_cxr_cf.anatomy.user_masks import read_masks, read_region
 from monai_cxr_cf.case import MODES, Case, Scene, understand, words
 from monai_cxr_cf.composite import Decoded
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.read import read_source
+from monai_cxr_cf.dicom.seg_read import read_segmentation
 from monai_cxr_cf.diffusion import modes
 from monai_cxr_cf.diffusion.cost import within_memory
 from monai_cxr_cf.diffusion.render import render
@@ -39,7 +40,8 @@ from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.staging import staged
 
 Progress = Callable[[dict[str, Any]], None]
-REGION_NAMES = {"roi", "edit_region"}
+Mask = NDArray[np.bool_]
+REGION_NAMES = ("roi", "edit_region")
 
 
 def run(
@@ -115,7 +117,9 @@ def segment(
         where the masks came from.
     """
     given = user_masks(request.masks, radiograph)
-    drawn = user_masks(request.roi, radiograph) or {k: given[k] for k in REGION_NAMES & set(given)}
+    roi = user_region(request.roi, radiograph)
+    if roi is None:  # a SEG of ours holds masks and region
+        roi = next((given[name] for name in REGION_NAMES if name in given), None)
     grid = ModelGrid(radiograph.shape, 256, pixel_aspect(radiograph))
     segmenter = networks.segmenter(request.segmenter)
     found = segmenter(radiograph.pixels, radiograph.valid, aspect=grid.aspect)
@@ -127,11 +131,9 @@ def segment(
         "sha256": found.sha256,
         "licence": found.licence,
         "from_user": sorted(set(given) & set(NAMES)),
-        "region_from_user": bool(drawn),
+        "region_from_user": roi is not None,
         "measures": facts,
     }
-    named = {k: v for k, v in drawn.items() if k in REGION_NAMES} or drawn
-    roi = np.logical_or.reduce(list(named.values())) if named else None
     return Scene(radiograph.pixels, radiograph.valid, organs, grid, roi), masks
 
 
@@ -141,18 +143,41 @@ def pixel_aspect(radiograph: Radiograph) -> float:
     return 1.0 if spacing is None else spacing[0] / spacing[1]
 
 
-def user_masks(path: str | None, radiograph: Radiograph) -> dict[str, NDArray[np.bool_]]:
+def user_masks(path: str | None, radiograph: Radiograph) -> dict[str, Mask]:
     """Masks of a DICOM SEG, NRRD, NIfTI or PNG by name, on the radiograph's grid; {} for None."""
     if path is None:
         return {}
-    from monai_cxr_cf.dicom.seg_read import read_segmentation
-
-    file = Path(path)
-    if not file.exists():
-        raise BadRequest("The mask file does not exist.", hint="Check --masks and --roi.")
-    if file.is_file() and file.read_bytes()[128:132] == b"DICM":
+    file = mask_file(path)
+    if is_dicom(file):
         return read_segmentation(file, radiograph)
     return read_masks(file, radiograph.shape)
+
+
+def user_region(path: str | None, radiograph: Radiograph) -> Mask | None:
+    """The region a user drew, in any of those formats and under any name; None for None."""
+    if path is None:
+        return None
+    file = mask_file(path)
+    if not is_dicom(file):
+        return read_region(file, radiograph.shape)
+    masks = read_segmentation(file, radiograph)
+    named = [masks[name] for name in REGION_NAMES if name in masks]
+    return np.asarray(np.logical_or.reduce(named or list(masks.values())))
+
+
+def mask_file(path: str) -> Path:
+    """The path if something is there; BadRequest if not."""
+    if not Path(path).exists():
+        raise BadRequest("The mask file does not exist.", hint="Check --masks and --roi.")
+    return Path(path)
+
+
+def is_dicom(file: Path) -> bool:
+    """Whether a file carries the mark of DICOM Part 10."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
 
 
 def configure(request: EditRequest, networks: Networks) -> EditConfig:

@@ -182,11 +182,14 @@ def test_removals_mixed_several_and_sham_edits_run(
 def test_a_drawn_region_is_where_the_edit_acts(phantom, tiny_folder, networks, tmp_path):
     region = np.zeros((120, 96), np.uint8)
     region[40:60, 20:40] = 255
-    Image.fromarray(region).save(tmp_path / "roi.png")
-    request = request_on(phantom, tiny_folder, roi=str(tmp_path / "roi.png"))
+    Image.fromarray(region).save(tmp_path / "lesion.png")
+    request = request_on(phantom, tiny_folder, roi=str(tmp_path / "lesion.png"))
     run(request, tmp_path / "out", networks=networks, arrays=True)
     masks = np.load(tmp_path / "out" / "masks.npz")
     assert np.array_equal(masks["edit_region"], region > 0)
+    Image.fromarray(region[:-1]).save(tmp_path / "small.png")
+    with pytest.raises(BadRequest, match="119 x 96"):
+        run(replace(request, roi=str(tmp_path / "small.png")), tmp_path / "no", networks=networks)
     # The SEG of one run is the mask file of the next.
     again = replace(request, roi=None, masks=str(tmp_path / "out" / "seg.dcm"))
     run(again, tmp_path / "again", networks=networks, arrays=True)

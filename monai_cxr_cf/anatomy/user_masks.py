@@ -70,6 +70,43 @@ def read_masks(path: Path, shape: tuple[int, int] | None = None) -> dict[str, Ma
     return masks
 
 
+def read_region(path: Path, shape: tuple[int, int]) -> Mask:
+    """One drawn region, H x W bool: its named roi if it has one, else every pixel that is not 0.
+
+    Args:
+        path: as ``read_masks``; here the file's name and its label values do not matter.
+        shape: (H, W) of the image the region must lie on.
+
+    Raises:
+        UnreadableInput, BadRequest: as ``read_masks``; also an empty region.
+    """
+    try:
+        masks = read_masks(path, shape)
+    except BadRequest:
+        if Path(path).is_dir():
+            raise
+        masks = {"roi": _any_label(Path(path), shape)}
+    region = masks["roi"] if "roi" in masks else np.logical_or.reduce(list(masks.values()))
+    if not region.any():
+        raise BadRequest("The drawn region is empty.", hint="Draw at least one pixel.")
+    return region
+
+
+def _any_label(file: Path, shape: tuple[int, int]) -> Mask:
+    import SimpleITK as sitk
+
+    image = sitk.ReadImage(str(file))
+    layers = _layers(sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel())
+    region = np.asarray(np.any(layers != 0, axis=0))
+    if region.shape != shape:
+        raise BadRequest(
+            f"The region is {region.shape[0]} x {region.shape[1]}, the image {shape[0]} x "
+            f"{shape[1]}.",
+            hint="Draw it on the source image itself, without resampling.",
+        )
+    return region
+
+
 def _known(file: Path) -> bool:
     return file.name.lower().endswith(SUFFIXES) and canonical_name(_stem(file)) is not None
 
