@@ -19,36 +19,42 @@ from monai_cxr_cf.errors import Cancelled
 
 
 class Cancellation:
-    """Whether the run was asked to stop; ``check`` raises if so."""
+    """Whether the run was asked to stop, and how; ``check`` raises if so."""
 
     def __init__(self) -> None:
         self.asked = False
+        self.interrupted = False  # by Ctrl-C
+        self.over = False  # nothing is left to stop
 
     def handler(self, number: int, frame: FrameType | None) -> None:
         """Signal handler: raise once, so that a second signal cannot break the cleaning up."""
-        if not self.asked:
-            self.asked = True
-            raise Cancelled
+        if not self.asked and not self.over:
+            self.asked, self.interrupted = True, number == signal.SIGINT
+            raise self.error()
+
+    def error(self) -> Cancelled:
+        """The error that ends the run."""
+        return Cancelled(interrupted=self.interrupted)
 
     def check(self) -> None:
         """Raise Cancelled if a signal came while library code swallowed its exception."""
-        if self.asked:
-            raise Cancelled
+        if self.asked and not self.over:
+            raise self.error()
 
 
 @contextmanager
-def cancellable(*, stdin: bool = False) -> Iterator[Cancellation]:
-    """Turn SIGTERM, and with ``stdin`` a ``cancel`` line, into Cancelled; restores the handler."""
-    state = Cancellation()
-    previous: Any = signal.signal(signal.SIGTERM, state.handler)
+def cancellable(state: Cancellation, *, stdin: bool = False) -> Iterator[None]:
+    """Turn SIGTERM, Ctrl-C and with ``stdin`` a ``cancel`` line into Cancelled; then undo that."""
+    signals = (signal.SIGTERM, signal.SIGINT)
+    previous: list[Any] = [signal.signal(number, state.handler) for number in signals]
     if stdin and sys.stdin is not None:
         threading.Thread(target=_watch, args=(sys.stdin.fileno(),), daemon=True).start()
     try:
-        yield state
+        yield
     finally:
-        # From here on a late signal has nothing left to stop.
-        state.asked = True
-        signal.signal(signal.SIGTERM, previous)
+        state.over = True
+        for number, handler in zip(signals, previous, strict=True):
+            signal.signal(number, handler)
 
 
 def _watch(descriptor: int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from monai_cxr_cf import __version__
-from monai_cxr_cf.cancel import cancellable
+from monai_cxr_cf.cancel import Cancellation, cancellable
 from monai_cxr_cf.commands import doctor, edit, evaluate, info, read, segment, train
 from monai_cxr_cf.commands.say import complain, details, quiet_libraries, typed
 from monai_cxr_cf.errors import BadRequest
@@ -65,10 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     quiet_libraries(debug="--debug" in words, verbose="--verbose" in words or "-v" in words)
     talker: Silent | None = None
+    state = Cancellation()
     try:
         args = build_parser().parse_args(words)
         kind = getattr(args, "progress", "none")
-        with cancellable(stdin=kind == "ndjson") as state:
+        with cancellable(state, stdin=kind == "ndjson"):
             talker = args.talker = reporter(kind, state.check)
             return int(args.run(args) or 0)
     except BrokenPipeError:
@@ -76,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except (Exception, KeyboardInterrupt) as raised:
-        error = typed(raised)
+        # Library code may turn the exception of a signal into one of its own.
+        error = state.error() if state.asked else typed(raised)
         if "--debug" in words:
             details(raised)
         if talker is None and "ndjson" in words:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The story of a run: the event stream, the time left, and stopping by signal or line."""
 
+import contextlib
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from monai_cxr_cf.cancel import cancellable
+from monai_cxr_cf.cancel import Cancellation, cancellable
 from monai_cxr_cf.errors import BadRequest, Cancelled
 from monai_cxr_cf.progress import Clock, Events, Lines, Silent
 
@@ -25,10 +26,11 @@ STEPS = [
 ]
 LISTENER = """
 import sys, time
-from monai_cxr_cf.cancel import cancellable
+from monai_cxr_cf.cancel import Cancellation, cancellable
 from monai_cxr_cf.errors import Cancelled
+state = Cancellation()
 try:
-    with cancellable(stdin=True) as state:
+    with cancellable(state, stdin=True):
         print("ready", flush=True)
         for _ in range(600):
             time.sleep(0.05)
@@ -107,7 +109,7 @@ def test_a_reporter_passes_the_wish_to_stop_on() -> None:
 
 def stopped_by_sigterm(cleaned: list[str]) -> None:
     """A run that is stopped, and stopped once more while it cleans up."""
-    with cancellable():
+    with cancellable(Cancellation()):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(5)
@@ -163,3 +165,18 @@ def test_end_of_stdin_does_not_stop_the_run() -> None:
         process.wait(timeout=0.5)
     process.terminate()
     assert process.wait(timeout=10) == 143
+
+
+def interrupted_in_a_callback(state: Cancellation) -> None:
+    """A run whose library swallows the exception of the signal; the next step tells."""
+    with cancellable(state):
+        with contextlib.suppress(Cancelled):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        Silent(state.check)(STEPS[0])
+
+
+def test_a_signal_whose_exception_was_swallowed_stops_the_next_step() -> None:
+    with pytest.raises(Cancelled) as caught:
+        interrupted_in_a_callback(Cancellation())
+    assert caught.value.exit_code == 130
