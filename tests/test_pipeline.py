@@ -262,11 +262,6 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_request_needs_words_or_findings_and_not_both(phantom):
-    with pytest.raises(BadRequest, match="not both"):
-        EditRequest(source=phantom[0])
-
-
 def test_pixels_that_are_not_square_are_resampled_for_the_model_only(
     tiny_folder, networks, tmp_path
 ):

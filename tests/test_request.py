@@ -148,3 +148,11 @@ def test_errors_say_what_was_found_and_what_to_do() -> None:
         from_json({**MINIMAL, "overrides": {"boost": {"eta": 99}}})
     with pytest.raises(BadRequest, match="paper, default, fast"):
         preset("best")
+
+
+@pytest.mark.parametrize(
+    "words", [{}, {"prompt": "edema", "findings": (FindingEdit("edema"),)}, {"prompt": "  "}]
+)
+def test_a_request_needs_words_or_findings_and_not_both(words: dict[str, object]) -> None:
+    with pytest.raises(BadRequest, match="not both"):
+        EditRequest(source="x.dcm", **words)
