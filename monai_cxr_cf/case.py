@@ -42,7 +42,8 @@ class Scene:
 
     pixels: Array  # H x W, 0..1, bright = dense
     valid: Mask  # False = padding, never edited
-    organs: Organs
+    organs: Organs  # with the user's masks where given
+    found: Organs  # as the segmenter drew them: the yardstick of the verdict
     grid: ModelGrid
     drawn: Mask | None = None  # the user's own region, instead of the one from words
 

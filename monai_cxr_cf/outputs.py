@@ -36,8 +36,8 @@ def write_all(run: Run, pictures: Sequence[Picture], folder: Path, *, arrays: bo
         folder: an empty folder.
         arrays: also write ``masks.npz``.
     """
-    verdicts = [judge(run, picture) for picture in pictures]
     outside = [outside_of(run, picture) for picture in pictures]
+    verdicts = [judge(run, p, outside=o) for p, o in zip(pictures, outside, strict=True)]
     metrics = {
         "outside_max_diff": max(outside, default=0),
         "members": [
@@ -70,20 +70,22 @@ def main_member(run: Run) -> int:
     return levels.index(max(levels))
 
 
-def judge(run: Run, picture: Picture) -> dict[str, Any]:
-    """The verdict on one counterfactual; its organs are found by the same segmenter."""
+def judge(run: Run, picture: Picture, *, outside: int) -> dict[str, Any]:
+    """The verdict on one counterfactual; its organs are found by the same segmenter.
+
+    ``outside``: largest change outside region and band, stored units.
+    """
     edited = np.clip(run.radiograph.pixels + picture.change, 0, 1)
     segmenter = run.networks.segmenter(run.request.segmenter)
     valid, aspect = run.radiograph.valid, run.scene.grid.aspect
-    before = segmenter(run.radiograph.pixels, valid, aspect=aspect).organs
     after = segmenter(edited, valid, aspect=aspect).organs
     evidence = validity.Evidence(
         source=run.radiograph.pixels,
         change=picture.change,
         expected=run.case.expected(),
-        before=before.as_dict(),
+        before=run.scene.found.as_dict(),
         after=after.as_dict(),
-        outside_max_diff=outside_of(run, picture),
+        outside_max_diff=outside,
     )
     return validity.judge(evidence)
 

@@ -134,7 +134,7 @@ def segment(
         "region_from_user": roi is not None,
         "measures": facts,
     }
-    return Scene(radiograph.pixels, radiograph.valid, organs, grid, roi), masks
+    return Scene(radiograph.pixels, radiograph.valid, organs, found.organs, grid, roi), masks
 
 
 def pixel_aspect(radiograph: Radiograph) -> float:

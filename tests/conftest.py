@@ -40,14 +40,15 @@ def tiny_folder(tmp_path_factory) -> Path:
     """A tiny real Stable Diffusion v1 pipeline at random weights, saved as a diffusers folder."""
     from diffusers import DDIMScheduler
 
-    from monai_cxr_cf.diffusion.tiny import SCHEDULER, tiny_backbone
+    from monai_cxr_cf.diffusion.single_file import SD1_SCHEDULER
+    from monai_cxr_cf.diffusion.tiny import tiny_backbone
 
     folder = tmp_path_factory.mktemp("backbones") / "tiny"
     backbone = tiny_backbone(side=64)
     for name in ("unet", "vae", "text_encoder"):
         getattr(backbone, name).save_pretrained(folder / name)
     backbone.tokenizer.save_pretrained(folder / "tokenizer")
-    DDIMScheduler(**SCHEDULER).save_pretrained(folder / "scheduler")
+    DDIMScheduler(**SD1_SCHEDULER).save_pretrained(folder / "scheduler")
     components = {
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"],

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
+from monai_cxr_cf.licence import stated_licence
 
 FOLDERS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 HARMLESS = ("position_ids",)  # a buffer that older CLIP files carry and newer code recomputes
@@ -58,7 +59,7 @@ def read_folder(folder: Path) -> Parts:
         tokenizer=CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True),
         scheduler_config=configs["scheduler"],
         files={p.relative_to(folder).as_posix(): sha256_file(p) for p in weights},
-        licence=licence_of(folder),
+        licence=stated_licence(folder),
     )
 
 
@@ -175,17 +176,3 @@ def sha256_file(path: Path) -> str:
     """sha256 of a file's bytes, read in chunks."""
     with path.open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest()
-
-
-def licence_of(folder: Path) -> str:
-    """The licence a model states: ``license:`` of its card, else the title line of its LICENSE."""
-    for name in ("MODEL_CARD.md", "README.md"):
-        if (folder / name).is_file():
-            for line in (folder / name).read_text(encoding="utf-8").splitlines()[:60]:
-                key, _, value = line.strip("-*# ").partition(":")
-                if key.strip("* ").lower() in ("license", "licence") and value.strip("* "):
-                    return value.strip("* ")
-    for path in sorted(folder.glob("LICENSE*")):
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        return next((line for line in lines if line), "unknown")
-    return "unknown"

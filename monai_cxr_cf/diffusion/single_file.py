@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.diffusion.checkpoints import Parts, check_keys, licence_of, sha256_file
+from monai_cxr_cf.diffusion.checkpoints import Parts, check_keys, sha256_file
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
+from monai_cxr_cf.licence import stated_licence
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
@@ -94,7 +95,7 @@ def read_single_file(path: Path, *, models: Path, layout: Layout = SD1) -> Parts
         tokenizer=CLIPTokenizer.from_pretrained(str(vocabulary), local_files_only=True),
         scheduler_config=layout.scheduler,
         files={path.name: sha256_file(path)},
-        licence=licence_of(path.parent),
+        licence=stated_licence(path.parent),
     )
 
 

@@ -11,21 +11,12 @@ import torch
 
 from monai_cxr_cf.diffusion.backbone import Backbone, assemble
 from monai_cxr_cf.diffusion.checkpoints import Parts
+from monai_cxr_cf.diffusion.single_file import SD1_SCHEDULER
 
 WORDS = (
     "moderate left pleural effusion, cardiomegaly and right apical pneumothorax; no acute "
     "cardiopulmonary process. mild severe lung heart consolidation atelectasis edema pneumonia"
 )
-SCHEDULER = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "prediction_type": "epsilon",
-    "steps_offset": 1,
-    "set_alpha_to_one": False,
-    "clip_sample": False,
-}
 
 
 def tiny_backbone(
@@ -65,7 +56,7 @@ def tiny_backbone(
                 pad_token_id=tokenizer.pad_token_id,
             )
         )
-    config = {**SCHEDULER, "prediction_type": prediction_type}
+    config = {**SD1_SCHEDULER, "prediction_type": prediction_type}
     return assemble(Parts(unet, vae, text_encoder, tokenizer, config), name="tiny")
 
 

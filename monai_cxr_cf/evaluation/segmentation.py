@@ -23,17 +23,12 @@ from monai_cxr_cf.anatomy.segment import KINDS, Segmentation, load_segmenter
 from monai_cxr_cf.data.folder import Row, load_image, load_landmarks, load_organ_mask, read_index
 from monai_cxr_cf.locate import models_folder
 from monai_cxr_cf.training.segmentation_data import CONTOUR_SLICES, in_training
+from monai_cxr_cf.validity import dice
 
 Mask = NDArray[np.bool_]
 SOURCES = ("jsrt", "shenzhen", "montgomery")
 BARS = {("jsrt", "dice_lungs"): 0.966, ("jsrt", "dice_heart"): 0.933}
 SIDE = 1024  # lengths are reported in pixels of a 1024-pixel image, as in the literature
-
-
-def dice(a: Mask, b: Mask) -> float:
-    """2 |A and B| / (|A| + |B|); 1 if both are empty."""
-    total = int(a.sum()) + int(b.sum())
-    return 2.0 * int((a & b).sum()) / total if total else 1.0
 
 
 def hausdorff(a: Mask, b: Mask) -> float:

@@ -10,9 +10,10 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, StableDiffusio
 
 from monai_cxr_cf.diffusion.codec import encode
 from monai_cxr_cf.diffusion.sample import sample
+from monai_cxr_cf.diffusion.single_file import SD1_SCHEDULER
 from monai_cxr_cf.diffusion.steps import Noise
 from monai_cxr_cf.diffusion.text import encode_text
-from monai_cxr_cf.diffusion.tiny import SCHEDULER, tiny_backbone
+from monai_cxr_cf.diffusion.tiny import tiny_backbone
 from monai_cxr_cf.errors import BadRequest, Cancelled
 from monai_cxr_cf.methods.sdedit import plain
 from monai_cxr_cf.presets import DEFAULT, PAPER, PRESETS, SWITCHES
@@ -33,7 +34,7 @@ def test_all_laws_off_is_the_plain_loop_bit_for_bit(tiny, task, solver) -> None:
     z_src = encode(tiny, task.image)
     noise = torch.randn(z_src.shape[1:], generator=torch.Generator().manual_seed(5))[None]
     kinds = {"ddim": DDIMScheduler, "dpmpp": DPMSolverMultistepScheduler}
-    scheduler = kinds[solver].from_config(SCHEDULER, timestep_spacing="trailing")
+    scheduler = kinds[solver].from_config(SD1_SCHEDULER, timestep_spacing="trailing")
     scheduler.set_timesteps(5)
     executed = scheduler.timesteps[2:]  # strength .7: 3 of 5
     if solver == "dpmpp":
@@ -54,7 +55,7 @@ def test_all_laws_off_is_the_stable_diffusion_pipeline_bit_for_bit(tiny, task) -
     """The real diffusers pipeline, DDIM with leading spacing, from the same first latent."""
     off = {"sampling": {"steps": 5, "guidance_scale": 1.0}}
     ours = sample(tiny, task, plain(PAPER).with_overrides(off), seeds=[3])
-    scheduler = DDIMScheduler(**SCHEDULER)
+    scheduler = DDIMScheduler(**SD1_SCHEDULER)
     pipeline = StableDiffusionPipeline(
         vae=tiny.vae,
         text_encoder=tiny.text_encoder,

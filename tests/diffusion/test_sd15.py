@@ -12,8 +12,7 @@ from monai_cxr_cf.diffusion.attention import attention_levels
 from monai_cxr_cf.diffusion.backbone import assemble
 from monai_cxr_cf.diffusion.checkpoints import Parts
 from monai_cxr_cf.diffusion.sample import sample
-from monai_cxr_cf.diffusion.single_file import SD1_UNET
-from monai_cxr_cf.diffusion.tiny import SCHEDULER
+from monai_cxr_cf.diffusion.single_file import SD1_SCHEDULER, SD1_UNET
 from monai_cxr_cf.presets import DEFAULT, PAPER
 
 ONE_STEP = {"sampling": {"steps": 2}}  # strength .7 of 2: one executed step, in every window
@@ -43,7 +42,7 @@ def sd15(tiny):
     )
     vae = AutoencoderKL.from_config(tiny.vae.config)
     vae.load_state_dict(tiny.vae.state_dict())
-    parts = Parts(unet, vae, CLIPTextModel(text), tiny.tokenizer, SCHEDULER)
+    parts = Parts(unet, vae, CLIPTextModel(text), tiny.tokenizer, SD1_SCHEDULER)
     return assemble(parts, name="sd15", dtype=torch.bfloat16)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
+from monai_cxr_cf.diffusion.single_file import SD1_SCHEDULER
 from monai_cxr_cf.diffusion.steps import (
     Noise,
     Solver,
@@ -17,7 +18,6 @@ from monai_cxr_cf.diffusion.steps import (
     interval,
     n_executed,
 )
-from monai_cxr_cf.diffusion.tiny import SCHEDULER
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import DEFAULT, FAST, PAPER
 
@@ -76,7 +76,7 @@ def test_guidance_that_misses_the_boost_window_is_refused() -> None:
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing"])
 def test_timesteps_equal_diffusers_wherever_it_counts_right(spacing) -> None:
-    scheduler = DDIMScheduler(**SCHEDULER, timestep_spacing=spacing)
+    scheduler = DDIMScheduler(**SD1_SCHEDULER, timestep_spacing=spacing)
     wrong = []
     for n in range(1, 1001):
         ours = all_timesteps(n, spacing=spacing, offset=1)
@@ -94,7 +94,7 @@ def test_timesteps_equal_diffusers_wherever_it_counts_right(spacing) -> None:
 
 
 def test_first_level_of_the_paper_preset_is_981() -> None:
-    solver = Solver(PAPER, SCHEDULER)
+    solver = Solver(PAPER, SD1_SCHEDULER)
     assert solver.timesteps[0] == 981
     assert solver.timesteps[19] == 601
     assert solver.alpha_bar(0) == pytest.approx(0.0058, abs=5e-5)
@@ -103,7 +103,7 @@ def test_first_level_of_the_paper_preset_is_981() -> None:
 
 
 def test_strength_runs_the_tail_of_the_schedule() -> None:
-    solver = Solver(PAPER.with_overrides({"start": {"strength": 0.6}}), SCHEDULER)
+    solver = Solver(PAPER.with_overrides({"start": {"strength": 0.6}}), SD1_SCHEDULER)
     assert solver.timesteps[0] == 581
     assert len(solver.timesteps) == 30
 
@@ -122,7 +122,9 @@ def test_strength_runs_the_tail_of_the_schedule() -> None:
 )
 def test_a_perfect_prediction_is_denoised_to_the_source(config, prediction) -> None:
     """The prediction type of the backbone is respected: with the true e, z_0 comes back."""
-    solver = Solver(config, {**SCHEDULER, "prediction_type": prediction, "set_alpha_to_one": True})
+    solver = Solver(
+        config, {**SD1_SCHEDULER, "prediction_type": prediction, "set_alpha_to_one": True}
+    )
     noise = Noise((1,), (4, 8, 8), "cpu").draw()
     z_src = Noise((2,), (4, 8, 8), "cpu").draw()
     z = solver.noised(z_src, noise, 0)
@@ -135,9 +137,9 @@ def test_a_perfect_prediction_is_denoised_to_the_source(config, prediction) -> N
 
 def test_multistep_run_equals_plain_diffusers() -> None:
     """Strength truncation starts the solver in the middle, with order 1 first and last."""
-    ours = Solver(DEFAULT, SCHEDULER)
+    ours = Solver(DEFAULT, SD1_SCHEDULER)
     plain = DPMSolverMultistepScheduler(
-        **{k: v for k, v in SCHEDULER.items() if k not in ("set_alpha_to_one", "clip_sample")},
+        **{k: v for k, v in SD1_SCHEDULER.items() if k not in ("set_alpha_to_one", "clip_sample")},
         timestep_spacing="trailing",
     )
     plain.set_timesteps(20)
@@ -156,7 +158,7 @@ def test_every_step_count_gives_finite_latents() -> None:
         for spacing in ("leading", "trailing"):
             for n in (1, 2, 3, 7, 61, 999, 1000):
                 part = {"solver": solver_name, "steps": n, "spacing": spacing}
-                solver = Solver(PAPER.with_overrides({"sampling": part}), SCHEDULER)
+                solver = Solver(PAPER.with_overrides({"sampling": part}), SD1_SCHEDULER)
                 z = torch.ones(1, 4, 2, 2)
                 for i in range(solver.n_exec):
                     z = solver.step(z * 0.1, i, z)
