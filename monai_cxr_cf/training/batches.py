@@ -35,8 +35,9 @@ class Mix:
     crossed: int = 3  # pairs, two samples each
     dropout: float = 0.1  # share of captions replaced by the empty text
     siblings: float = 0.5  # share of crossed pairs that are two drawings in one radiograph
-    level_low: int = 150  # two thirds of the noise levels lie here ...
-    level_high: int = 780  # ... where findings are decided
+    level_low: int = 150  # half of the noise levels lie here ...
+    level_high: int = 780  # ... where findings are decided, a quarter above ...
+    level_text: int = 700  # ... here, where a sample from text alone gets its anatomy
     crossed_low: int = 250
     crossed_high: int = 800
 
@@ -141,7 +142,7 @@ class BatchMaker:
             samples.add(source, target, caption=caption, place=pool.masks[at], draw=draw)
 
     def _sibling(self, index: int, rng: np.random.Generator) -> int | None:
-        """Another drawing in the same radiograph,, in ``siblings`` of the cases."""
+        """Another drawing in the same radiograph, in ``siblings`` of the cases."""
         pool = self.pool
         if rng.random() >= self.mix.siblings:
             return None
@@ -153,9 +154,10 @@ class BatchMaker:
         return Caption("") if rng.random() < self.mix.dropout else caption
 
     def _level(self, rng: np.random.Generator) -> int:
-        if rng.random() < 0.67:
+        draw = rng.random()
+        if draw < 0.5:
             return int(rng.integers(self.mix.level_low, self.mix.level_high))
-        return int(rng.integers(0, 1000))
+        return int(rng.integers(self.mix.level_text if draw < 0.75 else 0, 1000))
 
     def _tensors(self, samples: _Samples, seed: int, step: int) -> Batch:
         noise = torch.randn(
