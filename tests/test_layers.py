@@ -44,6 +44,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("monai", "fastapi", "ray"),
     ),
     "data": (("data*",), ("torch", "monai", "diffusers")),
+    "judges": (("judges*",), ("monai", "diffusers", "pydicom", "fastapi", "ray")),
     "training": (("training*", "evaluation*"), ("fastapi", "ray")),
     "transforms": (("transforms*",), ("fastapi", "ray")),
 }
