@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_cxr_cf.data.captioned import Captioned, prompt_from_labels
 from monai_cxr_cf.errors import UnreadableInput
+from monai_cxr_cf.prompts.clean import clean_report
 
 ORGAN_LABELS = {"right_lung": 1, "left_lung": 2, "heart": 3}
 LANDMARK_COUNTS = {"RL": 44, "LL": 50, "H": 26}
@@ -66,6 +68,22 @@ def read_index(folder: Path) -> list[Row]:
                 hint="See monai_cxr_cf/data/folder.py for the columns.",
             )
         return [_row(cells) for cells in reader]
+
+
+def read_captioned(
+    folder: Path, *, views: tuple[str, ...] = ("PA",), split: str | None = None
+) -> Iterator[Captioned]:
+    """The rows with a view of ``views`` whose licence lets weights be shared, for a fine-tuning.
+
+    The prompt is the cleaned text, and the labels where that says nothing.
+    """
+    for row in read_index(folder):
+        view = row.view[:2].upper()
+        if view not in views or row.weights_may_ship == "no" or split not in (None, row.split):
+            continue
+        image = f"images/{row.id}.jpg"
+        prompt = clean_report(row.text) or prompt_from_labels(row.labels)
+        yield Captioned(row.id, image, row.patient, view, row.split, prompt)
 
 
 def load_image(folder: Path, row: Row) -> NDArray[np.float32]:
