@@ -1,47 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cxr-cf evaluate``: shipped weights and held-out images in, a table of figures out."""
+"""``cxr-cf evaluate``: shipped weights and held-out images in, a table of figures out.
+
+Each evaluation is a module ``evaluate_NAME`` beside this one.
+"""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.commands import evaluate_segmentation
 
 EXAMPLES = """\
 examples:
-  cxr-cf evaluate segmentation --data cxr
-  cxr-cf evaluate segmentation --data cxr --segmenter unet --out figures.json --json
-
-exit code: 0 if every bar is reached, 1 if one is missed
+  cxr-cf evaluate segmentation --data cxr          are lungs and heart drawn right?
+  cxr-cf evaluate segmentation --help              every option of one evaluation
 """
+KINDS = (evaluate_segmentation,)
 
 
 def add(verbs: Any, common: argparse.ArgumentParser) -> None:
-    """Declare the verb."""
+    """Declare the verb and what it can evaluate."""
     parser = verbs.add_parser(
         "evaluate",
-        parents=[common],
         epilog=EXAMPLES,
         help="measure the shipped networks on your images",
         description="Measure a network on radiographs that its training never saw.",
     )
-    parser.add_argument("what", choices=["segmentation"], help="which network")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
-    parser.add_argument("--models", type=Path, metavar="DIR", help="other weights than the shipped")
-    parser.add_argument("--segmenter", choices=["hybridgnet", "unet"], default="hybridgnet")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write every figure as JSON")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Evaluate; 1 if a bar is missed."""
-    from monai_cxr_cf.evaluation.segmentation import evaluate_segmentation, table
-    from monai_cxr_cf.locate import models_folder
-
-    models = args.models or models_folder()
-    result = evaluate_segmentation(args.data, models, out=args.out, kind=args.segmenter)
-    if args.json:
-        show(result)
-    else:
-        say(table(result))
-    return 0 if all(bar["reached"] for bar in result["bars"]) else 1
+    kinds = parser.add_subparsers(title="what", metavar="WHAT", required=True)
+    for kind in KINDS:
+        kind.add(kinds, common)

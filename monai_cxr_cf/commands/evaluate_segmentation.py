@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cxr-cf evaluate segmentation``: held-out radiographs in, Dice and outline errors out."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from monai_cxr_cf.commands.say import say, show
+
+EXAMPLES = """\
+examples:
+  cxr-cf evaluate segmentation --data cxr
+  cxr-cf evaluate segmentation --data cxr --segmenter unet --out figures.json --json
+
+exit code: 0 if every bar is reached, 1 if one is missed
+"""
+
+
+def add(kinds: Any, common: argparse.ArgumentParser) -> None:
+    """Declare the evaluation."""
+    parser = kinds.add_parser(
+        "segmentation",
+        parents=[common],
+        epilog=EXAMPLES,
+        help="how well the organs are drawn",
+        description="Compare the segmenter with drawn masks that its training never saw.",
+    )
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
+    parser.add_argument("--models", type=Path, metavar="DIR", help="other weights than the shipped")
+    parser.add_argument("--segmenter", choices=["hybridgnet", "unet"], default="hybridgnet")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write every figure as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate; 1 if a bar is missed."""
+    from monai_cxr_cf.evaluation.segmentation import evaluate_segmentation, table
+    from monai_cxr_cf.locate import models_folder
+
+    models = args.models or models_folder()
+    result = evaluate_segmentation(args.data, models, out=args.out, kind=args.segmenter)
+    if args.json:
+        show(result)
+    else:
+        say(table(result))
+    return 0 if all(bar["reached"] for bar in result["bars"]) else 1
