@@ -6,7 +6,7 @@ The second half of understanding a request, after the organs are known and befor
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,22 @@ from monai_cxr_cf.validity import Expected
 MODES = {"add": "edit", "remove": "removal", "mixed": "mixed"}
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float32]
+
+
+class MaskChoice(Protocol):
+    """What ``segment`` reads of a request."""
+
+    @property
+    def segmenter(self) -> str:
+        """Name of the network that draws the organs."""
+
+    @property
+    def masks(self) -> str | None:
+        """The user's organ masks."""
+
+    @property
+    def roi(self) -> str | None:
+        """The user's region."""
 
 
 @dataclass(frozen=True)

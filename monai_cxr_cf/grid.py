@@ -7,6 +7,7 @@ this is the only place that maps between the two.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,14 @@ class ModelGrid:
         """side x side bool -> H x W bool: smooth outline at half coverage."""
         native: Mask = self.to_native(mask.astype(np.float32)) >= 0.5
         return native
+
+    def labels_to_native(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """(..., side, side) labels -> (..., H, W) labels: nearest pixel centre, no new values."""
+        (top, left), (rows, columns) = self.corner, self.inner
+        height, width = self.shape
+        y = top + ((np.arange(height) + 0.5) * rows / height).astype(np.intp)
+        x = left + ((np.arange(width) + 0.5) * columns / width).astype(np.intp)
+        return labels[..., y[:, None], x[None, :]]
 
     def points_to_native(self, points: Array) -> Array:
         """(..., 2) x, y in model pixels -> x, y in native pixels (pixel centres at .5)."""

@@ -29,13 +29,13 @@ class Networks:
         device: torch device of the backbone.
     """
 
-    models: Path | None = None
+    models: Path | str | None = None
     device: str = "cpu"
     _loaded: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
 
     def folder(self) -> Path:
         """The folder of the shipped weights."""
-        return self.models or models_folder()
+        return models_folder() if self.models is None else Path(self.models)
 
     def segmenter(self, kind: str) -> "Segmenter":
         """The organ segmenter ``hybridgnet`` or ``unet``; ComponentMissing without weights."""
@@ -46,6 +46,10 @@ class Networks:
             self._loaded[key] = load_segmenter(kind, self.folder())
         part: Segmenter = self._loaded[key]
         return part
+
+    def use_segmenter(self, segmenter: "Segmenter") -> None:
+        """Take this segmenter from now on, in place of the shipped one of its name."""
+        self._loaded["segmenter", segmenter.name] = segmenter
 
     def backbone(self, spec: str) -> "Backbone":
         """The Stable Diffusion v1 model ``spec`` names: shipped, folder, hub id or one file."""

@@ -5,6 +5,7 @@ Last step of ``pipeline``; the writers themselves live in ``dicom`` and ``figure
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from monai_cxr_cf import validity
 from monai_cxr_cf.account import Outcome, Picture, Run, record_of, region_in_words
 from monai_cxr_cf.dicom.difference import outside_max_diff, write_differences
 from monai_cxr_cf.dicom.fileio import written_file
-from monai_cxr_cf.dicom.plan import plan_output
+from monai_cxr_cf.dicom.plan import OutputPlan, plan_output
 from monai_cxr_cf.dicom.record import Member, OutputOptions, RunRecord, WrittenFile
 from monai_cxr_cf.dicom.report import write_report
 from monai_cxr_cf.dicom.seg import write_segmentation
@@ -27,6 +28,17 @@ Mask = NDArray[np.bool_]
 CHANGED = 4 / 255  # a pixel counts as changed in P(|change| > tau) of a seed ensemble
 
 
+@dataclass
+class Writing:
+    """A run on its way to disk: judged and planned, and the files written so far."""
+
+    run: Run
+    pictures: Sequence[Picture]
+    plan: OutputPlan
+    masks: Mapping[str, Mask]
+    files: list[WrittenFile] = field(default_factory=list)
+
+
 def write_all(run: Run, pictures: Sequence[Picture], folder: Path, *, arrays: bool) -> Outcome:
     """Write every file of a run into ``folder``.
 
@@ -36,6 +48,14 @@ def write_all(run: Run, pictures: Sequence[Picture], folder: Path, *, arrays: bo
         folder: an empty folder.
         arrays: also write ``masks.npz``.
     """
+    writing = prepare(run, pictures)
+    write_images(writing, folder)
+    write_masks(writing, folder)
+    return write_records(writing, folder, arrays=arrays)
+
+
+def prepare(run: Run, pictures: Sequence[Picture]) -> Writing:
+    """Judge every picture and fix what the files will say; nothing is written yet."""
     outside = [outside_of(run, picture) for picture in pictures]
     verdicts = [judge(run, p, outside=o) for p, o in zip(pictures, outside, strict=True)]
     metrics = {
@@ -51,16 +71,30 @@ def write_all(run: Run, pictures: Sequence[Picture], folder: Path, *, arrays: bo
     plan = plan_output(run.radiograph, members, record=record, options=options)
     masks = {**run.scene.organs.as_dict(), "edit_region": run.case.region}
     masks["edit_band"] = run.case.band
-    files = write_counterfactuals(plan, folder)
-    files.append(write_segmentation(plan, masks, folder))
+    return Writing(run, pictures, plan, masks)
+
+
+def write_images(writing: Writing, folder: Path) -> None:
+    """The counterfactual series: ``cf/0001.dcm`` and on."""
+    writing.files += write_counterfactuals(writing.plan, folder)
+
+
+def write_masks(writing: Writing, folder: Path) -> None:
+    """Organs, region and band: ``seg.dcm``."""
+    writing.files.append(write_segmentation(writing.plan, writing.masks, folder))
+
+
+def write_records(writing: Writing, folder: Path, *, arrays: bool) -> Outcome:
+    """Difference series, structured report, pictures and, last, ``report.json`` with all files."""
+    run, plan, record, files = writing.run, writing.plan, writing.plan.record, writing.files
     files += write_differences(plan, folder)
     files.append(write_structured_report(plan, files, folder))
-    files += draw(run, pictures, record, folder)
+    files += draw(run, writing.pictures, record, folder)
     if arrays:
-        files.append(write_arrays(pictures, masks, folder))
+        files.append(write_arrays(writing.pictures, writing.masks, folder))
     files.append(write_report(plan, files, folder))
     warnings = (*run.radiograph.warnings, *record.warnings, *plan.warnings)
-    return Outcome(tuple(files), metrics, record.verdict, warnings,
+    return Outcome(tuple(files), record.metrics, record.verdict, warnings,
                    folder / "report.json", dict(run.stages.seconds))  # fmt: skip
 
 

@@ -7,7 +7,7 @@
 command line, the MONAI bundle and the server do nothing but call it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ from monai_cxr_cf import composite
 from monai_cxr_cf.account import Outcome, Picture, Run, Stages, default_seed
 from monai_cxr_cf.anatomy.organs import NAMES, check
 from monai_cxr_cf.anatomy.user_masks import read_masks, read_region
-from monai_cxr_cf.case import MODES, Case, Scene, understand, words
+from monai_cxr_cf.case import MODES, Case, MaskChoice, Scene, understand, words
 from monai_cxr_cf.composite import Decoded
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
 from monai_cxr_cf.diffusion import modes
 from monai_cxr_cf.diffusion.cost import within_memory
-from monai_cxr_cf.diffusion.render import render
+from monai_cxr_cf.diffusion.render import Rendered, render
 from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.grid import ModelGrid
@@ -85,30 +85,23 @@ def edit(request: EditRequest, networks: Networks, stages: Stages) -> tuple[Run,
         scene, masks = segment(request, radiograph, networks)
     # 3. Words become findings, regions and tokens.
     with stages("region"):
-        backbone = networks.backbone(request.backbone)
-        config = configure(request, networks)
-        scene = replace(scene, grid=replace(scene.grid, side=backbone.side))
-        case = understand(request, scene, config=config, tokenizer=backbone.tokenizer)
+        scene, case = locate(request, scene, networks)
     # 4. The regulated sampler, one latent per seed.
-    with stages("sample") as step, within_memory(backbone, config):
+    with stages("sample") as step:
         seeds = request.seeds or (default_seed(radiograph, request),)
-        samples = METHODS["regulated"](backbone, case.task, config, seeds=seeds, progress=step)
+        samples = sample(request, case, networks, seeds=seeds, progress=step)
     # 5. Latents to pictures on the model grid: one per seed and level, and the source's own.
     with stages("decode"):
-        labels, series = members(samples, request.levels or (1.0,))
-        shown = render(backbone, samples, case.task.image, z=series)
+        labels, shown = decode(request, case, samples, networks)
     # 6. Only the change goes back to the native grid, only inside region and band.
     with stages("composite"):
-        pictures = [
-            picture(radiograph, case, Decoded(edited, shown.reference), label, grid=scene.grid)
-            for edited, label in zip(shown.edited, labels, strict=True)
-        ]
+        pictures = compose(radiograph, case, shown, labels, grid=scene.grid)
     run_ = Run(request, radiograph, scene, case, shown.trace, masks, stages, seeds, networks)
     return run_, pictures
 
 
 def segment(
-    request: EditRequest, radiograph: Radiograph, networks: Networks
+    request: MaskChoice, radiograph: Radiograph, networks: Networks
 ) -> tuple[Scene, dict[str, Any]]:
     """The scene of an edit: organs from masks or network, and the user's region if one is given.
 
@@ -135,6 +128,30 @@ def segment(
         "measures": facts,
     }
     return Scene(radiograph.pixels, radiograph.valid, organs, found.organs, grid, roi), masks
+
+
+def locate(request: EditRequest, scene: Scene, networks: Networks) -> tuple[Scene, Case]:
+    """The scene on the backbone's grid, and the request understood on it: regions and tokens."""
+    backbone = networks.backbone(request.backbone)
+    scene = replace(scene, grid=replace(scene.grid, side=backbone.side))
+    config = configure(request, networks)
+    return scene, understand(request, scene, config=config, tokenizer=backbone.tokenizer)
+
+
+def sample(
+    request: EditRequest,
+    case: Case,
+    networks: Networks,
+    *,
+    seeds: tuple[int, ...],
+    progress: Callable[[Mapping[str, Any]], None],
+) -> Samples:
+    """Our method on one case: a latent per seed; ResourceExhausted if memory cannot hold it."""
+    backbone = networks.backbone(request.backbone)
+    with within_memory(backbone, case.config):
+        return METHODS["regulated"](
+            backbone, case.task, case.config, seeds=seeds, progress=progress
+        )
 
 
 def pixel_aspect(radiograph: Radiograph) -> float:
@@ -190,6 +207,15 @@ def configure(request: EditRequest, networks: Networks) -> EditConfig:
     return replace(adapted, start=config.start) if chosen else adapted
 
 
+def decode(
+    request: EditRequest, case: Case, samples: Samples, networks: Networks
+) -> tuple[list[str], Rendered]:
+    """Label and model image of every member of the output series, and the source's own image."""
+    labels, series = members(samples, request.levels or (1.0,))
+    backbone = networks.backbone(request.backbone)
+    return labels, render(backbone, samples, case.task.image, z=series)
+
+
 def members(samples: Samples, levels: tuple[float, ...]) -> tuple[list[str], Tensor]:
     """Label and latent of every member of the output series: seeds, and levels within each.
 
@@ -198,6 +224,16 @@ def members(samples: Samples, levels: tuple[float, ...]) -> tuple[list[str], Ten
     labels = [f"seed {seed}, severity {level:.2f}" for seed in samples.seeds for level in levels]
     series = [modes.severity_series(samples.z_src, z[None], levels) for z in samples.z]
     return labels, torch.cat(series)
+
+
+def compose(
+    radiograph: Radiograph, case: Case, shown: Rendered, labels: Sequence[str], *, grid: ModelGrid
+) -> list[Picture]:
+    """Every member of the series on the native grid."""
+    return [
+        picture(radiograph, case, Decoded(edited, shown.reference), label, grid=grid)
+        for edited, label in zip(shown.edited, labels, strict=True)
+    ]
 
 
 def picture(

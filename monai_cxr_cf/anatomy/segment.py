@@ -75,7 +75,7 @@ class Segmenter:
         grid = ModelGrid((height, width), SIDE, aspect)
         square = self.square(grid.to_model(pixels if valid is None else pixels * valid))
         if square.landmarks is None:
-            labels, points = _labels_to_native(square.labels, grid), None
+            labels, points = grid.labels_to_native(square.labels), None
         else:
             points = grid.points_to_native(square.landmarks)
             labels = _rasterise(points, height, width)
@@ -173,12 +173,3 @@ def _rasterise(points: NDArray[np.float32], height: int, width: int) -> NDArray[
     """(120, 2) native pixels -> H x W labels."""
     fractions = torch.from_numpy(points)[None] / torch.tensor([width, height])
     return organs_from_landmarks(fractions, height, width).argmax(1)[0].byte().numpy()
-
-
-def _labels_to_native(labels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint8]:
-    """SIDE x SIDE labels -> H x W labels, nearest pixel centre."""
-    height, width = grid.shape
-    (top, left), (rows, columns) = grid.corner, grid.inner
-    y = top + ((np.arange(height) + 0.5) * rows / height).astype(np.intp)
-    x = left + ((np.arange(width) + 0.5) * columns / width).astype(np.intp)
-    return labels[np.ix_(y, x)]
