@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trials in, rows.jsonl out: resumable, in one process or several, with time left.
+
+Everything that edits and measures many radiographs runs through ``run_cells``: the evaluation, the
+ablation and the search for settings. A run that was stopped goes on where it was; rows of other
+weights, judges or settings are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_cxr_cf.errors import BadRequest, ResourceExhausted, UnsupportedImage
+from monai_cxr_cf.evaluation.edits.measure import Bench, Row, about, rows_of, settings_of
+from monai_cxr_cf.evaluation.edits.protocol import VERSION, Trial, digest
+from monai_cxr_cf.evaluation.edits.store import PICTURES, Store, read_rows
+from monai_cxr_cf.networks import Networks
+
+log = logging.getLogger(__name__)
+Progress = Callable[[dict[str, Any]], None]
+_BENCH: list[Bench] = []  # of a worker process, loaded once
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a run loads, by name and path, so that worker processes can load it too."""
+
+    models: Path | None = None  # folder of the shipped weights; None = the installed bundle's
+    judges: Mapping[str, str] = field(default_factory=dict)  # j1, j2 -> folder
+    lpips: Path | None = None
+    workers: int = 1
+    pictures: bool = True
+
+    def load(self, folder: Path) -> Bench:
+        """The parts, ready to measure trials into ``folder``."""
+        from monai_cxr_cf.evaluation.perceptual import load_lpips
+
+        return Bench(
+            networks=Networks(models=self.models),
+            judges={name: _judge(spec) for name, spec in self.judges.items()},
+            lpips=None if self.lpips is None else load_lpips(self.lpips),
+            pictures=folder / PICTURES if self.pictures else None,
+        )
+
+
+def _judge(spec: str) -> Any:
+    from monai_cxr_cf.judges.classifier import load_judge
+
+    return load_judge(spec)
+
+
+def run_cells(
+    trials: Sequence[Trial],
+    folder: Path,
+    tools: Tools,
+    *,
+    bench: Bench | None = None,
+    progress: Progress | None = None,
+) -> list[Row]:
+    """Run what is missing of ``trials`` and return the rows of all of them, in their order.
+
+    Args:
+        trials: what to do; two with one identity are refused.
+        folder: holds run.json, rows.jsonl and pictures/; an earlier run in it is continued.
+        tools: what to load.
+        bench: loaded parts to reuse in this process; None loads ``tools``.
+        progress: called with ``{"stage", "step", "total"}`` after every trial; may raise.
+
+    Raises:
+        BadRequest: rows of other weights, settings or protocol lie in the folder.
+        CxrError: the run cannot go on; the rows so far are kept.
+    """
+    if len({trial.identity for trial in trials}) < len(trials):
+        raise BadRequest("A trial is listed twice.")
+    bench = bench or tools.load(folder)
+    header = header_of(trials, bench, tools)
+    store = Store(folder, header)
+    wanted = {t.identity: _plan(t, bench.networks, header["weights"]) for t in trials}
+    done = store.finished(wanted)
+    missing = [trial for trial in trials if trial.identity not in done]
+    jobs = [(trial, wanted[trial.identity][0]) for trial in missing]
+    tell = _Teller(len(trials), len(done), progress or (lambda event: None))
+    with closing(_results(jobs, folder, tools, bench)) as results:
+        for rows in results:
+            store.add(rows)
+            tell(rows)
+    order = {trial.identity: number for number, trial in enumerate(trials)}
+    found = [row for row in read_rows(folder) if row["trial"] in order]
+    return sorted(found, key=lambda row: (order[row["trial"]], row["seed"]))
+
+
+def header_of(trials: Sequence[Trial], bench: Bench, tools: Tools) -> dict[str, Any]:
+    """What ``run.json`` says: digests of every network, and how far the judges can be trusted."""
+    weights: dict[str, str] = {"j1": "none", "j2": "none", "lpips": "none"}
+    for spec in dict.fromkeys(trial.settings.backbone for trial in trials):
+        files = bench.networks.backbone(spec).files
+        weights[f"backbone {Path(spec).name}"] = digest(sorted(files.items()))
+    for kind in dict.fromkeys(trial.settings.segmenter for trial in trials):
+        weights[f"segmenter {kind}"] = bench.networks.segmenter(kind).sha256
+    for name, judge in bench.judges.items():
+        weights[name] = judge.sha256
+    if tools.lpips is not None and bench.lpips is not None:
+        data = b"".join(v.numpy().tobytes() for _, v in sorted(bench.lpips.weights.items()))
+        weights["lpips"] = hashlib.sha256(data).hexdigest()
+    judges = {
+        name: {"name": judge.name, "findings": list(judge.findings), "auc": dict(judge.auc)}
+        for name, judge in bench.judges.items()
+    }
+    return {"protocol": VERSION, "weights": weights, "judges": judges}
+
+
+def _plan(trial: Trial, networks: Networks, weights: Mapping[str, str]) -> tuple[str, str, int]:
+    """Key of a trial's rows, hash of its configuration, how many rows it has."""
+    config = settings_of(trial, networks).hash()
+    return digest([trial.identity, config, sorted(weights.items())]), config, len(trial.seeds)
+
+
+class _Teller:
+    """Counts trials and estimates the time left from those of this run."""
+
+    def __init__(self, total: int, done: int, progress: Progress) -> None:
+        self.total, self.done, self.first = total, done, done
+        self.progress, self.began = progress, time.monotonic()
+        progress({"stage": "edits", "step": done, "total": total})
+
+    def __call__(self, rows: Sequence[Row]) -> None:
+        self.done += 1
+        each = (time.monotonic() - self.began) / (self.done - self.first)
+        left = each * (self.total - self.done)
+        words = f"{rows[0]['cell']}, {rows[0]['kind']}"
+        log.info("%d of %d, %.0f min left: %s", self.done, self.total, left / 60, words)
+        event = {"stage": "edits", "step": self.done, "total": self.total}
+        self.progress(event | {"eta_s": round(left), "words": words})
+
+
+def _results(
+    jobs: Sequence[tuple[Trial, str]], folder: Path, tools: Tools, bench: Bench
+) -> Generator[list[Row], None, None]:
+    """Rows trial by trial, as they are finished."""
+    if tools.workers <= 1 or len(jobs) <= 1:
+        for trial, key in jobs:
+            yield rows_or_refusal(trial, bench, key=key)
+        return
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // tools.workers)
+    pool = ProcessPoolExecutor(
+        tools.workers, context, initializer=_begin, initargs=(tools, folder, threads)
+    )
+    try:
+        for future in as_completed([pool.submit(_work, trial, key) for trial, key in jobs]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise ResourceExhausted(
+            "A worker process ended by itself, most likely for lack of memory.",
+            hint="Run the same command with --workers 1; finished rows are kept.",
+        ) from error
+    finally:
+        # A stopped run must not wait for trials of half a minute.
+        for child in multiprocessing.active_children():
+            child.terminate()
+        pool.shutdown(cancel_futures=True)
+
+
+def rows_or_refusal(trial: Trial, bench: Bench, *, key: str) -> list[Row]:
+    """The rows of a trial; an image that the engine refuses gives rows that say so."""
+    try:
+        return rows_of(trial, bench, key=key)
+    except UnsupportedImage as refusal:
+        log.warning("an input was refused: %s", refusal.code)
+        config = settings_of(trial, bench.networks).hash()
+        common = {"trial": trial.identity, "config": config, "refused": refusal.code}
+        return [about(trial, s) | common | {"key": f"{key}-{s}"} for s in trial.seeds]
+
+
+def _begin(tools: Tools, folder: Path, threads: int) -> None:
+    """First thing in a worker: leave Ctrl-C to the parent, share the cores, load everything."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+    _BENCH.append(tools.load(folder))
+
+
+def _work(trial: Trial, key: str) -> list[Row]:
+    return rows_or_refusal(trial, _BENCH[0], key=key)
