@@ -126,8 +126,8 @@ def understand(request: EditRequest, scene: Scene, *, config: EditConfig, tokeni
         kappa=scene.grid.mask_to_model(feathered),
         mode=MODES[asked.mode],
     )
-    if request.sham:
-        task = sham_task(task)
+    if request.sham:  # a control steers nowhere, so not away from what is to be removed either
+        task = replace(sham_task(task), negative_prompt=request.negative_prompt)
     weight = scene.valid.astype(np.float32) if everywhere else feathered
     cut = any(table.truncated for table in tables)
     return Case(asked, regions, region, weight, task, config, cut)
