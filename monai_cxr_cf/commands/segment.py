@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     measures = check(found.organs, agreement=found.agreement)
     masks = {**found.organs.as_dict(), **_region(args.prompt, found)}
     with staged(out, overwrite=args.overwrite) as folder:
-        written = _write(radiograph, found, masks, folder)
+        written = write_masks(radiograph, found, masks, folder)
     files = [{"role": f.role, "path": f.path.name, "sha256": f.sha256} for f in written]
     weights = {"name": found.name, "sha256": found.sha256, "licence": found.licence}
     areas = {name: int(mask.sum()) for name, mask in masks.items()}
@@ -93,9 +93,10 @@ def _region(prompt: str, found: "Segmentation") -> "Masks":
     return {"edit_region": region_mask(found.organs, terms)}
 
 
-def _write(
+def write_masks(
     radiograph: "Radiograph", found: "Segmentation", masks: "Masks", folder: Path
 ) -> list["WrittenFile"]:
+    """Overlay, label picture and DICOM SEG of what was found; the server writes the same."""
     from PIL import Image
 
     from monai_cxr_cf import figures

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cxr-cf serve``: the same edits over HTTP, for Slicer, OHIF, scripts and people."""
+
+import argparse
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_cxr_cf.commands.say import say
+from monai_cxr_cf.errors import BadRequest, ComponentMissing, ResourceExhausted
+
+if TYPE_CHECKING:
+    from monai_cxr_cf.server.settings import Settings
+
+KEY = "CXR_CF_SERVER_KEY"
+EXAMPLES = f"""\
+examples:
+  cxr-cf serve                                          this machine only: http://127.0.0.1:8000
+  cxr-cf serve --dicomweb http://127.0.0.1:8042/dicom-web --allow-store
+  {KEY}=... cxr-cf serve --host 0.0.0.0 --allow-host cxr.hospital.example
+
+off loopback an API key is required, from {KEY} or --key-file; clients send
+Authorization: Bearer KEY. There is no TLS: put a proxy before it.
+/docs explains every route. Needs: pip install 'monai-cxr-cf[server]'
+"""
+
+
+def add(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "serve",
+        parents=[common],
+        epilog=EXAMPLES,
+        help="answer over HTTP",
+        description="Serve edits over HTTP; the models stay loaded in one worker process.",
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument("--host", default="127.0.0.1", help="address [127.0.0.1]")
+    where.add_argument("--port", type=int, default=8000, metavar="N", help="port [8000]")
+    where.add_argument("--data", type=Path, metavar="DIR", help="queue, uploads and results")
+    who = parser.add_argument_group("who may call")
+    who.add_argument("--key-file", type=Path, metavar="FILE", help="its first line is the API key")
+    who.add_argument("--allow-host", action="append", default=[], metavar="NAME",
+                     help="a further name of this server")  # fmt: skip
+    who.add_argument("--allow-origin", action="append", default=[], metavar="URL",
+                     help="a web page of others that may call")  # fmt: skip
+    what = parser.add_argument_group("what it offers")
+    what.add_argument("--backbone", action="append", default=[], metavar="NAME=MODEL",
+                      help="a model to offer; the first is the default [cxr-mini]")  # fmt: skip
+    what.add_argument("--dicomweb", metavar="URL", help="root of a DICOM store")
+    what.add_argument("--allow-store", action="store_true", help="results may be sent there")
+    much = parser.add_argument_group("how much")
+    much.add_argument("--max-upload-mb", type=float, default=512, metavar="N", help="[512]")
+    much.add_argument("--max-pixels", type=int, default=64_000_000, metavar="N", help="[64000000]")
+    much.add_argument("--max-queue", type=int, default=1000, metavar="N", help="jobs [1000]")
+    much.add_argument("--keep-hours", type=float, default=24, metavar="N", help="results [24]")
+    much.add_argument("--max-stored-gb", type=float, default=20, metavar="N", help="[20]")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C."""
+    settings = settings_from(args)
+    try:
+        import uvicorn
+
+        from monai_cxr_cf.server.app import create_app
+        from monai_cxr_cf.server.protocol import Server, WithholdTraceback, patient
+    except ModuleNotFoundError as error:
+        raise ComponentMissing(
+            f"The Python package '{error.name}' is missing.",
+            hint="python -m pip install 'monai-cxr-cf[server]'",
+        ) from error
+    from monai_cxr_cf.server.alone import alone
+
+    logging.getLogger("monai_cxr_cf").setLevel(logging.DEBUG if args.debug else logging.INFO)
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(WithholdTraceback())
+    with alone(settings.data), _listening(settings) as door:
+        config = uvicorn.Config(
+            create_app(settings),
+            http=patient(settings.limits.idle_s),
+            ws="none",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=2000,
+            timeout_graceful_shutdown=5,
+        )
+        host, port = door.getsockname()[:2]
+        say(f"cxr-cf server on http://{f'[{host}]' if ':' in host else host}:{port}  (Ctrl-C ends)")
+        say("research only; /docs explains the routes")
+        Server(config).run(sockets=[door])
+    return 0
+
+
+def settings_from(args: argparse.Namespace) -> "Settings":
+    """The settings that the flags and the environment describe; BadRequest if they are unsafe."""
+    from monai_cxr_cf.server.settings import Limits, Settings
+
+    backbones = dict(_named(text) for text in args.backbone) or {"cxr-mini": "cxr-mini"}
+    limits = Limits(
+        upload_bytes=int(args.max_upload_mb * 1e6),
+        max_pixels=args.max_pixels,
+        queue=args.max_queue,
+        age_s=args.keep_hours * 3600,
+        stored_bytes=int(args.max_stored_gb * 1e9),
+    )
+    return Settings(
+        data=(args.data or _data_folder()).expanduser().absolute(),
+        host=args.host,
+        port=args.port,
+        key=_key(args.key_file),
+        hosts=tuple(args.allow_host),
+        origins=tuple(args.allow_origin),
+        backbones=backbones,
+        backbone=next(iter(backbones)),
+        dicomweb=args.dicomweb,
+        allow_store=args.allow_store,
+        limits=limits,
+    )
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, sign, model = text.partition("=")
+    return (name, model) if sign and name and model else (text, text)
+
+
+def _data_folder() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base) / "cxr-cf" / "server"
+
+
+def _key(file: Path | None) -> str | None:
+    """The API key; it never stands in a command line, which every user of a machine can read."""
+    if file is None:
+        return os.environ.get(KEY) or None
+    try:
+        return file.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, ValueError) as error:
+        raise BadRequest("The key file cannot be read.", hint="Check --key-file.") from error
+
+
+def _listening(settings: "Settings") -> socket.socket:
+    """The open door: a port that is taken is said in one sentence."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    door = socket.socket(family, socket.SOCK_STREAM)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind((settings.host, settings.port))
+    except OSError as error:
+        door.close()
+        raise ResourceExhausted(
+            f"Cannot listen on {settings.host} port {settings.port} ({error.strerror}).",
+            hint="Choose another --port, or end the program that uses it.",
+        ) from error
+    return door
