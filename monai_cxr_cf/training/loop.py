@@ -68,13 +68,24 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     _mark: float = dataclasses.field(default_factory=time.monotonic)
+    _images: int = 0  # since the last ``figures`` ...
+    _since: float = 0.0  # ... which was at this second
 
-    def advance(self) -> None:
-        """Count one step and the time since the last call."""
+    def advance(self, images: int = 0) -> None:
+        """Count one step, its images and the time since the last call."""
         now = time.monotonic()
         self.seconds += now - self._mark
         self._mark = now
         self.step += 1
+        self._images += images
+
+    def figures(self) -> dict[str, float]:
+        """Share done, minutes left and, where images are counted, images per second lately."""
+        told = {"share": self.share, "minutes_left": self.minutes_left}
+        if self._images:
+            told["images_s"] = self._images / max(self.seconds - self._since, 1e-9)
+        self._images, self._since = 0, self.seconds
+        return told
 
     @property
     def share(self) -> float:
@@ -150,23 +161,30 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 class Journal:
-    """Numbers of a run: history.jsonl, TensorBoard events and curves.png in one folder."""
+    """Numbers of a run: history.jsonl, TensorBoard events and curves.png in one folder.
 
-    def __init__(self, out: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+    With ``active`` false (all processes but the first) it writes nothing.
+    """
 
-        out.mkdir(parents=True, exist_ok=True)
-        self.out = out
-        self.board = SummaryWriter(str(out / "tensorboard"))
+    def __init__(self, out: Path, *, active: bool = True) -> None:
+        self.out, self.active = out, active
+        if active:
+            from torch.utils.tensorboard import SummaryWriter
+
+            out.mkdir(parents=True, exist_ok=True)
+            self.board = SummaryWriter(str(out / "tensorboard"))
 
     def write(self, step: int, **values: float) -> None:
-        """Append one record and log it."""
+        """Append one record and log it; the log record carries it as ``figures``."""
+        if not self.active:
+            return
         record = {"step": step, **{k: round(float(v), 6) for k, v in values.items()}}
         with (self.out / "history.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(record) + "\n")
         for name, value in values.items():
             self.board.add_scalar(name, value, step)
-        log.info("%s", "  ".join(f"{k} {v:.4g}" for k, v in record.items()))
+        told = "  ".join(f"{k} {v:.4g}" for k, v in record.items())
+        log.info("%s", told, extra={"figures": record})
 
     def curves(self) -> None:
         """Draw every recorded number over the step into curves.png."""

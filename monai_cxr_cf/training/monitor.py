@@ -40,7 +40,7 @@ SAMPLES = (
 
 @dataclass
 class Backbone:
-    """The parts of a pipeline, in evaluation mode."""
+    """The parts of a pipeline, as the trainings use them."""
 
     unet: UNet2DConditionModel
     text_encoder: CLIPTextModel
@@ -51,27 +51,35 @@ class Backbone:
     def states(self, prompts: list[str]) -> Tensor:
         """(B, 77, D) text states."""
         tokens, _ = tokenize(self.tokenizer, [Caption(p) for p in prompts])
-        return self.text_encoder(tokens).last_hidden_state
+        return self.text_encoder(tokens.to(self.device)).last_hidden_state
+
+    @property
+    def device(self) -> torch.device:
+        """Where the UNet lies."""
+        return self.unet.device
 
 
 @torch.no_grad()
 def caption_gap(backbone: Backbone, batch: Batch, levels: tuple[int, ...]) -> dict[str, float]:
     """(shuffled - right) / right loss at each level, on the plain samples of a batch.
 
-    Shuffled means the caption of the next sample; 0 when words are inert.
+    Shuffled means the caption of the next sample; 0 when words are inert. ``validation`` is the
+    mean loss under the right caption.
     """
-    schedule = build_scheduler()
-    states = backbone.text_encoder(batch.tokens).last_hidden_state
-    gaps = {}
+    schedule, device = build_scheduler(), backbone.device
+    states = backbone.text_encoder(batch.tokens.to(device)).last_hidden_state
+    target, noise = batch.target.to(device), batch.noise.to(device)
+    gaps, losses = {}, []
     for level in levels:
-        time = torch.full((len(states),), level)
-        noisy = schedule.add_noise(batch.target, batch.noise, time)
+        time = torch.full((len(states),), level, device=device)
+        noisy = schedule.add_noise(target, noise, time)
         right, wrong = (
-            (backbone.unet(noisy, time, s).sample.float() - batch.noise).square().mean().item()
+            (backbone.unet(noisy, time, s).sample.float() - noise).square().mean().item()
             for s in (states, states.roll(1, 0))
         )
         gaps[f"gap_{level}"] = (wrong - right) / right
-    return gaps
+        losses.append(right)
+    return {**gaps, "validation": float(np.mean(losses))}
 
 
 def text_spread(backbone: Backbone) -> float:
@@ -101,9 +109,10 @@ def generate(
     scheduler.set_timesteps(20)
     times = scheduler.timesteps[20 - max(1, int(20 * strength + 1e-9)) :]
     z = noise if source is None else scheduler.add_noise(source, noise, times[:1])
+    z = z.to(backbone.device)
     states, empty = backbone.states(prompts), backbone.states([""]).expand(len(prompts), -1, -1)
     for time in times:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(backbone.device.type, torch.bfloat16):
             target = backbone.unet(z, time, states).sample.float()
             plain = backbone.unet(z, time, empty).sample.float()
         z = scheduler.step(plain + guidance * (target - plain), time, z).prev_sample
@@ -113,8 +122,9 @@ def generate(
 @torch.no_grad()
 def decode(backbone: Backbone, z: Tensor) -> NDArray[np.float32]:
     """Scaled latents -> (B, S, S) float32 0..1."""
-    images = backbone.vae.decode(z / backbone.vae.config.scaling_factor).sample.mean(1)
-    return (images / 2 + 0.5).clamp(0, 1).float().numpy()
+    scaled = z.to(backbone.vae.device) / backbone.vae.config.scaling_factor
+    images = backbone.vae.decode(scaled).sample.mean(1)
+    return (images / 2 + 0.5).clamp(0, 1).float().cpu().numpy()
 
 
 def prompt_sensitivity(
@@ -131,7 +141,7 @@ def prompt_sensitivity(
         at = index % len(source)
         pair, same = source[[at, at]], noise[[at, at]]
         z = generate(backbone, [prompt, opposite], noise=same, source=pair, strength=strength)
-        edits = decode(backbone, torch.cat([z, source[[at]]]))
+        edits = decode(backbone, torch.cat([z.cpu(), source[[at]]]))
         difference = np.abs(edits[0] - edits[1]) * 255
         side = difference.shape[0]
         box = np.zeros(difference.shape, bool)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
-from monai_cxr_cf.training import autoencoder, diffusion
+from monai_cxr_cf.training import autoencoder, denoiser, diffusion
 from monai_cxr_cf.training.batches import BatchMaker
 from monai_cxr_cf.training.images import generator_rows, square_images
 from monai_cxr_cf.training.latents import Pool
@@ -156,9 +156,9 @@ def test_the_loss_wants_the_drawn_noise_when_source_is_target() -> None:
     abar = torch.tensor([0.3, 0.7])
     view = abar.view(-1, 1, 1, 1)
     noisy = view.sqrt() * z + (1 - view).sqrt() * noise
-    loss = diffusion.denoising_loss(noise, noisy, z, abar, 5.0)
+    loss = denoiser.denoising_loss(noise, noisy, z, abar, 5.0)
     assert loss.max() < 1e-10
-    worse = diffusion.denoising_loss(noise + 1, noisy, z, abar, 5.0)
+    worse = denoiser.denoising_loss(noise + 1, noisy, z, abar, 5.0)
     assert math.isclose(worse[0].item(), 1.0, rel_tol=1e-4)
 
 
