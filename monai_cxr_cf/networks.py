@@ -47,9 +47,9 @@ class Networks:
         part: Segmenter = self._loaded[key]
         return part
 
-    def use_segmenter(self, segmenter: "Segmenter") -> None:
-        """Take this segmenter from now on, in place of the shipped one of its name."""
-        self._loaded["segmenter", segmenter.name] = segmenter
+    def use_segmenter(self, kind: str, segmenter: "Segmenter") -> None:
+        """Take this segmenter from now on, in place of the shipped one of that kind."""
+        self._loaded["segmenter", kind] = segmenter
 
     def backbone(self, spec: str) -> "Backbone":
         """The Stable Diffusion v1 model ``spec`` names: shipped, folder, hub id or one file."""

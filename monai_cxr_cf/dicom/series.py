@@ -24,14 +24,29 @@ def find_image(folder: Path) -> Path:
     """
     images = _images(folder)
     if not images:
-        raise UnreadableInput(
-            "The folder holds no readable DICOM image; expected exactly one.",
-            code="no_image",
-            hint="Name the file itself.",
-        )
+        raise _no_image("exactly one")
     if len(images) > 1:
         raise _several(images)
     return images[0][0]
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Every DICOM image below a folder in the order of paths; UnreadableInput if there is none.
+
+    A damaged or exotic one counts, so that reading it gives its own refusal.
+    """
+    images = _images(folder)
+    if not images:
+        raise _no_image("at least one")
+    return [path for path, _, _ in images]
+
+
+def _no_image(expected: str) -> UnreadableInput:
+    return UnreadableInput(
+        f"The folder holds no readable DICOM image; expected {expected}.",
+        code="no_image",
+        hint="Name the file itself.",
+    )
 
 
 def _images(folder: Path) -> list[tuple[Path, _Key, str]]:

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file, a folder or a datalist and the fields of a request in, one checked item per image out.
+
+The first thing a bundle does: what is wrong with the request is said before a network is loaded.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_cxr_cf.commands.edit import OURS, check_folder, refuse_early
+from monai_cxr_cf.dicom.privacy import withheld
+from monai_cxr_cf.dicom.series import find_images
+from monai_cxr_cf.errors import BadRequest, UnreadableInput
+from monai_cxr_cf.request import from_json
+from monai_cxr_cf.transforms.items import REQUEST, Item, cleaned
+
+Row = Mapping[str, Any]
+LISTED = ("testing", "inference")  # sections of a MONAI datalist that hold what is to be edited
+
+
+def cases(
+    source: str | Path,
+    request: Row | None = None,
+    *,
+    output_dir: str | Path = "out",
+    overwrite: bool = False,
+) -> list[Item]:
+    """Items with ``image`` (path), ``request`` (``EditRequest``) and ``output`` (folder).
+
+    Args:
+        source: a DICOM file, edited into ``output_dir`` itself; or a folder of DICOM files or a
+            datalist (JSON), edited into ``output_dir/0001`` and on, in the order of paths or rows,
+            never under the name of a source. A datalist is a list of rows, or holds one as
+            ``testing``; a row is a path or ``{"image": path, ...fields of a request}``, paths
+            relative to the datalist, and its fields replace those of ``request``. Empty: no items.
+        request: fields of ``request.schema.json``; empty ones count as not given.
+        output_dir: where the output goes.
+        overwrite: replace earlier outputs of ours.
+
+    Raises:
+        BadRequest: a wrong request, or an output folder that must not be touched.
+        UnreadableInput: no such file, no DICOM image in the folder, or a datalist that is none.
+    """
+    if not str(source or ""):
+        return []
+    path, out, fields = Path(source), Path(output_dir), cleaned(request or {})
+    if path.suffix.lower() == ".json" or path.is_dir():
+        rows = _listed(path) if path.is_file() else _found(path)
+        outputs = [out / f"{number:04d}" for number in range(1, len(rows) + 1)]
+        ours = frozenset(folder.name for folder in outputs)
+    else:
+        rows, outputs, ours = [{"image": str(path)}], [out], OURS
+    items = [_item(row, fields, folder) for row, folder in zip(rows, outputs, strict=True)]
+    check_folder(out, overwrite=overwrite, ours=ours)
+    return items
+
+
+def _item(row: Row, fields: Row, output: Path) -> Item:
+    own = cleaned({key: value for key, value in row.items() if key != "image"})
+    # A row that names findings means them instead of the prompt, and the other way round.
+    dropped = {"prompt": "findings", "findings": "prompt"}
+    replaced = {dropped[name] for name in dropped if name in own}
+    merged = {key: value for key, value in fields.items() if key not in replaced}
+    request = from_json({**merged, **own, "source": str(row["image"])})
+    refuse_early(request)
+    return {"image": str(row["image"]), REQUEST: request, "output": str(output)}
+
+
+def _found(folder: Path) -> list[Row]:
+    with withheld():
+        return [{"image": str(path)} for path in find_images(folder)]
+
+
+def _listed(path: Path) -> list[Row]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnreadableInput(
+            "The datalist is not a readable JSON file.", hint="Check --source."
+        ) from error
+    if isinstance(data, dict):
+        data = next((data[name] for name in LISTED if name in data), None)
+    if not isinstance(data, list) or not data:
+        raise UnreadableInput(
+            "The datalist holds no rows.",
+            hint='Expected a list of rows, or one under "testing".',
+        )
+    return [_row(entry, path.parent) for entry in data]
+
+
+def _row(entry: Any, folder: Path) -> Row:
+    row = {"image": entry} if isinstance(entry, str) else entry
+    if not isinstance(row, dict) or not isinstance(row.get("image"), str):
+        raise BadRequest(
+            "A row of the datalist names no image.",
+            hint='Expected a path, or {"image": path, "prompt": words}.',
+        )
+    return {**row, "image": str(folder / row["image"])}

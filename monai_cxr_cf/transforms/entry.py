@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How ``python -m monai.bundle run`` enters and leaves: one sentence and an exit code for errors.
+
+MONAI wraps what a component raises into a RuntimeError with a page of traceback; only SystemExit
+passes through. So the two functions that ``inference.json`` calls turn our errors into one. From
+Python call ``cases`` and ``evaluator.run()``, which raise the errors themselves.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from monai_cxr_cf.errors import BadRequest, CxrError
+from monai_cxr_cf.transforms.cases import Row, cases
+from monai_cxr_cf.transforms.items import Item
+
+log = logging.getLogger(__name__)
+
+
+def checked_cases(
+    source: str | Path,
+    request: Row | None = None,
+    *,
+    output_dir: str | Path = "out",
+    overwrite: bool = False,
+) -> list[Item]:
+    """``cases``; an error of ours ends the program with its sentence and exit code."""
+    with spoken():
+        return cases(source, request, output_dir=output_dir, overwrite=overwrite)
+
+
+def run(evaluator: Any) -> None:
+    """Run a MONAI evaluator over its cases; an error of ours ends the program as above.
+
+    Raises:
+        SystemExit: 2 for bad input, 3 for a missing component, 4 for memory or disk.
+    """
+    with spoken():
+        if not len(evaluator.data_loader.dataset):
+            raise BadRequest("No source is named.", hint="Give --source FILE and --prompt TEXT.")
+        evaluator.run()
+
+
+@contextmanager
+def spoken() -> Iterator[None]:
+    """Turn an error of ours, however deep MONAI wrapped it, into a sentence and SystemExit."""
+    try:
+        yield
+    except Exception as error:
+        refusal = _ours(error)
+        if refusal is None or type(refusal) is CxrError:  # a bug keeps its traceback
+            raise
+        sys.stderr.write(f"error: {refusal}\n")
+        raise SystemExit(refusal.exit_code) from error
+
+
+def _ours(error: BaseException | None) -> CxrError | None:
+    while error is not None and not isinstance(error, CxrError):
+        error = error.__cause__
+    return error
