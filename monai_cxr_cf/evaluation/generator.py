@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A backbone and a data folder in, every figure about the generator alone out, against its bars.
+
+Autoencoder, samples from text, Frechet distance, prompt sensitivity: what the backbone can do
+before any law of the method acts. ``cxr-cf evaluate samples`` is this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_cxr_cf.anatomy.organs import check
+from monai_cxr_cf.data.folder import Row, load_image, read_index
+from monai_cxr_cf.diffusion.backbone import Backbone
+from monai_cxr_cf.diffusion.codec import decode, encode
+from monai_cxr_cf.errors import BadRequest, UnreadableInput, UnsupportedImage
+from monai_cxr_cf.evaluation.bootstrap import Interval, interval
+from monai_cxr_cf.evaluation.frechet import features, load_features
+from monai_cxr_cf.evaluation.generate import Plain
+from monai_cxr_cf.evaluation.perceptual import psnr, ssim
+from monai_cxr_cf.evaluation.rows import Rows, key_of, weights_of, write_json
+from monai_cxr_cf.evaluation.samples import (
+    FIRST_SEED,
+    Pictures,
+    Real,
+    captions_of,
+    distances,
+    equal_count,
+    sample_sheet,
+)
+from monai_cxr_cf.evaluation.sensitivity import Setting, measure_sensitivity, summary
+from monai_cxr_cf.grid import ModelGrid
+from monai_cxr_cf.networks import Networks
+
+Progress = Callable[[dict[str, Any]], None]
+PARTS = ("sheet", "frechet", "autoencoder", "sensitivity")
+# figure -> (what it says, bar, whether more is better); no bar: shown for scale
+BARS: dict[str, tuple[str, float | None, bool]] = {
+    "psnr": ("autoencoder, PSNR in dB", 34.0, True),
+    "ssim": ("autoencoder, SSIM", 0.92, True),
+    "frechet_ratio": ("Frechet distance of samples, over that of two real halves", 3.0, False),
+    "frechet_generated": ("Frechet distance, samples to real", None, False),
+    "frechet_real_halves": ("Frechet distance, two real halves", None, False),
+    "frechet_pa_ap": ("Frechet distance, real PA to real AP", None, False),
+    "inside": ("prompt sensitivity in the named zone, grey levels", 6.0, True),
+    "outside": ("prompt sensitivity elsewhere, grey levels", None, False),
+    "ratio": ("prompt sensitivity, named zone over elsewhere", 2.0, True),
+    "side_obeyed": ("plain edits that act on the asked side, share", None, True),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, on how much."""
+
+    backbone: str = "cxr-mini"
+    segmenter: str = "hybridgnet"
+    split: str = "test"
+    parts: tuple[str, ...] = PARTS
+    plain: Plain = field(default_factory=Plain)
+    strength: float = 0.7  # of the sensitivity edits
+    images: int = 6  # radiographs of the sensitivity edits
+    samples: int | None = None  # generated for the distance; None = as many as the real ones allow
+    limit: int | None = None  # real radiographs; None = all of the split
+    dimensions: int = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Everything the parts share."""
+
+    plan: Plan
+    data: Path
+    rows: Sequence[Row]
+    networks: Networks
+    out: Path
+    progress: Progress
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone under test."""
+        return self.networks.backbone(self.plan.backbone)
+
+    def pictures(self) -> Pictures:
+        """Samples from text, kept in ``out/samples``."""
+        return Pictures(self.backbone, self.plan.plain, self.out / "samples", self.progress)
+
+
+def evaluate_samples(
+    data: Path, out: Path, plan: Plan, *, networks: Networks, progress: Progress
+) -> dict[str, Any]:
+    """Measure the parts of the plan and write table.json, table.md and the sheets into ``out``.
+
+    A second start with the same ``out`` makes only what is missing.
+
+    Raises:
+        BadRequest: an unknown part, or too few radiographs for one.
+        UnreadableInput: the split has no radiograph.
+    """
+    unknown = [part for part in plan.parts if part not in PARTS]
+    if unknown:
+        raise BadRequest(f"Unknown part '{unknown[0]}'.", hint=f"Parts: {', '.join(PARTS)}.")
+    rows = [row for row in read_index(data) if row.split == plan.split][: plan.limit]
+    if not rows:
+        raise UnreadableInput(
+            f"The data folder has no radiograph of the split '{plan.split}'.",
+            hint="Check --split and the column 'split' of index.csv.",
+        )
+    bench = Bench(plan, data, rows, networks, out, progress)
+    figures: dict[str, Interval] = {}
+    facts: dict[str, Any] = {}
+    for part in PARTS:
+        if part in plan.parts:
+            found, about = _MEASURES[part](bench)
+            figures |= found
+            facts[part] = about
+    return _written(bench, figures, facts)
+
+
+def _sheet(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
+    path = bench.out / "sheet.png"
+    images = sample_sheet(bench.pictures(), path)
+    return {}, {"picture": path.name, "images": len(images)}
+
+
+def _frechet(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
+    network, plan = load_features(), bench.plan
+    squares = []
+    for number, row in enumerate(bench.rows):
+        bench.progress({"stage": "features", "step": number, "total": len(bench.rows)})
+        squares.append(_square(bench.data, row, bench.backbone.side))
+    patients, views = ([getattr(row, k) for row in bench.rows] for k in ("patient", "view"))
+    real = Real(features(network, squares), patients, views)
+    count = plan.samples or equal_count(real, len(bench.rows))
+    made = bench.pictures()(
+        captions_of(bench.rows, count), range(FIRST_SEED, FIRST_SEED + count), stage="samples"
+    )
+    found = distances(real, features(network, list(made)), dimensions=plan.dimensions)
+    names = ("generated", "real_halves", "pa_ap", "ratio")
+    return {f"frechet_{name}": Interval(*found[name]) for name in names}, found
+
+
+def _autoencoder(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
+    rows, backbone = Rows(bench.out / "autoencoder.jsonl"), bench.backbone
+    weights, found = weights_of(backbone), []
+    for number, row in enumerate(bench.rows):
+        bench.progress({"stage": "autoencoder", "step": number, "total": len(bench.rows)})
+        key = key_of({"id": row.id, "weights": weights})
+        if key not in rows:
+            image = _square(bench.data, row, backbone.side)
+            back = decode(backbone, encode(backbone, image))[0]
+            rows.add(key, {"id": row.id, "psnr": psnr(back, image), "ssim": ssim(back, image)})
+        found.append(rows[key])
+    patients = [row.patient for row in bench.rows]
+    figures = {k: interval([row[k] for row in found], patients) for k in ("psnr", "ssim")}
+    return figures, {"images": len(found)}
+
+
+def _sensitivity(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
+    plan = bench.plan
+    segmenter = bench.networks.segmenter(plan.segmenter)
+    sources = [(row, bench.data) for row in _normals(bench, plan.images)]
+    if not sources:
+        raise BadRequest(
+            "No usable radiograph labelled 'No Finding' is in this split.",
+            hint="Name another --split, or leave 'sensitivity' out of --parts.",
+        )
+    rows = measure_sensitivity(
+        bench.backbone,
+        segmenter,
+        sources,
+        setting=Setting(plan.plain, plan.strength),
+        out=bench.out,
+        progress=bench.progress,
+    )
+    probes = {
+        name: {k: v.value for k, v in summary([r for r in rows if r["probe"] == name]).items()}
+        for name in dict.fromkeys(row["probe"] for row in rows)
+    }
+    return dict(summary(rows)), {"images": [row.id for row, _ in sources], "probes": probes}
+
+
+def _normals(bench: Bench, count: int) -> list[Row]:
+    """Radiographs without findings whose organs are plausible, PA and AP in turn."""
+    found: dict[str, list[Row]] = {}
+    for row in bench.rows:
+        if row.labels == ("No Finding",):
+            found.setdefault(row.view[:2], []).append(row)
+    order = [rows[i] for i in range(len(bench.rows)) for rows in found.values() if i < len(rows)]
+    segmenter, chosen = bench.networks.segmenter(bench.plan.segmenter), list[Row]()
+    for row in order:
+        if len(chosen) == count:
+            break
+        seen = segmenter(load_image(bench.data, row))
+        try:
+            check(seen.organs, agreement=seen.agreement)
+        except UnsupportedImage:
+            continue  # the engine would refuse it too
+        chosen.append(row)
+    return chosen
+
+
+def _square(data: Path, row: Row, side: int) -> Any:
+    image = load_image(data, row)
+    return ModelGrid((image.shape[0], image.shape[1]), side).to_model(image)
+
+
+def _written(bench: Bench, figures: dict[str, Interval], facts: dict[str, Any]) -> dict[str, Any]:
+    table = []
+    for name, (words, bar, more) in BARS.items():
+        if name in figures:
+            value, low, high = (_plain(x) for x in figures[name])
+            row = {"figure": name, "words": words, "value": value, "low": low, "high": high}
+            reached = None if bar is None or value is None else (value >= bar) == more
+            table.append(row | {"bar": bar, "more_is_better": more, "reached": reached})
+    result = {
+        "backbone": bench.backbone.name,
+        "weights": weights_of(bench.backbone),
+        "plan": asdict(bench.plan),
+        "radiographs": len(bench.rows),
+        "figures": table,
+        "parts": facts,
+    }
+    write_json(bench.out / "table.json", result)
+    (bench.out / "table.md").write_text(table_text(result) + "\n", encoding="utf-8")
+    return result
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)
+
+
+def table_text(result: dict[str, Any]) -> str:
+    """The figures as a Markdown table."""
+    lines = ["| figure | value | 95 % | bar | |", "|---|---|---|---|---|"]
+    for row in result["figures"]:
+        sign = ">=" if row["more_is_better"] else "<="
+        bar = "" if row["bar"] is None else f"{sign} {row['bar']:g}"
+        verdict = {True: "reached", False: "MISSED", None: ""}[row["reached"]]
+        value, low, high = (_said(row[k]) for k in ("value", "low", "high"))
+        lines.append(f"| {row['words']} | {value} | {low} to {high} | {bar} | {verdict} |")
+    return "\n".join(lines)
+
+
+def _said(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+_MEASURES = {
+    "sheet": _sheet,
+    "frechet": _frechet,
+    "autoencoder": _autoencoder,
+    "sensitivity": _sensitivity,
+}
