@@ -66,7 +66,7 @@ class Store:
         whole = {i for i, (_, _, seeds) in wanted.items() if counts.get(i, 0) == seeds}
         kept = [r for r in rows if r["trial"] in whole or r["trial"] not in wanted]
         text = "".join(json.dumps(row) + "\n" for row in kept)
-        _replace(self.folder / ROWS, text)
+        write_text(self.folder / ROWS, text)
         return whole
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -97,10 +97,11 @@ def read_header(folder: Path) -> dict[str, Any]:
 
 def write_json(path: Path, data: Any) -> None:
     """Write a JSON file whole or not at all."""
-    _replace(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
-def _replace(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)

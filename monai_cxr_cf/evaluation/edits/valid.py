@@ -58,8 +58,9 @@ def judged(rows: Sequence[Row], judges: Judges, rule: Rule | None = None) -> lis
     controls = _controls(kept)
     found = []
     for row in kept:
-        others = [gain for patient, gain in controls.get(_kind(row), []) if patient != row["patient"]]  # fmt: skip
-        threshold = sham_threshold(others, rule.shams)
+        shams = controls.get(_kind(row), [])
+        gains = [gain for patient, gain in shams if patient != row["patient"]]
+        threshold = sham_threshold(gains, rule.shams)
         criteria: dict[str, bool | None] = {
             "classifier": _classifier(row, judges, rule),
             "geometry": _geometry(row, threshold),

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder of rows in, table.json, table.md, index.html and evidence.json out.
+
+Runs on finished rows alone, so a page can be drawn again, or drawn of a run that is still going.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_cxr_cf.evaluation.edits.page import page
+from monai_cxr_cf.evaluation.edits.store import (
+    PICTURES,
+    Row,
+    read_header,
+    read_rows,
+    write_json,
+    write_text,
+)
+from monai_cxr_cf.evaluation.edits.table import evidence, tabulate
+from monai_cxr_cf.evaluation.edits.valid import Rule, judged
+from monai_cxr_cf.evaluation.edits.words import markdown
+
+
+def write_report(
+    folder: Path, rows: Sequence[Row] | None = None, rule: Rule | None = None
+) -> dict[str, Any]:
+    """Judge the rows of a folder and write everything a reader gets; returns the table.
+
+    Args:
+        folder: of a run.
+        rows: the rows that count; None = all in the folder.
+        rule: what makes an edit valid; None = the protocol's.
+
+    Raises:
+        BadRequest: the folder holds no run.
+    """
+    header = read_header(folder)
+    judges = header["judges"]
+    given = read_rows(folder) if rows is None else list(rows)
+    kept = judged(given, judges, rule)
+    table = tabulate(kept, judges, refused=len(given) - len(kept), rule=rule)
+    write_json(folder / "table.json", table | {"weights": header["weights"], "judges": judges})
+    write_text(folder / "table.md", markdown(table, judges))
+    write_text(folder / "index.html", page(table, kept, header, folder / PICTURES))
+    write_json(folder / "evidence.json", evidence(table, header["weights"]))
+    return table

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judged rows in, the figures of every cell and finding out, with intervals, bars and evidence.
+
+A cell is one edit in one view. Pools join the cells of one finding and direction, and all
+additions and removals. Every share and mean carries its patient-bootstrap interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from monai_cxr_cf.evaluation.bootstrap import interval
+from monai_cxr_cf.evaluation.edits.valid import CRITERIA, Judges, Row, Rule, counts, gain_of
+
+Figure = list[float | None]  # value, low, high
+Summary = dict[str, Any]
+MEANS = (
+    "geometry_gain", "landmark_drift_px", "inside_share", "mean_shift_region", "ssim_inside",
+    "ssim_outside", "lpips_inside", "lpips_outside", "seconds",
+)  # fmt: skip
+POOLS = ("all additions", "all removals")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One requirement of the project on one line of the table."""
+
+    what: str
+    line: str  # name of a summary
+    figure: str  # key of the summary
+    limit: float
+    sense: str  # ">=", ">" or "<="
+
+    def reached(self, value: float | None) -> bool | None:
+        """Whether the value meets the bar; None where nothing was measured."""
+        if value is None:
+            return None
+        if self.sense == "<=":
+            return value <= self.limit
+        return value > self.limit if self.sense == ">" else value >= self.limit
+
+
+VALID = {"cardiomegaly": 0.85, "pleural effusion": 0.60, "consolidation": 0.60}
+SIDE, SHAMS, REMOVALS = 0.95, 0.05, 0.40
+BARS = (
+    *(Bar(f"valid additions, {f}", f"add {f}", "valid", v, ">=") for f, v in VALID.items()),
+    Bar("side obeyed", "all additions", "side_obeyed", SIDE, ">="),
+    Bar("valid removals", "all removals", "valid", REMOVALS, ">"),
+    Bar("additions' shams that pass", "all additions", "sham_pass", SHAMS, "<="),
+    Bar("removals' shams that pass", "all removals", "sham_pass", SHAMS, "<="),
+    Bar("largest change outside, additions", "all additions", "outside_max", 0, "<="),
+    Bar("largest change outside, removals", "all removals", "outside_max", 0, "<="),
+)
+
+
+def tabulate(
+    rows: Sequence[Row], judges: Judges, *, refused: int = 0, rule: Rule | None = None
+) -> dict[str, Any]:
+    """The whole table, JSON-ready.
+
+    Args:
+        rows: judged rows (``valid.judged``).
+        judges: what run.json says about the classifiers.
+        refused: rows of inputs that the engine refused.
+        rule: the thresholds in force.
+
+    Returns:
+        ``cells`` and ``pools`` (lists of summaries), ``bars``, ``rule``, ``edits``, ``shams``,
+        ``patients``, ``refused``.
+    """
+    rule = rule or Rule()
+    names = list(dict.fromkeys(row["cell"] for row in rows))
+    by_finding = list(dict.fromkeys(f"{r['direction']} {r['finding']}" for r in rows))
+    cells = [_summary(name, rows, lambda r, n=name: r["cell"] == n) for name in names]
+    pools = [
+        _summary(name, rows, lambda r, n=name: f"{r['direction']} {r['finding']}" == n)
+        for name in by_finding
+    ]
+    for name, direction in zip(POOLS, ("add", "remove"), strict=True):
+        if any(row["direction"] == direction for row in rows):
+            pools.append(_summary(name, rows, lambda r, d=direction: r["direction"] == d))
+    for summary in (*cells, *pools):
+        findings = summary["findings"]
+        asked = [counts(name, judges, rule) for name in findings]
+        summary["judged_by"] = (
+            "classifier and geometry" if all(asked) else
+            "geometry alone" if not any(asked) else "geometry, and classifier where it counts"
+        )  # fmt: skip
+    return {
+        "rule": vars(rule),
+        "edits": sum(row["kind"] == "edit" for row in rows),
+        "shams": sum(row["kind"] == "sham" for row in rows),
+        "patients": len({row["patient"] for row in rows}),
+        "refused": refused,
+        "cells": cells,
+        "pools": pools,
+        "bars": bars(pools),
+    }
+
+
+def bars(pools: Sequence[Summary]) -> list[dict[str, Any]]:
+    """Every bar with the figure beside it; a bar whose cells were not run has none."""
+    lines = {pool["name"]: pool for pool in pools}
+    found = []
+    for bar in BARS:
+        figure = _figure_of(lines.get(bar.line, {}), bar.figure)
+        entry = {"what": bar.what, "bar": f"{bar.sense} {bar.limit:g}", "figure": figure}
+        found.append({**entry, "reached": bar.reached(figure[0])})
+    return found
+
+
+def evidence(table: Mapping[str, Any], weights: Mapping[str, str]) -> dict[str, Any]:
+    """``evidence.json``: the findings whose additions pass their bars, with the figures.
+
+    Passing means: valid at least as often as the bar asks, side obeyed, shams that fail, nothing
+    outside. A finding without a bar of its own is never listed.
+    """
+    lines = {pool["name"]: pool for pool in table["pools"]}
+    keys = ("valid", "side_obeyed", "sham_pass")
+    asked = {name: lines[f"add {name}"] for name in VALID if f"add {name}" in lines}
+    figures = {name: {key: line[key] for key in keys} for name, line in asked.items()}
+    passed = [name for name in figures if _passes(lines[f"add {name}"], VALID[name])]
+    about = "Findings whose additions passed their bars in `cxr-cf evaluate edits`."
+    return {"about": about, "findings": passed, "figures": figures, "weights": dict(weights)}
+
+
+def _passes(line: Summary, bar: float) -> bool:
+    valid, side, shams = (line[key][0] for key in ("valid", "side_obeyed", "sham_pass"))
+    enough = valid is not None and valid >= bar and line["outside_max"] == 0
+    return enough and (side is None or side >= SIDE) and shams is not None and shams <= SHAMS
+
+
+def _figure_of(line: Summary, key: str) -> Figure:
+    value = line.get(key)
+    if isinstance(value, list):
+        return value
+    return [value, value, value]
+
+
+def _summary(name: str, rows: Sequence[Row], belongs: Callable[[Row], bool]) -> Summary:
+    """The figures of the rows that belong."""
+    here = [row for row in rows if belongs(row)]
+    edits = [row for row in here if row["kind"] == "edit"]
+    shams = [row for row in here if row["kind"] == "sham"]
+    found: Summary = {
+        "name": name,
+        "findings": list(dict.fromkeys(row["finding"] for row in here)),
+        "edits": len(edits),
+        "shams": len(shams),
+        "patients": len({row["patient"] for row in edits}),
+        "valid": _figure(edits, lambda r: r["valid"]["all"]),
+        "sham_pass": _figure(shams, lambda r: r["valid"]["all"]),
+        "side_obeyed": _figure(edits, lambda r: r["side_obeyed"]),
+        "outside_max": max((row["outside_max_diff"] for row in here), default=None),
+        "verdict_passed": _figure(edits, lambda r: r["verdict"] == "passed"),
+        "dice_lowest": _figure(edits, lambda r: min(r["dice"].values())),
+    }
+    found |= {c: _figure(edits, lambda r, c=c: r["valid"][c]) for c in CRITERIA}
+    found |= {key: _figure(edits, lambda r, key=key: r[key]) for key in MEANS}
+    found |= {f"{j}_gain": _figure(edits, lambda r, j=j: gain_of(r, j)) for j in ("j1", "j2")}
+    found["geometry_gain_sham"] = _figure(shams, lambda r: r["geometry_gain"])
+    return found
+
+
+def _figure(rows: Sequence[Row], value: Callable[[Row], Any]) -> Figure:
+    """Mean and interval of a value over rows; None thrice where no row has one."""
+    values = [value(row) for row in rows]
+    numbers = [math.nan if v is None else float(v) for v in values]
+    found = interval(numbers, [row["patient"] for row in rows])
+    return [None if math.isnan(v) else round(v, 4) for v in found]
