@@ -50,6 +50,8 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     what.add_argument("--backbone", action="append", default=[], metavar="NAME=MODEL",
                       help="a model to offer; the first is the default [cxr-mini]")  # fmt: skip
     what.add_argument("--dicomweb", metavar="URL", help="root of a DICOM store")
+    what.add_argument("--studies", type=Path, metavar="DIR",
+                      help="images for MONAI Label clients, by their names")  # fmt: skip
     what.add_argument("--allow-store", action="store_true", help="results may be sent there")
     much = parser.add_argument_group("how much")
     much.add_argument("--max-upload-mb", type=float, default=512, metavar="N", help="[512]")
@@ -119,6 +121,7 @@ def settings_from(args: argparse.Namespace) -> "Settings":
         backbones=backbones,
         backbone=next(iter(backbones)),
         dicomweb=args.dicomweb,
+        studies=args.studies.expanduser().absolute() if args.studies else None,
         allow_store=args.allow_store,
         limits=limits,
     )

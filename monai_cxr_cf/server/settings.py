@@ -49,6 +49,7 @@ class Settings:
     backbone: str = "cxr-mini"  # the default, one of the names above
     device: str = "auto"
     dicomweb: str | None = None  # root URL of the DICOM store
+    studies: Path | None = None  # images for MONAI Label clients; None: datastore/ below data
     allow_store: bool = False  # whether results may be sent there
     limits: Limits = Limits()
 

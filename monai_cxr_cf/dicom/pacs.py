@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Radiographs from a DICOM store and results into it, by DICOMweb (QIDO, WADO, STOW).
+
+In: the store's root URL; credentials come from the environment, never from a command line. Out:
+instances found, files fetched byte for byte, files stored. C-STORE is in ``dimse``.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from monai_cxr_cf.dicom.privacy import withheld
+from monai_cxr_cf.errors import BadRequest, ComponentMissing, RemoteFailure
+
+if TYPE_CHECKING:
+    from requests import Session
+
+UID = re.compile(r"[0-9.]{1,64}")
+MODALITIES = ("CR", "DX")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+CONNECT_S, ANSWER_S = 10.0, 60.0
+MAX_BYTES = 512_000_000  # of one fetched instance
+CHUNK = 1 << 20
+USER, PASSWORD, TOKEN = "CXR_CF_PACS_USER", "CXR_CF_PACS_PASSWORD", "CXR_CF_PACS_TOKEN"
+Fetch = Callable[[str, str, str, Path], None]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One instance of a store: identifiers and what kind of image it is; nothing of the patient."""
+
+    study: str
+    series: str
+    instance: str
+    sop_class: str = ""
+    modality: str = ""
+    rows: int | None = None
+    columns: int | None = None
+
+
+@dataclass(frozen=True)
+class SeriesFound:
+    """One series of a store."""
+
+    study: str
+    series: str
+    modality: str
+    instances: int | None = None
+
+
+class Pacs:
+    """A DICOMweb store.
+
+    Args:
+        url: its root, e.g. ``https://pacs.example/dicom-web``.
+
+    Raises:
+        BadRequest: not an http(s) URL, credentials in it, or credentials over plain http.
+        ComponentMissing: the ``[server]`` extra is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = check_url(url)
+        try:
+            from dicomweb_client.api import DICOMwebClient
+        except ModuleNotFoundError as error:
+            raise ComponentMissing(
+                "The DICOMweb client is not installed.",
+                hint='python -m pip install "monai-cxr-cf[server]"',
+            ) from error
+        self._session = _session(self._url)
+        self._client = DICOMwebClient(self._url, session=self._session)
+
+    def find_series(
+        self, study: str | None = None, *, date: str | None = None, limit: int = 200
+    ) -> tuple[SeriesFound, ...]:
+        """Series of CR and DX images, by QIDO.
+
+        Args:
+            study: only of this study.
+            date: only of studies of this day or range, ``YYYYMMDD`` or ``YYYYMMDD-YYYYMMDD``.
+            limit: at most so many of each modality.
+        """
+        _check(*filter(None, [study]))
+        if date is not None and not re.fullmatch(r"\d{8}(-\d{8})?", date):
+            raise BadRequest("A date is YYYYMMDD or YYYYMMDD-YYYYMMDD.", code="date")
+        filters = {"StudyDate": date} if date else {}
+        found: list[SeriesFound] = []
+        with _remote():
+            for modality in MODALITIES:
+                answers = self._client.search_for_series(
+                    study, search_filters={**filters, "Modality": modality}, limit=limit
+                )
+                found += [_series(Dataset.from_json(item), modality) for item in answers]
+        return tuple(found)
+
+    def find(self, *, study: str | None = None, series: str | None = None) -> tuple[Instance, ...]:
+        """Instances of a study or a series, by QIDO; those of CR and DX if no series is named."""
+        _check(*filter(None, [study, series]))
+        filters = {"SeriesInstanceUID": series} if series else {}
+        with _remote():
+            answers = self._client.search_for_instances(
+                study, search_filters=filters, fields=["Modality", "Rows", "Columns"], limit=500
+            )
+        found = [_instance(Dataset.from_json(item)) for item in answers]
+        return tuple(i for i in found if series or i.modality in (*MODALITIES, ""))
+
+    def fetch(self, study: str, series: str, instance: str, path: Path) -> None:
+        """Write one instance to a new file, byte for byte as the store sends it, by WADO.
+
+        Raises:
+            BadRequest: a malformed UID, or the store has no such instance.
+            RemoteFailure: the store cannot be reached, refuses, or answers nonsense.
+        """
+        _check(study, series, instance)
+        place = f"{self._url}/studies/{study}/series/{series}/instances/{instance}"
+        accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+        with (
+            _remote(),
+            self._session.get(place, headers={"Accept": accept}, stream=True) as answer,
+            tempfile.TemporaryFile(dir=path.parent) as body,
+        ):
+            if answer.status_code == 404:
+                raise BadRequest("The DICOM store has no such instance.", code="not_in_store")
+            answer.raise_for_status()
+            for count, chunk in enumerate(answer.iter_content(CHUNK), 1):
+                body.write(chunk)
+                if count * CHUNK > MAX_BYTES + CHUNK:
+                    raise RemoteFailure("The store's answer is too large.", code="too_many_bytes")
+            _unpack(body, answer.headers.get("Content-Type", ""), path)
+
+    def store(self, paths: Iterable[Path], *, verify: bool = False) -> int:
+        """Send files by STOW, one a request; sending twice is harmless as UIDs repeat.
+
+        Args:
+            paths: DICOM files of ours.
+            verify: fetch each back and compare its pixels.
+
+        Returns:
+            How many the store has accepted.
+
+        Raises:
+            RemoteFailure: the store refused one, or gave other pixels back.
+        """
+        count = 0
+        for path in paths:
+            with withheld():
+                ds = dcmread(path)
+            with _remote():
+                answer = self._client.store_instances([ds])
+            # A success carries an empty FailedSOPSequence, so its presence says nothing.
+            if answer.get("FailedSOPSequence") or not answer.get("ReferencedSOPSequence"):
+                raise RemoteFailure(
+                    f"The DICOM store refused file {count + 1}.",
+                    code="store_refused",
+                    hint="Its log says why.",
+                )
+            if verify:
+                self._compare(ds)
+            count += 1
+        return count
+
+    def _compare(self, sent: Dataset) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "back"
+            self.fetch(sent.StudyInstanceUID, sent.SeriesInstanceUID, sent.SOPInstanceUID, path)
+            with withheld():
+                back = dcmread(path)
+                same = pixel_hash(back) == pixel_hash(sent)
+        if not same:
+            raise RemoteFailure(
+                "The store gives other pixels back than were sent.", code="store_differs"
+            )
+
+
+def fetcher(url: str) -> Fetch:
+    """A function ``fetch(study, series, instance, path)`` for one store, safe in threads."""
+
+    def fetch(study: str, series: str, instance: str, path: Path) -> None:
+        Pacs(url).fetch(study, series, instance, path)
+
+    return fetch
+
+
+def pixel_hash(ds: Dataset) -> str:
+    """sha256 of the pixels, decoded if compressed; of nothing for an object without pixels."""
+    if "PixelData" not in ds:
+        return sha256(b"").hexdigest()
+    syntax = ds.file_meta.TransferSyntaxUID
+    pixels = ds.pixel_array.tobytes() if syntax.is_compressed else ds.PixelData
+    return sha256(pixels).hexdigest()
+
+
+def check_url(url: str) -> str:
+    """The URL without a final slash; BadRequest if it is not safe to use."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise BadRequest(
+            "A DICOM store is named by its http or https root URL.",
+            code="store_url",
+            hint="Such as https://pacs.example/dicom-web.",
+        )
+    if parts.username or parts.password:
+        raise BadRequest(
+            "Credentials do not belong in a URL: other users of this machine can read it.",
+            code="store_url",
+            hint=f"Set {USER} and {PASSWORD}, or {TOKEN}.",
+        )
+    return url.rstrip("/")
+
+
+def _session(url: str) -> "Session":
+    """An HTTP session with time limits, TLS verified, credentials from the environment."""
+    from requests import PreparedRequest, Response, Session
+    from requests.adapters import HTTPAdapter
+
+    class Patient(HTTPAdapter):
+        """Waits so long and no longer; the library itself sets no time limit."""
+
+        def send(self, request: PreparedRequest, *args: Any, **more: Any) -> Response:
+            more["timeout"] = more.get("timeout") or (CONNECT_S, ANSWER_S)
+            return super().send(request, *args, **more)
+
+    session = Session()
+    session.mount("http://", Patient())
+    session.mount("https://", Patient())
+    session.trust_env = False  # no .netrc: credentials are named, not found
+    user, token = os.environ.get(USER), os.environ.get(TOKEN)
+    parts = urlsplit(url)
+    if (user or token) and parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise BadRequest(
+            "Credentials would travel in the clear to a store behind plain http.",
+            code="store_url",
+            hint="Use https, or unset the credentials.",
+        )
+    if token:
+        session.headers["Authorization"] = f"Bearer {token}"
+    elif user:
+        session.auth = (user, os.environ.get(PASSWORD, ""))
+    return session
+
+
+@contextmanager
+def _remote() -> Iterator[None]:
+    """Failures of the store as ours; their texts are dropped, for they may name patients."""
+    from requests import HTTPError, RequestException
+
+    try:
+        with withheld():
+            yield
+    except HTTPError as error:
+        status = error.response.status_code if error.response is not None else "?"
+        raise RemoteFailure(
+            f"The DICOM store answered with status {status}.",
+            code="store_refused",
+            hint="401 and 403: check the credentials.",
+        ) from None
+    except (RequestException, OSError, ValueError) as error:
+        raise RemoteFailure(
+            f"The DICOM store cannot be used ({type(error).__name__}).",
+            code="store_unreachable",
+            hint="Is its URL right, is it running, is its certificate trusted?",
+        ) from None
+
+
+def _unpack(body: IO[bytes], content_type: str, path: Path) -> None:
+    """The first part of a multipart answer into a file; a bare answer as it is."""
+    body.seek(0)
+    data = body.read()
+    named = re.search(r'boundary="?([^";,]+)"?', content_type)
+    if content_type.startswith("multipart/") and named:
+        edge = b"--" + named[1].encode()
+        start, end = data.find(b"\r\n\r\n") + 4, data.rfind(b"\r\n" + edge)
+        if not data.lstrip(b"\r\n").startswith(edge) or start < 4 or end < start:
+            raise RemoteFailure("The store's answer is no multipart message.", code="store_answer")
+        data = data[start:end]
+    path.write_bytes(data)
+
+
+def _check(*uids: str) -> None:
+    if not all(UID.fullmatch(uid) for uid in uids):
+        raise BadRequest(
+            "study, series and instance must be DICOM UIDs.",
+            code="invalid_uid",
+            hint="Digits and points, at most 64.",
+        )
+
+
+def _series(ds: Dataset, modality: str) -> SeriesFound:
+    number = ds.get("NumberOfSeriesRelatedInstances")
+    return SeriesFound(
+        str(ds.get("StudyInstanceUID", "")),
+        str(ds.get("SeriesInstanceUID", "")),
+        modality,
+        None if number is None else int(number),
+    )
+
+
+def _instance(ds: Dataset) -> Instance:
+    return Instance(
+        str(ds.get("StudyInstanceUID", "")),
+        str(ds.get("SeriesInstanceUID", "")),
+        str(ds.get("SOPInstanceUID", "")),
+        str(ds.get("SOPClassUID", "")),
+        str(ds.get("Modality", "")),
+        ds.get("Rows"),
+        ds.get("Columns"),
+    )
