@@ -7,16 +7,22 @@ Each evaluation is a module ``evaluate_NAME`` beside this one.
 import argparse
 from typing import Any
 
-from monai_cxr_cf.commands import evaluate_edits, evaluate_samples, evaluate_segmentation
+from monai_cxr_cf.commands import (
+    evaluate_ablation,
+    evaluate_edits,
+    evaluate_samples,
+    evaluate_segmentation,
+)
 
 EXAMPLES = """\
 examples:
   cxr-cf evaluate segmentation --data cxr          are lungs and heart drawn right?
   cxr-cf evaluate samples --data cxr --out figures what does the generator draw by itself?
   cxr-cf evaluate edits --data cxr --out edits     how many edits are valid?
+  cxr-cf evaluate ablation --data cxr --out abl    what is each law of the method worth?
   cxr-cf evaluate segmentation --help              every option of one evaluation
 """
-KINDS = (evaluate_edits, evaluate_segmentation, evaluate_samples)
+KINDS = (evaluate_edits, evaluate_segmentation, evaluate_samples, evaluate_ablation)
 
 
 def add(verbs: Any, common: argparse.ArgumentParser) -> None:

@@ -42,7 +42,7 @@ def features(network: Any, images: Sequence[NDArray[np.float32]]) -> Features:
     """
     found = []
     for start in range(0, len(images), BATCH):
-        planes = [_resized(image) for image in images[start : start + BATCH]]
+        planes = [to_side(image, SIDE) for image in images[start : start + BATCH]]
         grey = torch.from_numpy(np.stack(planes))[:, None] * 2 - 1
         found.append(network(grey.expand(-1, 3, -1, -1)).mean((2, 3)).numpy())
     return np.concatenate(found) if found else np.zeros((0, 1280), np.float32)
@@ -143,8 +143,9 @@ def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
 
 
-def _resized(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def to_side(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """HxW in 0..1 -> side x side; give squares, or they are stretched."""
     picture = Image.fromarray(np.asarray(image, np.float32)).resize(
-        (SIDE, SIDE), Image.Resampling.BICUBIC
+        (side, side), Image.Resampling.BICUBIC
     )
     return np.clip(np.asarray(picture, np.float32), 0, 1)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The generator's own evaluation runs whole at small size, goes on, and reports bars honestly."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -28,31 +27,15 @@ from monai_cxr_cf.networks import Networks
 
 
 @pytest.fixture(scope="module")
-def data(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten real radiographs of the test split, five PA and five AP, each without findings."""
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "images").symlink_to(shared / "data" / "cxr" / "images")
-    with (shared / "data" / "cxr" / "index.csv").open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        rows = [r for r in reader if r["split"] == "test" and r["labels"] == "No Finding"]
-    chosen = [r for view in ("PA", "AP") for r in [r for r in rows if r["view"] == view][:5]]
-    with (folder / "index.csv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, reader.fieldnames or ())
-        writer.writeheader()
-        writer.writerows(chosen)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def plan(tiny_folder: Path) -> Plan:
     return Plan(backbone=str(tiny_folder), plain=Plain(steps=2), images=2, samples=6, dimensions=3)
 
 
 @pytest.fixture(scope="module")
-def finished(data: Path, plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(normals: Path, plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run."""
     out = tmp_path_factory.mktemp("out")
-    evaluate_samples(data, out, plan, networks=Networks(), progress=lambda e: None)
+    evaluate_samples(normals, out, plan, networks=Networks(), progress=lambda e: None)
     return out
 
 
@@ -76,11 +59,11 @@ def test_the_sheet_has_eight_captions_and_eight_seeds(finished: Path) -> None:
     assert len(list(finished.glob("sensitivity_*.png"))) == 2
 
 
-def test_a_second_start_makes_nothing_again(data: Path, plan: Plan, finished: Path) -> None:
+def test_a_second_start_makes_nothing_again(normals: Path, plan: Plan, finished: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in (finished / "samples").iterdir()}
     lines = (finished / "sensitivity.jsonl").read_text()
     first = json.loads((finished / "table.json").read_text())
-    again = evaluate_samples(data, finished, plan, networks=Networks(), progress=lambda e: None)
+    again = evaluate_samples(normals, finished, plan, networks=Networks(), progress=lambda e: None)
     assert {p: p.stat().st_mtime_ns for p in (finished / "samples").iterdir()} == before
     assert (finished / "sensitivity.jsonl").read_text() == lines
     assert again["figures"] == first["figures"]
@@ -128,10 +111,10 @@ def test_distances_grow_with_the_gap_and_share_one_count() -> None:
         distances(real, near[:1], dimensions=8)
 
 
-def test_captions_follow_the_real_labels_and_repeat(data: Path) -> None:
+def test_captions_follow_the_real_labels_and_repeat(normals: Path) -> None:
     from monai_cxr_cf.data.folder import read_index
 
-    rows = read_index(data)
+    rows = read_index(normals)
     assert captions_of(rows, 25) == captions_of(rows, 25)
     assert len(captions_of(rows, 25)) == 25
 
@@ -159,9 +142,9 @@ def test_the_probes_name_findings_and_places_that_the_engine_knows() -> None:
 
 
 def test_the_command_answers_in_json_and_says_what_is_missed(
-    data: Path, plan: Plan, finished: Path, capsys: pytest.CaptureFixture[str]
+    normals: Path, plan: Plan, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["evaluate", "samples", "--data", str(data), "--out", str(finished), "--json"]
+    words = ["evaluate", "samples", "--data", str(normals), "--out", str(finished), "--json"]
     words += ["--backbone", plan.backbone, "--steps", "2", "--parts", "autoencoder"]
     assert main([*words, "--progress", "none"]) == 1
     result = json.loads(capsys.readouterr().out)
@@ -179,9 +162,9 @@ def test_the_command_answers_in_json_and_says_what_is_missed(
     ],
 )
 def test_bad_input_is_one_sentence(
-    words: list[str], said: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], said: str, normals: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = ["evaluate", "samples", "--data", str(data), "--out", str(tmp_path / "out")]
+    base = ["evaluate", "samples", "--data", str(normals), "--out", str(tmp_path / "out")]
     assert main([*base, *words]) == 2
     error = capsys.readouterr().err
     assert said in error
