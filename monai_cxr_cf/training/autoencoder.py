@@ -22,6 +22,7 @@ from torch import Tensor
 
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.training.images import generator_rows, square_images
+from monai_cxr_cf.training.linear_start import linear_start
 from monai_cxr_cf.training.loop import (
     Ema,
     Journal,
@@ -34,6 +35,7 @@ from monai_cxr_cf.training.loop import (
     step_rng,
 )
 from monai_cxr_cf.training.quality import psnr, reconstruction_sheet, ssim
+from monai_cxr_cf.training.reconstruct import encode, reconstruct
 from monai_cxr_cf.training.whiten import fit_basis, fold
 
 log = logging.getLogger(__name__)
@@ -53,12 +55,14 @@ class AutoencoderRecipe:
     learning_rate: float = 8e-4
     warmup: int = 50  # steps
     kl_weight: float = 1e-4  # per latent element, against per-pixel losses
+    squared_weight: float = 2.0  # of the squared error, which PSNR measures
     gradient_weight: float = 0.5  # of the error of horizontal and vertical differences
     ema_decay: float = 0.995
     precision: str = "bf16"  # accelerate's mixed_precision
     seed: int = 7
     check_every: int = 150  # steps between validation, sheet and checkpoint
     compile: bool = False  # torch.compile: minutes to start, then faster
+    linear: bool = True  # start as a working linear code instead of at random
     decoder_only: bool = False  # start from OUT/vae and train its decoder; latents stay as they are
 
 
@@ -84,7 +88,7 @@ def autoencoder_loss(
 ) -> dict[str, Tensor]:
     """Losses of a batch in [-1, 1]: ``total`` and its parts.
 
-    total = |e| + 2 e^2 + w_g |grad e| + w_kl KL(q || N(0, I)), each a mean over its elements.
+    total = |e| + w_s e^2 + w_g |grad e| + w_kl KL(q || N(0, I)), each a mean over its elements.
     """
     error = output.float() - target
     edges = (error[..., 1:] - error[..., :-1]).abs().mean() + (
@@ -93,7 +97,12 @@ def autoencoder_loss(
     mean, log_variance = mean.float(), log_variance.float().clamp(-30, 20)
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     l1, squared = error.abs().mean(), error.square().mean()
-    total = l1 + 2 * squared + recipe.gradient_weight * edges + recipe.kl_weight * kl
+    total = (
+        l1
+        + recipe.squared_weight * squared
+        + recipe.gradient_weight * edges
+        + recipe.kl_weight * kl
+    )
     return {"total": total, "l1": l1, "mse": squared, "edges": edges, "kl": kl}
 
 
@@ -133,7 +142,7 @@ def train_autoencoder(
     )
     images = np.stack([squares[row.id] for row in train_rows])
     held_out = np.stack([squares[row.id] for row in judge_rows])
-    run = _Run(recipe, out, max_minutes)
+    run = _Run(recipe, images, out, max_minutes=max_minutes)
     if resume:
         run.restore()
     while run.progress.share < 1:
@@ -149,12 +158,19 @@ def train_autoencoder(
 class _Run:
     """Model, optimiser, EMA and files of one training."""
 
-    def __init__(self, recipe: AutoencoderRecipe, out: Path, max_minutes: float | None) -> None:
+    def __init__(
+        self,
+        recipe: AutoencoderRecipe,
+        images: NDArray[np.uint8],
+        out: Path,
+        *,
+        max_minutes: float | None,
+    ) -> None:
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         self.recipe, self.out = recipe, out
         self.accelerator = Accelerator(mixed_precision=recipe.precision)
-        self.model = self._start().to(self.accelerator.device)
+        self.model = self._start(images).to(self.accelerator.device)
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, recipe.learning_rate)
         self.ema = Ema(self.model, recipe.ema_decay)
@@ -162,9 +178,12 @@ class _Run:
         self.journal = Journal(out)
         self.forward = torch.compile(self._forward) if recipe.compile else self._forward
 
-    def _start(self) -> AutoencoderKL:
+    def _start(self, images: NDArray[np.uint8]) -> AutoencoderKL:
         if not self.recipe.decoder_only:
-            return build(self.recipe)
+            model = build(self.recipe)
+            if self.recipe.linear:
+                linear_start(model, images[:: max(1, len(images) // 64)])
+            return model
         model = AutoencoderKL.from_pretrained(self.out / "vae")
         for part in (model.encoder, model.quant_conv):
             part.requires_grad_(False)
@@ -246,22 +265,6 @@ class _Run:
         model.register_to_config(scaling_factor=float(1 / basis.apply(latents).std()))
         model.save_pretrained(self.out / "vae", safe_serialization=True)
         return self.out / "vae"
-
-
-def encode(model: AutoencoderKL, images: NDArray[np.uint8]) -> Tensor:
-    """BxSxS uint8 -> unscaled posterior means Bx4xS/8xS/8 in float32."""
-    batch = torch.from_numpy(images.astype(np.float32) / 127.5 - 1)[:, None].expand(-1, 3, -1, -1)
-    return model.encode(batch.contiguous()).latent_dist.mean
-
-
-@torch.no_grad()
-def reconstruct(model: AutoencoderKL, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """BxSxS uint8 -> decoded posterior means, BxSxS float32 0..1 (mean of the three channels)."""
-    out = []
-    for start in range(0, len(images), 8):
-        decoded = model.decode(encode(model, images[start : start + 8])).sample.mean(1)
-        out.append((decoded / 2 + 0.5).clamp(0, 1).numpy())
-    return np.concatenate(out).astype(np.float32)
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from monai_cxr_cf.data.folder import Row, read_index
-from monai_cxr_cf.training.autoencoder import encode, reconstruct
 from monai_cxr_cf.training.images import generator_rows, square_images
 from monai_cxr_cf.training.monitor import (
     PROBES,
@@ -26,6 +25,7 @@ from monai_cxr_cf.training.monitor import (
     text_spread,
 )
 from monai_cxr_cf.training.quality import psnr, sheet, ssim
+from monai_cxr_cf.training.reconstruct import encode, reconstruct
 
 SIDED = ("large {} pleural effusion", "severe {} lower lobe consolidation")
 
