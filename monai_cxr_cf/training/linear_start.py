@@ -10,6 +10,8 @@ learn is what interpolation misses. Latents start as the 64 px picture, two by t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
@@ -100,10 +102,11 @@ def _start_encoder(model: AutoencoderKL, images: Images) -> None:
         conv.bias.zero_()
 
 
-def _split(block: nn.Module, offsets: list[tuple[int, int]], step: int) -> list[tuple[int, int]]:
+def _split(block: Any, offsets: list[tuple[int, int]], step: int) -> list[tuple[int, int]]:
     """Let a stride-two convolution keep all pixels, as four times the channels."""
     _pass(block.resnets[0], len(offsets))
-    conv, kept = block.downsamplers[0].conv, []
+    conv = block.downsamplers[0].conv
+    kept: list[tuple[int, int]] = []
     for channel, (row, column) in enumerate(offsets):
         for down in (0, 1):
             for right in (0, 1):
@@ -113,7 +116,7 @@ def _split(block: nn.Module, offsets: list[tuple[int, int]], step: int) -> list[
     return kept
 
 
-def _transform(encoder: nn.Module, offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _transform(encoder: Any, offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """The last halving computes the cosine transform; returns each pattern's +x and -x channel."""
     conv, groups = encoder.down_blocks[2].downsamplers[0].conv, encoder.conv_norm_out.num_groups
     size = conv.out_channels // groups
@@ -164,12 +167,12 @@ def _start_decoder(model: AutoencoderKL, images: Images) -> None:
     decoder.conv_out.weight[:, 0, 1, 1], decoder.conv_out.weight[:, 1, 1, 1] = 1, -1
 
 
-def _clear(conv: nn.Conv2d, channel: int) -> None:
+def _clear(conv: Any, channel: int) -> None:
     conv.weight[channel] = 0
-    conv.bias[channel] = 0  # type: ignore[index]
+    conv.bias[channel] = 0
 
 
-def _pass(resnet: nn.Module, count: int) -> None:
+def _pass(resnet: Any, count: int) -> None:
     """Let a residual block's 1x1 shortcut, where it has one, hand on the first channels."""
     if resnet.conv_shortcut is None:
         return
