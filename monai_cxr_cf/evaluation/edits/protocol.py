@@ -118,7 +118,11 @@ class Trial:
     @property
     def identity(self) -> str:
         """24 hex digits of what is asked; weights and calibration are added by ``runner``."""
-        about = {"input": self.input.id, "edit": asdict(self.edit), "seeds": self.seeds}
+        about: dict[str, Any] = {
+            "input": self.input.id,
+            "edit": asdict(self.edit),
+            "seeds": self.seeds,
+        }
         about |= {"sham": self.sham, "settings": asdict(self.settings), "protocol": VERSION}
         return digest(about)
 

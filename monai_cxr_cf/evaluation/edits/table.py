@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from monai_cxr_cf.evaluation.bootstrap import interval
@@ -21,7 +22,7 @@ MEANS = (
     "geometry_gain", "landmark_drift_px", "inside_share", "mean_shift_region", "ssim_inside",
     "ssim_outside", "lpips_inside", "lpips_outside", "seconds",
 )  # fmt: skip
-POOLS = ("all additions", "all removals")
+POOLS = {"add": "all additions", "remove": "all removals"}
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,10 @@ def tabulate(
         ``patients``, ``refused``.
     """
     rule = rule or Rule()
-    names = list(dict.fromkeys(row["cell"] for row in rows))
-    by_finding = list(dict.fromkeys(f"{r['direction']} {r['finding']}" for r in rows))
-    cells = [_summary(name, rows, lambda r, n=name: r["cell"] == n) for name in names]
-    pools = [
-        _summary(name, rows, lambda r, n=name: f"{r['direction']} {r['finding']}" == n)
-        for name in by_finding
-    ]
-    for name, direction in zip(POOLS, ("add", "remove"), strict=True):
-        if any(row["direction"] == direction for row in rows):
-            pools.append(_summary(name, rows, lambda r, d=direction: r["direction"] == d))
+    cells = [_summary(name, here) for name, here in _grouped(rows, lambda r: r["cell"])]
+    by_finding = _grouped(rows, lambda r: f"{r['direction']} {r['finding']}")
+    by_direction = _grouped(rows, lambda r: POOLS[r["direction"]])
+    pools = [_summary(name, here) for name, here in (*by_finding, *by_direction)]
     for summary in (*cells, *pools):
         findings = summary["findings"]
         asked = [counts(name, judges, rule) for name in findings]
@@ -140,9 +135,16 @@ def _figure_of(line: Summary, key: str) -> Figure:
     return [value, value, value]
 
 
-def _summary(name: str, rows: Sequence[Row], belongs: Callable[[Row], bool]) -> Summary:
-    """The figures of the rows that belong."""
-    here = [row for row in rows if belongs(row)]
+def _grouped(rows: Sequence[Row], name: Callable[[Row], str]) -> list[tuple[str, list[Row]]]:
+    """Rows by name, in the order in which the names come up."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(name(row), []).append(row)
+    return list(found.items())
+
+
+def _summary(name: str, here: Sequence[Row]) -> Summary:
+    """The figures of one line of the table."""
     edits = [row for row in here if row["kind"] == "edit"]
     shams = [row for row in here if row["kind"] == "sham"]
     found: Summary = {
@@ -158,9 +160,11 @@ def _summary(name: str, rows: Sequence[Row], belongs: Callable[[Row], bool]) -> 
         "verdict_passed": _figure(edits, lambda r: r["verdict"] == "passed"),
         "dice_lowest": _figure(edits, lambda r: min(r["dice"].values())),
     }
-    found |= {c: _figure(edits, lambda r, c=c: r["valid"][c]) for c in CRITERIA}
-    found |= {key: _figure(edits, lambda r, key=key: r[key]) for key in MEANS}
-    found |= {f"{j}_gain": _figure(edits, lambda r, j=j: gain_of(r, j)) for j in ("j1", "j2")}
+    met = [{**row["valid"], "patient": row["patient"]} for row in edits]
+    found |= {criterion: _figure(met, itemgetter(criterion)) for criterion in CRITERIA}
+    found |= {key: _figure(edits, itemgetter(key)) for key in MEANS}
+    found["j1_gain"] = _figure(edits, lambda r: gain_of(r, "j1"))
+    found["j2_gain"] = _figure(edits, lambda r: gain_of(r, "j2"))
     found["geometry_gain_sham"] = _figure(shams, lambda r: r["geometry_gain"])
     return found
 

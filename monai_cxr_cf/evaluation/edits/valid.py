@@ -143,7 +143,7 @@ def _others(row: Row, judges: Judges, rule: Rule) -> bool | None:
     unrelated = [n for n in before if n not in related and counts(n, judges, rule)]
     if not unrelated:
         return None
-    return max(after[name] - before[name] for name in unrelated) <= rule.rise
+    return bool(max(after[name] - before[name] for name in unrelated) <= rule.rise)
 
 
 def _organs(row: Row, rule: Rule) -> bool:
