@@ -1,10 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The web page for people and its static files."""
+"""The web page for people at ``/``: static files of this package, no build, no other host.
+
+It holds no data; what it shows it fetches from the native routes, with the key if there is one.
+"""
+
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
+from fastapi.responses import FileResponse
+from starlette.staticfiles import StaticFiles
 
+AT = "/assets/page"
+FOLDER = Path(__file__).resolve().parent / "page"
 router = APIRouter(include_in_schema=False)
 
 
+@router.get("/")
+def page() -> FileResponse:
+    """The page."""
+    return FileResponse(FOLDER / "index.html", media_type="text/html")
+
+
+@router.get("/favicon.ico")
+def icon() -> FileResponse:
+    """For browsers that ask without having read the page."""
+    return FileResponse(FOLDER / "icon.svg", media_type="image/svg+xml")
+
+
 def mount(app: FastAPI) -> None:
-    """Serve the static files below /assets."""
+    """Serve the page's script, style and icon below /assets/page."""
+    app.mount(AT, StaticFiles(directory=FOLDER), name="page assets")
