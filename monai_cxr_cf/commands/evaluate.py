@@ -9,6 +9,7 @@ from typing import Any
 
 from monai_cxr_cf.commands import (
     evaluate_ablation,
+    evaluate_classifier,
     evaluate_edits,
     evaluate_samples,
     evaluate_segmentation,
@@ -20,9 +21,16 @@ examples:
   cxr-cf evaluate samples --data cxr --out figures what does the generator draw by itself?
   cxr-cf evaluate edits --data cxr --out edits     how many edits are valid?
   cxr-cf evaluate ablation --data cxr --out abl    what is each law of the method worth?
+  cxr-cf evaluate classifier --judge j1 --data cxr how well does a judge tell the findings?
   cxr-cf evaluate segmentation --help              every option of one evaluation
 """
-KINDS = (evaluate_edits, evaluate_segmentation, evaluate_samples, evaluate_ablation)
+KINDS = (
+    evaluate_edits,
+    evaluate_segmentation,
+    evaluate_samples,
+    evaluate_ablation,
+    evaluate_classifier,
+)
 
 
 def add(verbs: Any, common: argparse.ArgumentParser) -> None:

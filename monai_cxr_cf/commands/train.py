@@ -16,6 +16,7 @@ examples:
   cxr-cf train autoencoder --data cxr --out run3 --max-minutes 60
   cxr-cf train autoencoder --data cxr --out run3 --resume        go on from run3/state.pt
   cxr-cf train diffusion --data cxr --out run3           with run3/vae and run3/pool.npz in place
+  cxr-cf train classifier --data cxr --out run4          the judge J1; --recipe classifier_j2: J2
 
 the data folder holds index.csv and images/ (docs/usage.md); needs: pip install monai-cxr-cf[train]
 """
@@ -33,7 +34,9 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=sorted(STARTERS), help="which network")
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="weights and logs")
-    parser.add_argument("--recipe", metavar="NAME|FILE", help="shipped name, or a YAML file")
+    parser.add_argument(
+        "--recipe", "--config", metavar="NAME|FILE", help="shipped name, or a YAML file"
+    )
     parser.add_argument("--resume", action="store_true", help="continue from state.pt in --out")
     parser.add_argument("--max-minutes", type=float, metavar="N", help="end cleanly after")
     parser.set_defaults(run=run)
@@ -42,7 +45,9 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; progress goes to the log, the place of the weights to standard output."""
     logging.getLogger("monai_cxr_cf").setLevel(logging.INFO)
-    weights = STARTERS[args.what](args, recipe_file(args.recipe or args.what))
+    weights = STARTERS[args.what](
+        args, recipe_file(args.recipe or DEFAULTS.get(args.what, args.what))
+    )
     if args.json:
         show({"weights": str(weights)})
     else:
@@ -86,4 +91,18 @@ def _diffusion(args: argparse.Namespace, recipe: Path) -> Path:
     )
 
 
-STARTERS = {"autoencoder": _autoencoder, "diffusion": _diffusion, "segmentation": _segmentation}
+def _classifier(args: argparse.Namespace, recipe: Path) -> Path:
+    from monai_cxr_cf.training.classifier import train_classifier
+
+    return train_classifier(
+        recipe, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
+    )
+
+
+DEFAULTS = {"classifier": "classifier_j1"}  # networks whose first recipe has another name
+STARTERS = {
+    "autoencoder": _autoencoder,
+    "classifier": _classifier,
+    "diffusion": _diffusion,
+    "segmentation": _segmentation,
+}

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A radiograph of any size in, the square every judge looks at out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.grid import ModelGrid
+
+Array = NDArray[np.float32]
+PERCENTILES = (1.0, 99.0)  # of the image itself; collections differ widely in contrast
+
+
+def stretch(image: Array) -> Array:
+    """H x W float32, 0..1 -> the same with its 1st and 99th percentile at 0 and 1, clipped."""
+    low, high = np.percentile(image, PERCENTILES)
+    return np.clip((image - low) / max(high - low, 1 / 255), 0, 1).astype(np.float32)
+
+
+def to_square(image: Array, side: int) -> Array:
+    """H x W float32, 0..1, bright = dense -> side x side, stretched, padded, antialiased.
+
+    The aspect is kept and the pad is 0; Pillow's bicubic filter widens when it shrinks.
+    """
+    if image.ndim != 2:
+        raise BadRequest(f"A judge looks at H x W images, this one has {image.ndim} axes.")
+    return ModelGrid((image.shape[0], image.shape[1]), side).to_model(stretch(image))
+
+
+def to_squares(images: Sequence[Array], side: int) -> Array:
+    """Images of any sizes -> (N, side, side) float32, 0..1."""
+    return np.stack([to_square(image, side) for image in images])

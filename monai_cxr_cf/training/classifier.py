@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data folder and a recipe in, a judge's folder out: ``cxr-cf train classifier``.
+
+Two stages. The trunk and the region head learn from every image of the judge's own side without
+any reader's label (regions of the segmenter, grey values of the zones); J2's trunk comes from
+ImageNet and stays frozen. Then one linear map per finding learns from the labelled images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from monai_cxr_cf.judges.networks import JudgeNetwork, LiteTrunk, Shape, pool
+from monai_cxr_cf.training import loop
+from monai_cxr_cf.training.classifier_data import (
+    JudgeSet,
+    augmented,
+    load_judge_set,
+    plain,
+    zone_figures,
+)
+
+log = logging.getLogger(__name__)
+RECIPES = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class ClassifierRecipe:
+    """Everything that decides a judge besides the data."""
+
+    judge: str = "j1"  # whose patients: j1 or j2
+    trunk: str = "densenet"  # densenet, or efficientnet_lite0 with ImageNet weights, frozen
+    side: int = 256  # px, square
+    width: int = 24  # densenet: channels of the stem
+    growth: int = 12  # densenet: channels each layer adds
+    blocks: tuple[int, ...] = (3, 6, 8)  # densenet: layers per block
+    hidden: int = 48  # channels of the region head
+    findings: tuple[str, ...] = ()  # names of the vocabulary
+    batch: int = 16
+    steps: int = 1500
+    learning_rate: float = 2e-3
+    warmup: int = 30
+    weight_decay: float = 1e-3
+    grey_weight: float = 0.5  # of the loss on the zones' brightness and contrast
+    ema_decay: float = 0.99
+    precision: str = "bf16"  # accelerate's mixed_precision
+    seed: int = 5
+    check_every: int = 100  # steps between validation, curves and checkpoint
+    copies: int = 4  # versions of a labelled image that a finding's map learns from
+    prose_weight: float = 0.0  # of a finding that a written reading leaves out; 0: no readings
+    ridges: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)  # penalties tried by cross-validation
+
+    def shape(self) -> Shape:
+        """The network's own settings."""
+        return Shape(self.trunk, self.side, self.width, self.growth, self.blocks, self.hidden)
+
+    def build(self) -> JudgeNetwork:
+        """The untrained network, drawn from ``seed``; a Lite trunk gets its ImageNet weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = JudgeNetwork(self.shape(), len(self.findings))
+        if isinstance(network.trunk, LiteTrunk):
+            from monai_cxr_cf.judges.efficientnet import load_imagenet
+
+            load_imagenet(network.trunk.net)
+            network.trunk.requires_grad_(False)
+        network.findings.requires_grad_(False)  # solved, not descended to
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class Pretext(nn.Module):
+    """A judge's network with what only its first stage needs: a map to the zones' grey values."""
+
+    def __init__(self, network: JudgeNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.grey = nn.Linear(network.channels, 2)
+
+    def forward(self, images: Tensor, regions: Tensor) -> dict[str, Tensor]:
+        """(B, 1, S, S), (B, planes, S/8, S/8) -> losses ``regions``, ``overlap`` and ``grey``."""
+        features, logits = self.network.look(images)
+        features, logits = features.float(), logits.float()
+        weights = regions / (regions.sum((2, 3), keepdim=True) + 1e-3)
+        means = torch.einsum("brhw,bchw->brc", weights, features)
+        seen = (regions.sum((2, 3)) > 0.5).float()[..., None]
+        error = (self.grey(means) - 4 * zone_figures(images, regions)).square() * seen
+        p = torch.sigmoid(logits)
+        both, total = (p * regions).sum((2, 3)), (p.square() + regions.square()).sum((2, 3))
+        return {
+            "regions": nn.functional.binary_cross_entropy_with_logits(logits, regions),
+            "overlap": 1 - (2 * both / (total + 1)).mean(),
+            "grey": error.mean(),
+        }
+
+
+class Run:
+    """Model, optimiser, average and files of the first stage of one training."""
+
+    def __init__(
+        self, recipe: ClassifierRecipe, data: JudgeSet, *, out: Path, max_minutes: float | None
+    ) -> None:
+        self.recipe, self.data, self.out = recipe, data, out
+        self.accelerator = Accelerator(mixed_precision=recipe.precision)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            self.model = Pretext(recipe.build()).to(self.accelerator.device)
+        trained = [w for w in self.model.parameters() if w.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            trained, recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.ema = loop.Ema(self.model, recipe.ema_decay)
+        self.progress = loop.Progress(recipe.steps, max_minutes)
+        self.journal = loop.Journal(out)
+        patients = sorted({row.patient for row in data.rows})
+        kept_back = set(patients[:: max(2, len(patients) // 40)])  # whom the first stage never sees
+        self.seen = [i for i, row in enumerate(data.rows) if row.patient not in kept_back]
+        self.unseen = [i for i, row in enumerate(data.rows) if row.patient in kept_back]
+
+    def train_mode(self) -> None:
+        """Training mode; a frozen trunk keeps its own statistics."""
+        self.model.train()
+        if isinstance(self.model.network.trunk, LiteTrunk):
+            self.model.network.trunk.eval()
+
+    def draw(self, step: int, stream: int = 0) -> tuple[Tensor, Tensor]:
+        """The augmented batch of a step: a function of (seed, step, stream)."""
+        chosen = loop.step_rng(self.recipe.seed, step, stream).choice(self.seen, self.recipe.batch)
+        generator = loop.step_generator(self.recipe.seed, step, stream)
+        images, maps = augmented(self.data.squares[chosen], self.data.regions[chosen], generator)
+        return images.to(self.accelerator.device), maps.to(self.accelerator.device)
+
+    def step(self) -> dict[str, float]:
+        """One optimiser step; returns the losses."""
+        recipe, at = self.recipe, self.progress.step
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * loop.learning_rate_factor(
+                self.progress.share, at, recipe.warmup
+            )
+        self.train_mode()
+        images, regions = self.draw(at)
+        with self.accelerator.autocast():
+            losses = self.model(images, regions)
+        total = 4 * losses["regions"] + losses["overlap"] + recipe.grey_weight * losses["grey"]
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(total)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
+        self.optimizer.step()
+        self.ema.update(self.model)
+        self.progress.advance(recipe.batch)
+        return {"loss": float(total.detach())} | {k: float(v.detach()) for k, v in losses.items()}
+
+    @torch.no_grad()
+    def averaged(self) -> Pretext:
+        """A float32 copy with the averaged weights; batch statistics measured under them."""
+        model = Pretext(self.recipe.build())
+        model.load_state_dict(self.model.state_dict())
+        self.ema.copy_to(model)
+        norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+        if not isinstance(model.network.trunk, LiteTrunk):
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None  # cumulative mean
+            model.train()
+            for index in range(12):
+                model.network.look(self.draw(index, stream=1)[0].cpu())
+        return model.eval()
+
+    @torch.no_grad()
+    def check(self) -> JudgeNetwork:
+        """Losses on patients of the own side that were kept back, curves, checkpoint."""
+        model = self.averaged()
+        chosen = self.unseen[:48]
+        regions = torch.from_numpy(self.data.regions[chosen].astype("float32"))
+        losses = model(plain(self.data.squares[chosen]), regions)
+        self.journal.write(
+            self.progress.step, **{f"unseen_{k}": float(v) for k, v in losses.items()}
+        )
+        self.journal.curves()
+        loop.save_state(self.out / "state.pt", self.state())
+        return model.network
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed run needs."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.state_dict(),
+            "step": self.progress.step,
+            "seconds": self.progress.seconds,
+        }
+
+    def restore(self) -> None:
+        """Continue from the checkpoint of ``check``."""
+        state = loop.load_state(self.out / "state.pt")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema.load_state_dict(state["ema"])
+        self.progress.step, self.progress.seconds = state["step"], state["seconds"]
+
+
+def train_classifier(
+    config: Path,
+    data: Path,
+    *,
+    out: Path,
+    resume: bool = False,
+    max_minutes: float | None = None,
+) -> Path:
+    """Train one judge and write ``out/judge``, which ``judges.classifier.load_judge`` reads.
+
+    ``out`` also receives state.pt, history.jsonl, curves.png, TensorBoard events and organs.npz.
+    With ``resume`` the first stage goes on from ``out/state.pt`` bit-exactly; ``max_minutes``
+    bounds it. The second stage takes one pass over the labelled images.
+    """
+    recipe = loop.read_recipe(config, ClassifierRecipe)
+    images = load_judge_set(data, recipe.judge, side=recipe.side, cache=out)
+    run = Run(recipe, images, out=out, max_minutes=max_minutes)
+    if resume:
+        run.restore()
+    while run.progress.share < 1:
+        losses = run.step()
+        if run.progress.step % 20 == 0:
+            run.journal.write(run.progress.step, **losses, **run.progress.figures())
+        if run.progress.step % recipe.check_every == 0:
+            run.check()
+    network = run.check()
+    minutes = run.progress.seconds / 60
+    from monai_cxr_cf.training.classifier_export import export_judge
+
+    return export_judge(recipe, network, images, folder=out / "judge", minutes=minutes)
+
+
+@torch.no_grad()
+def pooled_features(network: JudgeNetwork, images: Tensor) -> Tensor:
+    """(N, 1, S, S) in 0..1 -> (N, D) pooled features, in batches, float32."""
+    parts = []
+    for batch in images.split(16):
+        features, regions = network.look(batch)
+        parts.append(pool(features.float(), torch.sigmoid(regions.float())))
+    return torch.cat(parts)
+
+
+def main() -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(description="Train one of the two classifier judges.")
+    parser.add_argument("--config", type=Path, default=RECIPES / "classifier_j1.yaml")
+    parser.add_argument("--data", type=Path, required=True, help="folder with index.csv")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the judge and logs")
+    parser.add_argument("--resume", action="store_true", help="continue from OUT/state.pt")
+    parser.add_argument("--max-minutes", type=float, help="end the first stage after this time")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    train_classifier(
+        args.config, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
+    )
+
+
+if __name__ == "__main__":
+    main()
