@@ -61,18 +61,34 @@ class Networks:
         part: Backbone = self._loaded[key]
         return part
 
-    def calibrated(self, spec: str, preset: str) -> EditConfig:
+    def calibrated(self, spec: str, preset: str, mode: str = "edit") -> EditConfig:
         """The preset as calibrated for this backbone, if its folder says so.
 
-        ``calibration.json`` beside the weights holds overrides by preset name; correction steps,
+        ``calibration.json`` beside the weights holds overrides by preset name, under ``presets``
+        for every edit and under ``removals`` on top of those for what removes; correction steps,
         guidance and strength depend on the backbone (method 4.5). A backbone without the file
-        gets the preset as published.
+        gets the preset as published, and removals what ``modes.config_for`` makes of it.
+
+        Args:
+            mode: of the task: edit, removal or mixed.
         """
+        from monai_cxr_cf.diffusion.modes import REMOVAL_STRENGTH, config_for
+
+        config = PRESETS[preset].with_overrides(self._calibration(spec, "presets", preset))
+        if mode == "edit" or config.start.kind == "noise":
+            return config
+        removal = self._calibration(spec, "removals", preset)
+        if mode == "removal" and removal:
+            return config.with_overrides(removal)
+        strength = removal.get("start", {}).get("strength", REMOVAL_STRENGTH)
+        return config_for(config, mode, strength=strength)
+
+    def _calibration(self, spec: str, kind: str, preset: str) -> dict[str, Any]:
+        """Overrides of one kind for one preset; {} where the backbone brings none."""
         folders = [self.folder() / spec, Path(spec)]
         path = next((f / CALIBRATION for f in folders if (f / CALIBRATION).is_file()), None)
-        if path is None:
-            return PRESETS[preset]
-        overrides = json.loads(path.read_text()).get("presets", {}).get(preset, {})
+        found = {} if path is None else json.loads(path.read_text())
+        overrides = found.get(kind, {}).get(preset, {})
         if not isinstance(overrides, dict):
             raise BadRequest(f"{CALIBRATION} of the backbone holds no settings for '{preset}'.")
-        return PRESETS[preset].with_overrides(overrides)
+        return overrides

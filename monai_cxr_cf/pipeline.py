@@ -198,13 +198,12 @@ def is_dicom(file: Path) -> bool:
 
 
 def configure(request: EditRequest, networks: Networks) -> EditConfig:
-    """The settings in force: preset, the backbone's calibration, the request's overrides."""
-    config = request.config(networks.calibrated(request.backbone, request.preset))
-    if request.sham or config.start.kind == "noise":
-        return config
-    chosen = request.strength is not None or "strength" in request.overrides.get("start", {})
-    adapted = modes.config_for(config, MODES[words(request).mode])
-    return replace(adapted, start=config.start) if chosen else adapted
+    """The settings in force: preset, the backbone's calibration, the request's overrides.
+
+    A sham gets those of the edit that it controls.
+    """
+    mode = MODES[words(request).mode]
+    return request.config(networks.calibrated(request.backbone, request.preset, mode))
 
 
 def decode(

@@ -60,18 +60,17 @@ def _check_levels(levels: Sequence[float]) -> None:
         raise BadRequest(f"Severity levels are {list(levels)}; expected some values from 0 to 1.")
 
 
-def config_for(config: EditConfig, mode: str) -> EditConfig:
-    """The configuration a mode needs: what removes runs at least .85 of the schedule.
+def config_for(config: EditConfig, mode: str, *, strength: float = REMOVAL_STRENGTH) -> EditConfig:
+    """The configuration a mode needs: what removes runs at least ``strength`` of the schedule.
 
     A pure removal is uncorrected: there is no finding whose attention should move.
     """
     if mode not in ("removal", "mixed") or config.start.strength == 0:
         return config
-    strength = max(config.start.strength, REMOVAL_STRENGTH)
     alpha = 0.0 if mode == "removal" else config.correct.alpha_max
     return replace(
         config,
-        start=replace(config.start, strength=strength),
+        start=replace(config.start, strength=max(config.start.strength, strength)),
         correct=replace(config.correct, alpha_max=alpha),
     )
 
