@@ -7,7 +7,7 @@ therefore carries a mask of what is known and says nothing about the rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -61,42 +61,74 @@ class Sampler:
         pick = torch.cat(
             [g[torch.randint(len(g), (n,), generator=generator)] for g, n in self.groups]
         )
-        theta = random_affine(len(pick), self.augmentation, generator)
-        images = self.images[pick].float().unsqueeze(1) / 255.0
-        labels = self.labels[pick].float().unsqueeze(1)
-        fill = torch.randint(0, 3, (len(pick), 1, 1, 1), generator=generator) / 2.0
-        images, labels = warp(images, labels, theta, fill)
-        counts = torch.tensor(CONTOURS)
-        return Batch(
-            images=expose(images, self.augmentation, generator),
-            labels=labels.squeeze(1).long(),
+        raw = Batch(
+            images=self.images[pick].float().unsqueeze(1) / 255.0,
+            labels=self.labels[pick].long(),
             known=self.known[pick],
-            landmarks=to_output(self.landmarks[pick], theta),
-            marked=self.marked[pick].repeat_interleave(counts, 1),
+            landmarks=self.landmarks[pick],
+            marked=self.marked[pick].repeat_interleave(torch.tensor(CONTOURS), 1),
             distance=self.distance[pick].float(),
-            theta=theta,
+            theta=torch.eye(2, 3).expand(len(pick), 2, 3),
         )
+        return augmented(raw, self.augmentation, generator)
+
+
+def augmented(raw: Batch, config: Augmentation, generator: torch.Generator) -> Batch:
+    """The batch warped and re-exposed; everything random comes from ``generator``.
+
+    ``raw`` holds images in 0..1 and an identity ``theta``; its distance maps stay as they are.
+    """
+    count = len(raw.images)
+    theta = random_affine(count, config, generator)
+    fill = torch.randint(0, 3, (count, 1, 1, 1), generator=generator) / 2.0
+    images, labels = warp(raw.images, raw.labels.float().unsqueeze(1), theta, fill)
+    return replace(
+        raw,
+        images=expose(images, config, generator),
+        labels=labels.squeeze(1).long(),
+        landmarks=to_output(raw.landmarks, theta),
+        theta=theta,
+    )
 
 
 def landmark_losses(
     model: HybridGNet, batch: Batch, generator: torch.Generator, precision: torch.dtype
 ) -> dict[str, Tensor]:
-    """Mean losses of the landmark network, lengths in hundredths of the side.
+    """Mean losses of the landmark network on one batch, see ``losses_of``."""
+    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        outputs = landmark_outputs(model, batch.images, generator)
+    return losses_of(outputs, batch)
+
+
+def landmark_outputs(
+    model: HybridGNet, images: Tensor, generator: torch.Generator | None = None
+) -> dict[str, Tensor]:
+    """What the losses look at: ``stage0`` to ``stage4`` (B, n, 2) fractions, ``scores``
+    (B, 3, s, s), ``mean`` and ``log_variance`` (B, latent) of the bottleneck, all float32.
+
+    The latent is drawn with ``generator``; None = torch's own.
+    """
+    maps = [m.float() for m in model.features(images)]
+    mean, log_variance = model.encode(maps[0])
+    noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+    stages = model.decode(mean + noise * torch.exp(0.5 * log_variance), maps)
+    found = {f"stage{i}": xy for i, xy in enumerate(stages)}
+    found |= {"scores": model.dense(maps[3]), "mean": mean, "log_variance": log_variance}
+    return {name: value.float() for name, value in found.items()}
+
+
+def losses_of(outputs: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """Mean losses from ``landmark_outputs``, lengths in hundredths of the side.
 
     ``points``: smooth L1 of every stage against the landmarks (later stages count more);
     ``outline``: distance of lung landmarks to the drawn outline where only a mask is known;
     ``dense``: cross-entropy of the auxiliary organ scores; ``kl``: of the bottleneck.
     """
-    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-        maps = [m.float() for m in model.features(batch.images)]
-        mean, log_variance = model.encode(maps[0])
-        noise = torch.randn(mean.shape, generator=generator)
-        stages = model.decode(mean + noise * torch.exp(0.5 * log_variance), maps)
-        scores = model.dense(maps[3]).float()
-    mean, log_variance = mean.float(), log_variance.float()
+    mean, log_variance = outputs["mean"], outputs["log_variance"]
+    stages = [outputs[f"stage{i}"] for i in range(5)]
     half, full = coarse_nodes(CONTOURS), torch.arange(sum(CONTOURS))
     quarter = half[coarse_nodes(halve(CONTOURS))]
-    points = torch.zeros(())
+    points = torch.zeros((), device=mean.device)
     for xy, nodes, weight in zip(
         stages, (quarter, quarter, half, full, full), (0.25, 0.5, 0.5, 1.0, 1.0), strict=True
     ):
@@ -107,7 +139,7 @@ def landmark_losses(
     return {
         "points": points,
         "outline": outline_loss(stages[-1], batch) + 0.5 * outline_loss(stages[-2], batch),
-        "dense": dense_loss(scores, batch),
+        "dense": dense_loss(outputs["scores"], batch),
         "kl": -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1).mean(),
     }
 
