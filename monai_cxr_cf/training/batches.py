@@ -23,6 +23,7 @@ from monai_cxr_cf.training.drawing import Drawing
 from monai_cxr_cf.training.latents import Pool
 from monai_cxr_cf.training.loop import step_generator, step_rng
 
+_FAMILY = 12  # pairs of one radiograph stand at most so far apart
 Grounding = dict[str, tuple[Drawing, ...]]
 
 
@@ -142,13 +143,28 @@ class BatchMaker:
             samples.add(source, target, caption=caption, place=pool.masks[at], draw=draw)
 
     def _sibling(self, index: int, rng: np.random.Generator) -> int | None:
-        """Another drawing in the same radiograph, in ``siblings`` of the cases."""
-        pool = self.pool
+        """Another pair of the same radiograph, in ``siblings`` of the cases.
+
+        Mostly the same finding elsewhere or to another degree: then those words alone decide.
+        """
         if rng.random() >= self.mix.siblings:
             return None
-        near = range(max(0, index - 4), min(len(pool.plain), index + 5))
-        same = [i for i in near if i != index and np.array_equal(pool.plain[i], pool.plain[index])]
-        return int(rng.choice(same)) if same else None
+        same = [i for i in self._family(index) if i != index]
+        if not same:
+            return None
+        first = self.pool.drawings[index][0]
+        alike = [i for i in same if self.pool.drawings[i][0].finding == first.finding]
+        moved = [i for i in alike if _place(self.pool.drawings[i][0]) != _place(first)]
+        draw = rng.random()
+        choice = moved if moved and draw < 0.6 else alike if alike and draw < 0.75 else same
+        return int(rng.choice(choice))
+
+    def _family(self, index: int) -> list[int]:
+        """Neighbouring pairs with the same untouched twin."""
+        pool = self.pool
+        near = range(max(0, index - _FAMILY), min(len(pool.plain), index + _FAMILY + 1))
+        own = [i for i in near if pool.pair_ids[i] == pool.pair_ids[index]]
+        return [i for i in own if np.array_equal(pool.plain[i], pool.plain[index])]
 
     def _dropped(self, caption: Caption, rng: np.random.Generator) -> Caption:
         return Caption("") if rng.random() < self.mix.dropout else caption
@@ -174,6 +190,10 @@ class BatchMaker:
             place=torch.from_numpy(np.stack(samples.place)).float() / 255,
             kind=torch.tensor(samples.kind),
         )
+
+
+def _place(drawing: Drawing) -> tuple[str, str]:
+    return drawing.side, drawing.zone
 
 
 def tokenize(tokenizer: CLIPTokenizer, captions: list[Caption]) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monai_cxr_cf.data.folder import Row
+from monai_cxr_cf.prompts.compose import NORMAL as TARGET
 from monai_cxr_cf.training.drawing import Drawing
 
 SEVERITY_WORDS = {
@@ -26,6 +27,8 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "effusion": (
         "{v} {s} [pleural effusion]",
         "{v} {s} [pleural effusion]",
+        "{v} {s} [pleural effusion]",
+        "{s} [pleural effusion]",
         "{s} [pleural effusion]",
         "{v} {s} [effusion]",
         "{v} [pleural effusion] on the {s}",
@@ -34,7 +37,12 @@ PHRASES: dict[str, tuple[str, ...]] = {
     ),
     "consolidation": (
         "{v} {s} {z} lobe [consolidation]",
+        "{v} {s} {z} lobe [consolidation]",
+        "{v} {s} {z} lung [consolidation]",
+        "{v} {s} {z} zone [consolidation]",
         "{s} {z} lobe [consolidation]",
+        "{s} {z} lobe [consolidation]",
+        "{s} {z} lung [consolidation]",
         "{s} {z} zone [consolidation]",
         "{v} [consolidation] in the {s} {z} zone",
         "{v} [consolidation] in the {s} {z} lobe",
@@ -49,6 +57,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "[cardiomegaly]",
         "{v} [cardiomegaly]",
         "{v} [cardiomegaly]",
+        "{v} [cardiomegaly]",
         "[enlarged heart]",
         "{v} [enlarged heart]",
         "[enlarged cardiac silhouette]",
@@ -57,6 +66,8 @@ PHRASES: dict[str, tuple[str, ...]] = {
     ),
     "edema": (
         "{v} [pulmonary edema]",
+        "{v} [pulmonary edema]",
+        "[pulmonary edema]",
         "{v} bilateral [pulmonary edema]",
         "bilateral [pulmonary edema]",
         "{v} [edema]",
@@ -79,11 +90,13 @@ PHRASES: dict[str, tuple[str, ...]] = {
     ),
     "nodule": (
         "{s} {z} lobe [nodule]",
+        "{s} {z} lung [nodule]",
         "[nodule] in the {s} {z} zone",
         "[nodule] in the {s} {z} lobe",
     ),
     "mass": (
         "{s} {z} lobe [mass]",
+        "{s} {z} lung [mass]",
         "[mass] in the {s} {z} zone",
         "{s} {z} zone [mass]",
     ),
@@ -93,7 +106,10 @@ NAMES = {
     "edema": "pulmonary edema",
 }
 NORMAL = (
-    "no acute cardiopulmonary process",
+    TARGET,
+    TARGET,
+    TARGET,
+    TARGET,
     "normal heart size, clear lungs",
     "clear lungs",
     "lungs are clear",
@@ -137,6 +153,9 @@ def finding_phrase(drawing: Drawing, rng: np.random.Generator) -> str:
     if not zone:
         template = re.sub(r" in the \{s\} \{z\} (zone|lobe)", " on the {s}", template)
         template = re.sub(r"\{z\} (lobe|zone|lung) ", "", template)
+    if side == "bilateral":
+        template = re.sub(r"on the \{s\}( side)?", "on both sides", template)
+        template = template.replace("{s} sided", "{s}")
     if not side:
         template = re.sub(r" (on|in) the \{s\}( \{z\})?( side| zone| lobe)?", "", template)
         template = template.replace("{s} sided ", "")
@@ -145,8 +164,8 @@ def finding_phrase(drawing: Drawing, rng: np.random.Generator) -> str:
 
 
 def absence_phrase(findings: tuple[Drawing, ...], rng: np.random.Generator) -> str:
-    """Words for an image without findings; names the absent ones half of the time."""
-    if not findings or rng.random() < 0.5:
+    """Words for an image without findings; names the absent ones in a third of the cases."""
+    if not findings or rng.random() < 0.65:
         return str(rng.choice(NORMAL))
     drawing = findings[int(rng.integers(len(findings)))]
     if drawing.finding == "cardiomegaly" and rng.random() < 0.6:

@@ -17,9 +17,9 @@ from monai_cxr_cf.data.folder import Row, load_organ_mask, read_index
 from monai_cxr_cf.training.grounding import ground
 from monai_cxr_cf.training.images import generator_rows, square_images
 from monai_cxr_cf.training.latents import Encoder, encode_pairs, encode_real
+from monai_cxr_cf.training.rendered import Rendered, render_all
 
 log = logging.getLogger(__name__)
-NORMAL_LABELS = ({"normal"}, {"No Finding"})
 
 
 def organ_squares(
@@ -45,6 +45,20 @@ def _pad_labels(labels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(square).resize((side, side), Image.Resampling.NEAREST))
 
 
+def render_pairs(
+    data: Path, *, out: Path, organs: Path | None = None, side: int = 256, draws: int = 8
+) -> Rendered:
+    """The pairs of a pool as pictures: read from ``out`` (.npz) if it is there, else made."""
+    if out.is_file():
+        return Rendered.load(out)
+    rows = generator_rows(read_index(data))
+    squares = square_images(data, rows, side=side, cache=out.parent / "squares.npz")
+    maps = organ_squares(data, rows, organs, side)
+    rendered = render_all(rows, squares, maps, draws=draws, seed=5)
+    rendered.save(out)
+    return rendered
+
+
 def build_pool(
     data: Path,
     vae: Path,
@@ -52,23 +66,22 @@ def build_pool(
     out: Path,
     organs: Path | None = None,
     versions: int = 2,
-    draws: int = 6,
+    draws: int = 8,
 ) -> Path:
     """Encode real radiographs and rendered pairs; writes ``out`` (.npz) and returns it.
 
-    Only rows that a shipped generator may learn from; pairs are drawn into radiographs without
-    findings that have an organ map.
+    Only rows that a shipped generator may learn from. Pairs come from ``rendered.npz`` beside
+    ``out``, which is made where it is missing (delete it when data, organ maps or code change).
     """
     rows = generator_rows(read_index(data))
     model = AutoencoderKL.from_pretrained(vae)
-    encoder = Encoder(model)
-    squares = square_images(
-        data, rows, side=model.config.sample_size, cache=out.parent / "squares.npz"
+    encoder, side = Encoder(model), model.config.sample_size
+    rendered = render_pairs(
+        data, out=out.parent / "rendered.npz", organs=organs, side=side, draws=draws
     )
-    maps = organ_squares(data, rows, organs, model.config.sample_size)
-    normals = [r for r in rows if set(r.labels) in NORMAL_LABELS and r.id in maps]
-    log.info("%d radiographs, %d of them normal with an organ map", len(rows), len(normals))
-    pairs = encode_pairs(encoder, normals, squares, organs=maps, draws=draws, seed=5)
+    squares = square_images(data, rows, side=side, cache=out.parent / "squares.npz")
+    maps = organ_squares(data, rows, organs, side)
+    pairs = encode_pairs(encoder, rendered)
     real, ids = encode_real(encoder, rows, squares, versions=versions, seed=5)
     grounding = {
         row.id: found
@@ -91,7 +104,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="pool.npz to write")
     parser.add_argument("--organs", type=Path, help="predicted organ maps (.npz, id -> labels)")
     parser.add_argument("--versions", type=int, default=2, help="copies of a real radiograph")
-    parser.add_argument("--draws", type=int, default=6, help="drawn twins of a normal radiograph")
+    parser.add_argument("--draws", type=int, default=8, help="drawn twins of a normal radiograph")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     build_pool(

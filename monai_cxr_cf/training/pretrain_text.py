@@ -20,11 +20,19 @@ from monai_cxr_cf.data.folder import Row
 from monai_cxr_cf.training.batches import tokenize
 from monai_cxr_cf.training.captions import Caption, compose, pair_captions, view_words
 from monai_cxr_cf.training.drawing import SEVERITIES, ZONE_ROWS, Drawing
-from monai_cxr_cf.training.latents import SHARES
 from monai_cxr_cf.training.loop import learning_rate_factor, step_rng
 
 log = logging.getLogger(__name__)
-FINDINGS = tuple(SHARES)
+FINDINGS = (
+    "effusion",
+    "consolidation",
+    "cardiomegaly",
+    "edema",
+    "pneumothorax",
+    "atelectasis",
+    "nodule",
+    "mass",
+)
 _PER = 8  # present, right, left, upper, mid, lower, severity named, severity
 FACTS = len(FINDINGS) * _PER + 2  # ... and view PA, view AP
 
@@ -84,10 +92,9 @@ def pretrain_text(
         rng = step_rng(seed, step, 7)
         examples = [random_example(rows, rng) for _ in range(24)]
         tokens, columns = tokenize(tokenizer, [caption for caption, _ in examples])
-        length = int((tokens != tokenizer.pad_token_id).sum(1).max()) + 6
-        states = encoder(tokens[:, :length]).last_hidden_state
+        states = encoder(tokens).last_hidden_state  # all positions, as the UNet will see them
         goal = torch.from_numpy(np.stack([values for _, values in examples]))
-        error = _error(head(states), goal, tokens[:, :length], columns[:, :length], tokenizer)
+        error = _error(head(states), goal, tokens, columns, tokenizer)
         error.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
         optimizer.step()

@@ -11,17 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import (
-    binary_dilation,
-    distance_transform_edt,
-    gaussian_filter,
-    gaussian_filter1d,
-    map_coordinates,
-)
+from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
 from monai_cxr_cf.training.drawing import (
-    LUNG,
     Drawing,
     Image,
     Labels,
@@ -29,152 +21,52 @@ from monai_cxr_cf.training.drawing import (
     cloud,
     paint,
     soft,
-    tissue,
     zone_centre,
 )
+from monai_cxr_cf.training.lungframe import Chest
+from monai_cxr_cf.training.shares import invent
+from monai_cxr_cf.training.transplant import Opacity, transplant
+from monai_cxr_cf.training.warping import enlarge_heart
 
 
 def draw(
     image: Image, labels: Labels, drawing: Drawing, *, rng: np.random.Generator
 ) -> tuple[Image, Image]:
     """The image with the finding and the weight 0..1 of where it was drawn."""
-    painter = PAINTERS[drawing.finding]
+    return draw_in(Chest(image, labels), drawing, rng=rng)
+
+
+def draw_in(
+    chest: Chest, drawing: Drawing, *, rng: np.random.Generator, image: Image | None = None
+) -> tuple[Image, Image]:
+    """``draw`` for a chest already looked at; ``image`` may hold another finding of it."""
+    image = chest.image if image is None else image
+    if drawing.finding == "cardiomegaly":
+        image, weight, _ = enlarge_heart(image, chest.labels, drawing.severity, view="", rng=rng)
+        return image, weight
     sides = ("right", "left") if drawing.side == "bilateral" else (drawing.side or "left",)
     weight = np.zeros_like(image)
     for side in sides:
-        image, touched = painter(image, labels, side, drawing, rng)
+        image, touched = PAINTERS[drawing.finding](chest, image, side, drawing, rng)
         weight = np.maximum(weight, touched)
     return np.clip(image, 0, 1).astype(np.float32), weight.astype(np.float32)
 
 
-def _effusion(
-    image: Image, labels: Labels, side: str, drawing: Drawing, rng: np.random.Generator
+def _opacity(
+    chest: Chest, image: Image, side: str, drawing: Drawing, rng: np.random.Generator
 ) -> tuple[Image, Image]:
-    """Fluid under a meniscus that rises to the lateral wall and hides diaphragm and angle."""
-    lung = labels == LUNG[side]
-    top, bottom, left, right = box(lung)
-    low, high = {"mild": (0.14, 0.24), "moderate": (0.3, 0.45), "severe": (0.52, 0.75)}[
-        drawing.severity
-    ]
-    height = rng.uniform(low, high) * (bottom - top)
-    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
-    lateral = (columns - left) / max(1, right - left)
-    if side == "right":  # the patient's right lung lies on the image's left, its wall at ``left``
-        lateral = 1 - lateral
-    lateral = np.clip(lateral, 0, 1)
-    base = rng.uniform(0.25, 0.55) if drawing.severity == "mild" else rng.uniform(0.6, 0.8)
-    surface = bottom - height * (base + (1 - base) * lateral ** rng.uniform(1.6, 3.0))
-    surface = surface + 1.2 * gaussian_filter1d(rng.standard_normal(image.shape[1]), 12)[None] * 3
-    softness = rng.uniform(4, 9) * (1.6 - 0.8 * lateral)
-    depth = 1 / (1 + np.exp(-np.clip((rows - surface) / softness * 2.2, -30, 30)))
-    area = binary_dilation(lung, iterations=5)
-    alpha = depth * soft(area, 2.0) * rng.uniform(0.86, 0.97)
-    alpha = np.where(rows > bottom + 2, alpha * 0.6, alpha).astype(np.float32)
-    under = lung[bottom - 12 : bottom - 2].any(0)
-    belly = float(np.median(image[bottom + 4 : bottom + 18, under])) if bottom < 236 else 0.0
-    level = tissue(image, labels, lung)
-    deep = np.clip((rows - surface) / (0.8 * height), 0, 1)
-    return paint(image, alpha, level + deep * max(0.0, belly - 0.03 - level), rng), alpha
-
-
-def _consolidation(
-    image: Image, labels: Labels, side: str, drawing: Drawing, rng: np.random.Generator
-) -> tuple[Image, Image]:
-    """A cloudy opacity in one zone, soft-edged, patchy when mild and dense when severe."""
-    lung = labels == LUNG[side]
-    row, column, half_height, half_width = zone_centre(lung, drawing.zone or "lower", rng)
-    size = {"mild": 0.75, "moderate": 0.95, "severe": 1.2}[drawing.severity] * rng.uniform(0.9, 1.1)
-    strength = {"mild": 0.45, "moderate": 0.66, "severe": 0.86}[drawing.severity]
-    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
-    radius = np.hypot((rows - row) / (half_height * size), (columns - column) / (half_width * size))
-    ragged = radius + 0.2 * cloud(image.shape, rng, 7) + 0.1 * cloud(image.shape, rng, 3)
-    body = 1 / (1 + np.exp(np.clip((ragged - 0.85) * rng.uniform(5, 9), -30, 30)))
-    patchy = np.clip(1 + 0.22 * cloud(image.shape, rng, 4), 0.3, 1.3)
-    alpha = np.clip(body * patchy * strength, 0, 0.93) * soft(lung, 1.8)
-    level = tissue(image, labels, lung) - rng.uniform(0.0, 0.06)
-    return paint(image, alpha.astype(np.float32), level, rng), body * lung
-
-
-def _cardiomegaly(
-    image: Image, labels: Labels, side: str, drawing: Drawing, rng: np.random.Generator
-) -> tuple[Image, Image]:
-    """The heart borders move outward, the left one most: new silhouette over the medial lungs."""
-    lungs = (labels == 1) | (labels == 2)
-    _, _, left, right = box(lungs)
-    low, high = {"mild": (0.05, 0.08), "moderate": (0.09, 0.13), "severe": (0.15, 0.21)}[
-        drawing.severity
-    ]
-    reach = rng.uniform(low, high) * (right - left)
-    weight = np.zeros_like(image)
-    for name, share in (("left", 1.0), ("right", rng.uniform(0.2, 0.5))):
-        weight = np.maximum(weight, _heart_border(labels, name, reach * share, rng))
-    edge = _medial_edge(labels == 2, "left").astype(int)
-    strip = [image[y, max(0, x - 20) : max(1, x - 4)].mean() for y, x in enumerate(edge)]
-    level = gaussian_filter1d(np.array(strip, np.float32), 6)[:, None] - rng.uniform(0.0, 0.03)
-    level = np.maximum(level, gaussian_filter(image, 4) + 0.02)
-    return paint(image, 0.93 * weight, level, rng), weight
-
-
-def _medial_edge(lung: NDArray[np.bool_], side: str) -> NDArray[np.float32]:
-    """Column of a lung's medial border per row, smoothed; below 60 % not along the diaphragm."""
-    top, bottom, *_ = box(lung)
-    reverse = lung.shape[1] - 1 - lung[:, ::-1].argmax(1)
-    edge = (lung.argmax(1) if side == "left" else reverse).astype(np.float32)
-    inside = lung.any(1)
-    first, last = np.flatnonzero(inside)[[0, -1]]
-    edge[:first], edge[last + 1 :] = edge[first], edge[last]
-    for row in range(int(top + 0.6 * (bottom - top)), len(edge)):
-        edge[row] = np.clip(edge[row], edge[row - 1] - 0.6, edge[row - 1] + 0.6)
-    return gaussian_filter1d(edge, 4)
-
-
-def _heart_border(labels: Labels, side: str, reach: float, rng: np.random.Generator) -> Image:
-    """Weight of what a lung loses when its medial border moves outward by up to ``reach``."""
-    lung = labels == LUNG[side]
-    top, bottom, *_ = box(lung)
-    rows = np.arange(labels.shape[0], dtype=np.float32)
-    share = (rows - top) / max(1, bottom - top)
-    peak, start = rng.uniform(0.78, 0.88), rng.uniform(0.34, 0.44)
-    rise = np.clip((share - start) / (peak - start), 0, 1)
-    bump = (rise * rise * (3 - 2 * rise)) ** 0.8 * np.where(share > peak, 1 - 2 * (share - peak), 1)
-    sign = 1 if side == "left" else -1
-    border = _medial_edge(lung, side) + sign * reach * bump
-    columns = np.arange(labels.shape[1], dtype=np.float32)[None]
-    beyond = (border[:, None] - columns) * sign
-    body = 1 / (1 + np.exp(-np.clip(beyond / 1.1, -30, 30)))
-    area = binary_dilation(lung, iterations=2)
-    fade = np.clip((share - start) / 0.12, 0, 1)[:, None]
-    return (body * soft(area, 1.2) * fade * (rows <= bottom + 2)[:, None]).astype(np.float32)
-
-
-def _edema(
-    image: Image, labels: Labels, side: str, drawing: Drawing, rng: np.random.Generator
-) -> tuple[Image, Image]:
-    """Perihilar haze fading outward, with interstitial streaks; drawn on both sides."""
-    lung = labels == LUNG[side]
-    top, bottom, left, right = box(lung)
-    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
-    medial = right if side == "right" else left
-    spread = {"mild": 0.55, "moderate": 0.7, "severe": 0.9}[drawing.severity]
-    strength = {"mild": 0.36, "moderate": 0.55, "severe": 0.75}[drawing.severity]
-    radius = np.hypot(
-        (rows - top - rng.uniform(0.52, 0.62) * (bottom - top)) / (spread * 0.75 * (bottom - top)),
-        (columns - medial) / (spread * 1.15 * (right - left)),
-    )
-    body = np.exp(-((radius + 0.12 * cloud(image.shape, rng, 9)) ** 2) * 1.1)
-    streaks = gaussian_filter(rng.standard_normal(image.shape), (1.0, 1.0)) * 3
-    texture = np.clip(1 + 0.25 * cloud(image.shape, rng, 3.0) + 0.12 * streaks, 0.2, 1.6)
-    alpha = (np.clip(body * texture * strength, 0, 0.85) * soft(lung, 1.6)).astype(np.float32)
-    return paint(image, alpha, tissue(image, labels, lung) - 0.04, rng), body * lung
+    """An invented opacity, put in as real ones are."""
+    what = Drawing(drawing.finding, side, drawing.zone, drawing.severity)
+    return transplant(chest, Opacity(what, invent(drawing, rng)), rng=rng, image=image)
 
 
 def _pneumothorax(
-    image: Image, labels: Labels, side: str, drawing: Drawing, rng: np.random.Generator
+    chest: Chest, image: Image, side: str, drawing: Drawing, rng: np.random.Generator
 ) -> tuple[Image, Image]:
     """Air along apex and lateral wall: no vessels, darker, with a thin pleural line."""
-    lung = labels == LUNG[side]
+    lung = chest.lung(side)
     top, bottom, left, right = box(lung)
-    depth = {"mild": 0.12, "moderate": 0.22, "severe": 0.4}[drawing.severity] * rng.uniform(
+    depth = {"mild": 0.08, "moderate": 0.17, "severe": 0.34}[drawing.severity] * rng.uniform(
         0.85, 1.15
     )
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
@@ -189,44 +81,18 @@ def _pneumothorax(
     inside = soft(lung, 0.8)
     air = inside / (1 + np.exp(-np.clip(signed / 0.8, -30, 30)))
     line = np.exp(-((signed / 1.1) ** 2)) * inside * (distance > 3)
-    smooth = gaussian_filter(image, 2.2)
-    dark = 0.35 * image + 0.65 * smooth - rng.uniform(0.08, 0.14)
-    out = image + air * (np.maximum(dark, 0.03) - image) + line * rng.uniform(0.07, 0.13)
+    vessels = np.clip(gaussian_filter(image, 0.7) - gaussian_filter(image, 2.5), 0, None)
+    dark = np.maximum(image - vessels, 0) * rng.uniform(0.78, 0.9) - rng.uniform(0.0, 0.03)
+    out = image + air * (np.maximum(dark, 0.03) - image) + line * rng.uniform(0.06, 0.11)
     inner = lung * (1 - air)
     return out + inner * 0.03 * (1 + (drawing.severity == "severe")), air
 
 
-def _atelectasis(
-    image: Image, labels: Labels, side: str, drawing: Drawing, rng: np.random.Generator
-) -> tuple[Image, Image]:
-    """Plate-like bands above the diaphragm, with haze under them when severe."""
-    lung = labels == LUNG[side]
-    row, column, half_height, half_width = zone_centre(lung, drawing.zone or "lower", rng)
-    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
-    alpha = np.zeros_like(image)
-    for _ in range({"mild": 1, "moderate": 2, "severe": 3}[drawing.severity]):
-        angle = rng.uniform(-0.35, 0.35)
-        down, across = rows - row - rng.uniform(-0.5, 0.8) * half_height, columns - column
-        along = across * np.cos(angle) + down * np.sin(angle)
-        off = -across * np.sin(angle) + down * np.cos(angle) + 1.2 * cloud(image.shape, rng, 12)
-        width, length = rng.uniform(2.0, 4.0), rng.uniform(0.55, 0.95) * half_width
-        band = np.exp(-((off / width) ** 2) - (along / length) ** 4)
-        alpha = np.maximum(alpha, band * rng.uniform(0.5, 0.75))
-    haze = np.exp(-(((rows - row - 0.6 * half_height) / half_height) ** 2)) * (
-        rows > row - half_height
-    )
-    alpha = np.maximum(
-        alpha, haze * {"mild": 0.1, "moderate": 0.25, "severe": 0.45}[drawing.severity]
-    )
-    alpha = (alpha * soft(lung, 1.5)).astype(np.float32)
-    return paint(image, alpha, tissue(image, labels, lung), rng), np.clip(alpha * 2, 0, 1)
-
-
 def _round(
-    image: Image, labels: Labels, side: str, drawing: Drawing, rng: np.random.Generator
+    chest: Chest, image: Image, side: str, drawing: Drawing, rng: np.random.Generator
 ) -> tuple[Image, Image]:
     """A round opacity with a fairly sharp rim: nodule or, larger, mass."""
-    lung = labels == LUNG[side]
+    lung = chest.lung(side)
     row, column, *_ = zone_centre(lung, drawing.zone or "mid", rng)
     radius = rng.uniform(13, 22) if drawing.finding == "mass" else rng.uniform(5, 9)
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
@@ -234,17 +100,17 @@ def _round(
     distance = distance + 0.08 * radius * cloud(image.shape, rng, 5)
     body = 1 / (1 + np.exp(np.clip((distance - radius) / 1.4, -30, 30)))
     alpha = (body * rng.uniform(0.6, 0.85) * soft(lung, 1.2)).astype(np.float32)
-    return paint(image, alpha, tissue(image, labels, lung), rng), body * lung
+    return paint(image, alpha, chest.field(side), rng), body * lung
 
 
-Painter = Callable[[Image, Labels, str, Drawing, np.random.Generator], tuple[Image, Image]]
+Painter = Callable[[Chest, Image, str, Drawing, np.random.Generator], tuple[Image, Image]]
 PAINTERS: dict[str, Painter] = {
-    "effusion": _effusion,
-    "consolidation": _consolidation,
-    "cardiomegaly": _cardiomegaly,
-    "edema": _edema,
+    "effusion": _opacity,
+    "consolidation": _opacity,
+    "edema": _opacity,
     "pneumothorax": _pneumothorax,
-    "atelectasis": _atelectasis,
+    "atelectasis": _opacity,
     "nodule": _round,
     "mass": _round,
 }
+FINDINGS = ("cardiomegaly", *PAINTERS)

@@ -7,20 +7,12 @@ import numpy as np
 import pytest
 
 from monai_cxr_cf.training.drawing import SEVERITIES, Drawing
-from monai_cxr_cf.training.render import PAINTERS, draw
+from monai_cxr_cf.training.render import FINDINGS, draw
+
+from .phantom import chest
 
 
-def chest() -> tuple[np.ndarray, np.ndarray]:
-    side = 256
-    rows, columns = np.mgrid[:side, :side] / side
-    labels = np.zeros((side, side), np.uint8)
-    for label, centre in ((1, 0.3), (2, 0.7)):
-        labels[((rows - 0.45) / 0.33) ** 2 + ((columns - centre) / 0.15) ** 2 < 1] = label
-    image = np.where(labels > 0, 0.3, 0.75).astype(np.float32)
-    return image, labels
-
-
-@pytest.mark.parametrize("finding", sorted(PAINTERS))
+@pytest.mark.parametrize("finding", sorted(FINDINGS))
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_every_finding_changes_the_image_where_its_weight_says(finding: str, severity: str) -> None:
     image, labels = chest()
