@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ class Seen:
 
 def settings_of(trial: Trial, networks: Networks) -> EditConfig:
     """The configuration in force for a trial; a sham's is that of its edit."""
-    return pipeline.configure(replace(trial, sham=False).request(), networks)
+    return pipeline.configure(trial.request(), networks)
 
 
 def rows_of(trial: Trial, bench: Bench, *, key: str) -> list[Row]:
@@ -75,17 +75,14 @@ def rows_of(trial: Trial, bench: Bench, *, key: str) -> list[Row]:
     Raises:
         CxrError: the pipeline refuses the input.
     """
-    config = settings_of(trial, bench.networks)
-    # A sham runs as much of the schedule as its edit, a removal's .85 included.
-    request = trial.request(strength=config.start.strength if trial.sham else None)
-    began, stages = time.perf_counter(), Stages()
-    run, pictures = pipeline.edit(request, bench.networks, stages)
+    began = time.perf_counter()
+    run, pictures = pipeline.edit(trial.request(), bench.networks, Stages())
     made = time.perf_counter()
     seen = _seen(run, pictures, bench)
     rows = []
     for number, (seed, picture) in enumerate(zip(run.seeds, pictures, strict=True)):
         row = about(trial, seed) | {"key": f"{key}-{seed}", "trial": trial.identity}
-        row |= {"config": config.hash(), "strength": run.config.start.strength}
+        row |= {"config": run.config.hash(), "strength": run.config.start.strength}
         row |= _measured(trial, seen, picture, bench) | _scored(seen, bench, number + 1)
         if bench.pictures is not None:
             row["picture"] = f"{row['key']}.png"

@@ -126,8 +126,8 @@ class Trial:
         about |= {"sham": self.sham, "settings": asdict(self.settings), "protocol": VERSION}
         return digest(about)
 
-    def request(self, *, strength: float | None = None) -> EditRequest:
-        """The request of this trial; ``strength`` replaces the settings' own."""
+    def request(self) -> EditRequest:
+        """What the pipeline is asked."""
         settings = self.settings
         return EditRequest(
             source=self.input.path,
@@ -136,7 +136,7 @@ class Trial:
             sham=self.sham,
             preset=settings.preset,
             overrides=settings.merged(),
-            strength=settings.strength if strength is None else strength,
+            strength=settings.strength,
             backbone=settings.backbone,
             segmenter=settings.segmenter,
             reading=ReadOptions(allow_raster=True),
