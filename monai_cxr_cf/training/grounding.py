@@ -52,8 +52,8 @@ def ground(row: Row, image: NDArray[np.float32], labels: NDArray[np.uint8]) -> t
     ratio = cardiothoracic_ratio(labels)
     threshold = LARGE_HEART.get(row.view[:2], 0.56)
     if ratio > threshold or ("Cardiomegaly" in row.labels and ratio > 0):
-        degree = "severe" if ratio > threshold + 0.09 else "moderate"
-        degree = "mild" if ratio < threshold + 0.02 else degree
+        degree = "severe" if ratio > threshold + 0.11 else "moderate"
+        degree = "mild" if ratio < threshold + 0.05 else degree
         found.append(Drawing("cardiomegaly", severity=degree))
     means = zone_means(image, labels)
     named = {LABEL_FINDINGS[label] for label in row.labels if label in LABEL_FINDINGS}

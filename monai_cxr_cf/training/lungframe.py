@@ -170,7 +170,7 @@ def _spline(
     steps = [np.arange(0, n + 4, 4) for n in shape]
     grid = np.stack(np.meshgrid(*steps, indexing="ij"), -1)
     coarse = spline(grid.reshape(-1, 2) + np.array(origin)).reshape(*grid.shape)
-    fine = np.stack(np.mgrid[: shape[0], : shape[1]]) / 4.0
+    fine = np.indices(shape) / 4.0
     return np.stack([map_coordinates(coarse[..., k], fine, order=1) for k in (0, 1)])
 
 

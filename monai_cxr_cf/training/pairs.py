@@ -144,14 +144,15 @@ def plan(count: int, rng: np.random.Generator) -> list[Drawing]:
         fluids.append(Drawing("effusion", both, "", severity()))
     places = [(side, zone) for side in sides for zone in ZONE_ROWS]
     chosen = rng.permutation(len(places))[: int(rng.integers(2, 4))]
-    solids = [Drawing("consolidation", *places[i], severity()) for i in chosen]
+    solids = [Drawing("consolidation", places[i][0], places[i][1], severity()) for i in chosen]
     if rng.random() < 0.4 and solids[-1].zone != "lower":
         solids[-1] = replace(solids[-1], zone="lower", side=str(rng.choice(sides)))
     hearts = [Drawing("cardiomegaly", "", "", severity()) for _ in range(rng.integers(1, 3))]
     others = [Drawing("edema", "bilateral", "", severity())] if rng.random() < 0.8 else []
     while len(fluids) + len(solids) + len(hearts) + len(others) < count:
         others.append(_rare(rng, severity()))
-    return [*fluids, *solids, *hearts, *others][:count]
+    wishes = [*fluids, *solids, *hearts, *others]
+    return [wishes[i] for i in sorted(rng.permutation(len(wishes))[:count])]
 
 
 def _rare(rng: np.random.Generator, severity: str) -> Drawing:
@@ -195,7 +196,7 @@ def put_in(
     wishes = plan(draws, rng)
     for number, wanted in enumerate(wishes):
         drawn, weight, drawing = place(chest, wanted, library, view=row.view, rng=rng)
-        drawings = (drawing,)
+        drawings: tuple[Drawing, ...] = (drawing,)
         other = wishes[(number + draws // 2) % draws]
         if rng.random() < 0.14 and _together(drawing, other):
             drawn, more = draw_in(chest, other, rng=rng, image=drawn)

@@ -78,8 +78,8 @@ def render_all(
 ) -> Rendered:
     """Every pair that the rows give; ``draws`` pairs of each clear radiograph."""
     library = Library.of(rows, squares, maps, seed)
-    out = Rendered(*(np.zeros(0) for _ in range(4)), [], [])  # type: ignore[arg-type]
     plain, plain_of, drawn, masks = [], [], [], []
+    ids, drawings = [], []
     last: object = None
     for pair in _all_pairs(rows, squares, maps, library=library, draws=draws, seed=seed):
         if pair.plain is not last:
@@ -88,13 +88,13 @@ def render_all(
         plain_of.append(len(plain) - 1)
         drawn.append(_bytes(pair.drawn))
         masks.append(_shrink(pair.weight))
-        out.ids.append(pair.id)
-        out.drawings.append(pair.drawings)
+        ids.append(pair.id)
+        drawings.append(pair.drawings)
         if len(drawn) % 400 == 0:
             log.info("pairs rendered: %d", len(drawn))
-    out.plain, out.plain_of = np.stack(plain), np.array(plain_of)
-    out.drawn, out.masks = np.stack(drawn), np.stack(masks)
-    return out
+    return Rendered(
+        np.stack(plain), np.array(plain_of), np.stack(drawn), np.stack(masks), ids, drawings
+    )
 
 
 def _all_pairs(

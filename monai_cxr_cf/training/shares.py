@@ -7,7 +7,10 @@ maps are 0..1, how much of the lung is lost at each place, as ``transplant`` mea
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from monai_cxr_cf.training.drawing import Drawing, Image, cloud
@@ -24,7 +27,7 @@ def invent(drawing: Drawing, rng: np.random.Generator) -> Image:
     return np.clip(_INVENTORS[drawing.finding](drawing, rng), 0, 0.95).astype(np.float32)
 
 
-def _step(value: Image) -> Image:
+def _step(value: NDArray[np.floating[Any]]) -> Image:
     return np.asarray(1 / (1 + np.exp(-np.clip(value, -30, 30))), np.float32)
 
 

@@ -167,4 +167,5 @@ def _profile(height: int, top: int, bottom: int) -> NDArray[np.float32]:
     share = (rows - top) / max(1, bottom - top)
     rise = np.clip((share + 0.12) / 0.75, 0, 1)
     fall = np.clip(1 - (share - 0.95) / 0.5, 0, 1)
-    return (rise * rise * (3 - 2 * rise)) * (fall * fall * (3 - 2 * fall))
+    smooth = (rise * rise * (3 - 2 * rise)) * (fall * fall * (3 - 2 * fall))
+    return np.asarray(smooth, np.float32)
