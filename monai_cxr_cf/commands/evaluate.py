@@ -9,6 +9,7 @@ from typing import Any
 
 from monai_cxr_cf.commands import (
     evaluate_ablation,
+    evaluate_calibrate,
     evaluate_classifier,
     evaluate_edits,
     evaluate_samples,
@@ -22,6 +23,7 @@ examples:
   cxr-cf evaluate edits --data cxr --out edits     how many edits are valid?
   cxr-cf evaluate ablation --data cxr --out abl    what is each law of the method worth?
   cxr-cf evaluate classifier --judge j1 --data cxr how well does a judge tell the findings?
+  cxr-cf evaluate calibrate --data cxr --out cal   which settings suit this backbone?
   cxr-cf evaluate segmentation --help              every option of one evaluation
 """
 KINDS = (
@@ -30,6 +32,7 @@ KINDS = (
     evaluate_samples,
     evaluate_ablation,
     evaluate_classifier,
+    evaluate_calibrate,
 )
 
 

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cxr-cf evaluate calibrate``: tuning radiographs in, the settings that suit a backbone out."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from monai_cxr_cf.commands.numbers import count
+from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.presets import PRESETS
+
+EXAMPLES = """\
+how far an edit may go from its source (strength), how much words weigh (guidance), how much the
+finding's words are boosted (eta) and how hard the latent is corrected (alpha) depend on the
+backbone. A few settings edit a few radiographs, the better half edits more, and so on. Additions
+and removals are searched apart. The radiographs are never those of split test.
+
+examples:
+  cxr-cf evaluate calibrate --data cxr --out search                     about an hour on two cores
+  cxr-cf evaluate calibrate --data cxr --out try --inputs 1 --modes edit
+  cp search/calibration.json bundles/cxr_counterfactual/models/cxr-mini/   then edits use it
+
+what lands in --out: calibration.json (put it beside the backbone's weights), table.md, table.json,
+search.png, rows/. Stop it at any time: the same command goes on where it was.
+"""
+
+
+def add(kinds: Any, common: argparse.ArgumentParser) -> None:
+    """Declare the search."""
+    parser = kinds.add_parser(
+        "calibrate",
+        parents=[common],
+        epilog=EXAMPLES,
+        help="find the settings that suit a backbone",
+        description="Search strength, guidance, boost and correction for one backbone.",
+    )
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new, or to go on")
+    parser.add_argument("--modes", nargs="+", choices=["edit", "removal"],
+                        default=["edit", "removal"], help="(both)")  # fmt: skip
+    parser.add_argument("--inputs", type=count, default=4, metavar="N",
+                        help="radiographs per finding and view in the last round (4)")  # fmt: skip
+    parser.add_argument("--seeds", type=count, default=1, metavar="N", help="per radiograph (1)")
+    parser.add_argument("--cells", nargs="+", default=[], metavar="NAME",
+                        help="only edits whose names hold one of these, e.g. edema")  # fmt: skip
+    parser.add_argument("--judge", default="j1", metavar="NAME|DIR|none",
+                        help="classifier that is asked beside geometry (j1)")  # fmt: skip
+    parser.add_argument("--preset", choices=list(PRESETS), default="default")
+    parser.add_argument("--backbone", default="cxr-mini", metavar="NAME|DIR", help="(cxr-mini)")
+    parser.add_argument("--models", type=Path, metavar="DIR", help="other weights than the shipped")
+    parser.add_argument("--workers", type=count, default=1, metavar="N", help="processes (1)")
+    parser.add_argument("--progress", choices=["bar", "ndjson", "none"], default="bar")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search and say what was found."""
+    from monai_cxr_cf.evaluation.calibrate_run import Plan, calibrate
+    from monai_cxr_cf.evaluation.calibrate_table import table_text
+    from monai_cxr_cf.evaluation.edits.runner import Tools
+
+    judges = {} if args.judge == "none" else {"j1": args.judge}
+    presets = ("default", "fast") if args.preset == "default" else (args.preset,)
+    plan = Plan(
+        modes=tuple(dict.fromkeys(args.modes)),
+        inputs=args.inputs,
+        seeds=args.seeds,
+        cells=tuple(args.cells),
+        preset=args.preset,
+        presets=presets,
+        backbone=args.backbone,
+        tools=Tools(models=args.models, judges=judges, workers=args.workers),
+    )
+
+    def announce(words: str) -> None:
+        if args.progress != "none":
+            sys.stderr.write(words + "\n")
+
+    result = calibrate(args.data, args.out, plan, progress=args.talker, announce=announce)
+    args.talker.close()
+    if args.json:
+        show(result)
+    else:
+        say(table_text(result))
+        say(f"written: {args.out / 'calibration.json'}, {args.out / 'search.png'}")
+    return 0

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Candidate settings and measured edits in, the best candidate out: a search by halving.
+
+Every candidate edits a few radiographs, the better half edits more, and so on. An edit is worth
+what explainable judges see of the finding, less what went wrong beside it. First strength and
+guidance are searched, then the boost (eta) and the correction (alpha) around the best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from monai_cxr_cf.evaluation.bootstrap import Interval, interval
+from monai_cxr_cf.evaluation.edits.valid import Judges, Rule, counts, gain_of, judged
+
+Row = dict[str, Any]
+FULL_GEOMETRY = 2.0  # spreads among normals that count as a full change
+FULL_GAIN = 0.3  # rise of J1's probability that counts as a full change
+FAULT = 0.5  # an edit is worth half with each fault
+FAULTS = ("texture", "foreign_grey", "inside_share")  # checks of the verdict that count as one
+KEPT = 0.5  # share of candidates that a round keeps
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """One point of the search."""
+
+    strength: float
+    guidance: float
+    eta: float = 1.5
+    alpha: float = 0.05
+
+    def overrides(self) -> dict[str, dict[str, float]]:
+        """As ``EditConfig.with_overrides`` and ``calibration.json`` want it."""
+        return {
+            "start": {"strength": self.strength},
+            "sampling": {"guidance_scale": self.guidance},
+            "boost": {"eta": self.eta},
+            "correct": {"alpha_max": self.alpha},
+        }
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where one mode is searched."""
+
+    strengths: tuple[float, ...]
+    guidances: tuple[float, ...]
+    etas: tuple[float, ...]
+    alphas: tuple[float, ...]
+
+    def first(self) -> list[Candidate]:
+        """Strength against guidance; a removal is uncorrected throughout."""
+        alpha = 0.05 if 0.05 in self.alphas else self.alphas[0]
+        pairs = product(self.strengths, self.guidances)
+        return [Candidate(strength, guidance, 1.5, alpha) for strength, guidance in pairs]
+
+    def second(self, best: Candidate) -> list[Candidate]:
+        """Boost against correction around the best of the first stage, which takes part again."""
+        pairs = product(self.etas, self.alphas)
+        found = [Candidate(best.strength, best.guidance, eta, alpha) for eta, alpha in pairs]
+        return list(dict.fromkeys([best, *found]))
+
+
+SPACES = {
+    "edit": Space((0.5, 0.6, 0.7, 0.8), (2.0, 3.5, 5.0), (0.0, 1.5, 4.0), (0.0, 0.05, 0.2)),
+    "removal": Space((0.6, 0.7, 0.85, 0.95), (2.0, 4.0, 7.5), (0.0, 1.5, 4.0), (0.0,)),
+}
+
+
+def worth(row: Row, judges: Judges) -> float:
+    """What one edit is worth, 0..1; NaN for an input that the engine refused.
+
+    The mean of what geometry and (where it counts) J1 see, each 1 for a full change; 0 on the
+    wrong side; halved by each fault: texture or grey values that are not this patient's, most of
+    the change outside the region, an organ that moved, an unrelated finding, a change outside.
+    """
+    if "refused" in row:
+        return float("nan")
+    rule = Rule(judge="j1")
+    (found,) = judged([row], judges, rule)
+    seen = [(row["geometry_gain"] or 0.0) / FULL_GEOMETRY]
+    gain = gain_of(row, "j1")
+    if gain is not None and counts(row["finding"], judges, rule):
+        seen.append(gain / FULL_GAIN)
+    if found["side_obeyed"] is False:
+        return 0.0
+    faults = sum(name in FAULTS for name in row["verdict_failed"])
+    faults += sum(found["valid"][name] is False for name in ("others", "organs", "outside"))
+    return float(np.mean(np.clip(seen, 0, 1)) * FAULT**faults)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a round found about one candidate."""
+
+    stage: str
+    inputs: int  # radiographs per cell
+    edits: int
+    candidate: Candidate
+    worth: Interval
+    figures: dict[str, float | None]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        worth_ = [None if np.isnan(v) else round(v, 4) for v in self.worth]
+        about = {"stage": self.stage, "inputs": self.inputs, "edits": self.edits}
+        return {**about, **asdict(self.candidate), "worth": worth_, **self.figures}
+
+
+def summarise(
+    candidate: Candidate, rows: Sequence[Row], judges: Judges, *, stage: str, inputs: int
+) -> Tried:
+    """One candidate's rows as figures; its worth with an interval over patients."""
+    kept = [row for row in rows if "refused" not in row]
+    values = [worth(row, judges) for row in kept]
+    sides = [row["side_obeyed"] for row in judged(kept, judges, Rule(judge="j1"))]
+    figures: dict[str, float | None] = {
+        "geometry_gain": _mean([row["geometry_gain"] for row in kept]),
+        "j1_gain": _mean([gain_of(row, "j1") for row in kept]),
+        "side_obeyed": _mean(sides),
+        "faulty_texture": _mean(["texture" in row["verdict_failed"] for row in kept]),
+        "foreign_grey": _mean(["foreign_grey" in row["verdict_failed"] for row in kept]),
+        "seconds": _mean([row["seconds"] for row in kept]),
+    }
+    found = interval(values, [row["patient"] for row in kept])
+    return Tried(stage, inputs, len(kept), candidate, found, figures)
+
+
+def by_finding(rows: Sequence[Row], judges: Judges) -> dict[str, float]:
+    """Mean worth by group of edits: where one setting for all costs most."""
+    groups = dict.fromkeys(row["group"] for row in rows if "refused" not in row)
+    found = {}
+    for group in groups:
+        values = [worth(row, judges) for row in rows if row["group"] == group]
+        found[group] = round(float(np.nanmean(values)), 4)
+    return found
+
+
+Measure = Callable[[Candidate, int], Sequence[Row]]  # candidate, radiographs per cell -> rows
+
+
+def rounds(inputs: int) -> list[int]:
+    """Radiographs per cell of each round: 1, 2, 4 ... up to ``inputs``."""
+    found = [1]
+    while found[-1] < inputs:
+        found.append(min(2 * found[-1], inputs))
+    return found
+
+
+def schedule(candidates: int, inputs: int) -> list[tuple[int, int]]:
+    """(candidates alive, radiographs per cell) of every round."""
+    plan = []
+    for count in rounds(inputs):
+        plan.append((candidates, count))
+        candidates = max(1, int(np.ceil(candidates * KEPT)))
+    return plan
+
+
+def halve(
+    candidates: Sequence[Candidate],
+    measure: Measure,
+    judges: Judges,
+    *,
+    stage: str,
+    inputs: int,
+) -> list[Tried]:
+    """Successive halving; every (candidate, round) that was measured, the best of the last first.
+
+    Ties go to the gentler candidate: lower strength, then lower guidance, boost and correction.
+    """
+    alive, found = sorted(candidates), list[Tried]()
+    last: list[Tried] = []
+    for number, count in schedule(len(alive), inputs):
+        alive = alive[:number]
+        last = [
+            summarise(one, measure(one, count), judges, stage=stage, inputs=count) for one in alive
+        ]
+        last.sort(key=lambda t: (-np.nan_to_num(t.worth.value, nan=-1.0), t.candidate))
+        found = [*last, *found]
+        alive = [tried.candidate for tried in last]
+    return found
+
+
+def _mean(values: Sequence[Any]) -> float | None:
+    known = [float(v) for v in values if v is not None]
+    return round(float(np.mean(known)), 4) if known else None

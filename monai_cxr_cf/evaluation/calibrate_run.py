@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data folder and a plan in, calibration.json with its table and plot out.
+
+The radiographs are those reserved for tuning (``judges.split``), which no judge and no generator
+learnt from; removals need more inputs with the finding than these hold and also take ``train``.
+The file goes beside a backbone's weights, where ``networks`` reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from monai_cxr_cf.data.folder import Row as Radiograph
+from monai_cxr_cf.data.folder import read_index
+from monai_cxr_cf.diffusion.cost import estimate, seconds_per_f
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.evaluation.calibrate import (
+    SPACES,
+    Candidate,
+    Space,
+    Tried,
+    by_finding,
+    halve,
+    schedule,
+)
+from monai_cxr_cf.evaluation.calibrate_table import draw, table_text
+from monai_cxr_cf.evaluation.edits.inputs import Chooser, choose
+from monai_cxr_cf.evaluation.edits.measure import Bench
+from monai_cxr_cf.evaluation.edits.protocol import (
+    ADDITIONS,
+    REMOVALS,
+    Edit,
+    Settings,
+    Trial,
+    select,
+)
+from monai_cxr_cf.evaluation.edits.runner import Tools, run_cells
+from monai_cxr_cf.evaluation.edits.store import read_header, write_json
+from monai_cxr_cf.judges.split import tuning_rows
+from monai_cxr_cf.networks import CALIBRATION
+
+Progress = Callable[[dict[str, Any]], None]
+EDITS = {"edit": ADDITIONS, "removal": REMOVALS}
+KEYS = {"edit": "presets", "removal": "removals"}  # of calibration.json
+JUDGING = 1.0  # seconds an edit is measured for, about
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is searched, on how much."""
+
+    modes: tuple[str, ...] = ("edit", "removal")
+    inputs: int = 4  # radiographs per cell in the last round
+    seeds: int = 1
+    cells: tuple[str, ...] = ()  # only edits whose names hold one of these; () = all
+    preset: str = "default"  # whose settings are searched
+    presets: tuple[str, ...] = ("default", "fast")  # to which the result applies
+    backbone: str = "cxr-mini"
+    tools: Tools = field(default_factory=Tools)
+    spaces: dict[str, Space] = field(default_factory=lambda: dict(SPACES))
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """One mode's search: its inputs, and how a candidate is measured."""
+
+    plan: Plan
+    mode: str
+    chooser: Chooser
+    bench: Bench
+    folder: Path
+    progress: Progress
+
+    def trials(self, candidate: Candidate, inputs: int) -> list[Trial]:
+        """The candidate's edits of the first ``inputs`` radiographs of every cell."""
+        settings = Settings(
+            preset=self.plan.preset,
+            overrides=candidate.overrides(),
+            backbone=self.plan.backbone,
+        )
+        chosen = choose(
+            self.chooser,
+            edits_of(self.plan, self.mode),
+            count=inputs,
+            seeds=range(self.plan.seeds),
+            settings=settings,
+            shams=False,
+        )
+        return chosen.trials
+
+    def __call__(self, candidate: Candidate, inputs: int) -> Sequence[dict[str, Any]]:
+        """Rows of those edits; what an earlier run made is not made again."""
+        trials = self.trials(candidate, inputs)
+        tools, where = self.plan.tools, self.folder / "rows"
+        return run_cells(trials, where, tools, bench=self.bench, progress=self.progress)
+
+
+def calibrate(
+    data: Path,
+    out: Path,
+    plan: Plan,
+    *,
+    progress: Progress,
+    announce: Callable[[str], None] = lambda words: None,
+) -> dict[str, Any]:
+    """Search every mode of the plan and write calibration.json, table.json, table.md, search.png.
+
+    Args:
+        announce: called per mode with a sentence: what comes, in about how many minutes.
+
+    Raises:
+        UnreadableInput: no radiograph fits.
+        ComponentMissing: a network is not there.
+    """
+    for mode in plan.modes:
+        edits_of(plan, mode)  # refuse before anything slow
+    rows, bench = read_index(data), plan.tools.load(out)
+    calibration: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
+    for mode in plan.modes:
+        chooser = Chooser(data, inputs_for(rows, mode), bench.networks.segmenter("hybridgnet"))
+        search = _Search(plan, mode, chooser, bench, out, progress)
+        announce(_expected(search))
+        tried, tables[mode] = _searched(search)
+        best = tried[0].candidate.overrides()
+        calibration[KEYS[mode]] = dict.fromkeys(plan.presets, best)
+    result = {
+        "backbone": Path(plan.backbone).name,
+        "preset": plan.preset,
+        "judges": sorted(plan.tools.judges),
+        "modes": tables,
+    }
+    made = {"made": {k: result[k] for k in ("backbone", "preset", "judges")}}
+    write_json(out / CALIBRATION, {**calibration, **made})
+    write_json(out / "table.json", result)
+    (out / "table.md").write_text(table_text(result) + "\n", encoding="utf-8")
+    draw(result, out / "search.png")
+    return result
+
+
+def edits_of(plan: Plan, mode: str) -> list[Edit]:
+    """The edits of a mode that the plan asks for; BadRequest if there is none."""
+    found = [e for e in select(plan.cells) if e in EDITS[mode]]
+    if not found:
+        raise BadRequest(
+            f"No edit of mode '{mode}' is among the cells asked for.",
+            hint=f"Edits: {'; '.join(edit.group for edit in EDITS[mode])}.",
+        )
+    return found
+
+
+def inputs_for(rows: Sequence[Radiograph], mode: str) -> list[Radiograph]:
+    """The radiographs a mode may be tuned on; never those of ``test``."""
+    tuning = tuning_rows(list(rows))
+    if mode == "removal":
+        tuning += [row for row in rows if row.split == "train"]
+    return tuning
+
+
+def _searched(search: _Search) -> tuple[list[Tried], dict[str, Any]]:
+    """Both stages of one mode: everything tried, best first, and what the table shows."""
+    plan, space = search.plan, search.plan.spaces[search.mode]
+    # The judges' figures stand in run.json once the first edit is made.
+    search(space.first()[0], 1)
+    judges = read_header(search.folder / "rows")["judges"]
+    first = halve(space.first(), search, judges, stage="strength and guidance", inputs=plan.inputs)
+    second = halve(
+        space.second(first[0].candidate),
+        search,
+        judges,
+        stage="boost and correction",
+        inputs=plan.inputs,
+    )
+    rows = search(second[0].candidate, plan.inputs)
+    about = {
+        "best": second[0].as_dict(),
+        "by_edit": by_finding(rows, judges),
+        "patients": sorted({row["patient"] for row in rows}),
+        "tried": [tried.as_dict() for tried in [*second, *first]],
+    }
+    return [*second, *first], about
+
+
+def _expected(search: _Search) -> str:
+    """One sentence: how many edits at most, and how long they take."""
+    plan, space = search.plan, search.plan.spaces[search.mode]
+    backbone = search.bench.networks.backbone(plan.backbone)
+    one = space.first()[len(space.first()) // 2]
+    trial = search.trials(one, 1)[0]
+    config = replace(trial, seeds=(0,)).request().config()
+    each = (
+        estimate(backbone, config, seconds_per_f=seconds_per_f(backbone)).seconds or 0
+    ) + JUDGING
+    edits = 0
+    for candidates in (len(space.first()), len(space.second(one))):
+        before = 0
+        for alive, count in schedule(candidates, plan.inputs):
+            now = len(search.trials(one, count)) * plan.seeds
+            edits += alive * (now - before)  # a round keeps what the one before made
+            before = now
+    minutes = edits * each / 60 / plan.tools.workers
+    return f"{search.mode}: about {edits} edits in {minutes:.0f} minutes, less what is there."
