@@ -47,6 +47,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "judges": (("judges*",), ("monai", "diffusers", "pydicom", "fastapi", "ray")),
     "training": (("training*", "evaluation*"), ("fastapi", "ray")),
     "transforms": (("transforms*",), ("fastapi", "ray")),
+    "worker": (("server.organs", "server.view", "server.perform", "server.worker"), ("ray",)),
+    "server": (("server*",), ("torch", "monai", "diffusers", "transformers", "ray")),
 }
 NEVER = ("torchvision",)
 

@@ -10,15 +10,22 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.params import Form
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from monai_cxr_cf.commands.say import typed
-from monai_cxr_cf.errors import CxrError
+from monai_cxr_cf.errors import CxrError, UnreadableInput
 
 log = logging.getLogger(__name__)
 FLAG = re.compile(r"--(allow-[a-z-]+|max-pixels|max-bytes|min-side|ignore-voi|polarity)")
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+NOT_A_FORM = UnreadableInput(
+    "The body is not of a media type that this route takes.",
+    code="media_type",
+    hint="Send multipart/form-data; see /docs.",
+)
 OURS = ("--allow-host", "--allow-origin", "--allow-store")
 
 
@@ -79,6 +86,10 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """What FastAPI refused: where and why, without the value."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    expected = getattr(request.scope.get("route"), "body_field", None)
+    if expected is not None and kind not in FORMS and isinstance(expected.field_info, Form):
+        return answer(NOT_A_FORM)
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
     where = ".".join(str(part) for part in first.get("loc", ())) or "request"
     refused = CxrError(

@@ -4,6 +4,7 @@
 The worker process starts and ends with the app; ``guard`` is its outermost layer.
 """
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -72,7 +73,7 @@ def create_app(settings: Settings, *, fetch: Fetch | None = None, work: bool = T
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["authorization", "content-type"],
         )
-    app.add_middleware(Guard, settings=settings, metrics=metrics)  # type: ignore[arg-type]
+    app.add_middleware(Guard, settings=settings, metrics=metrics)
     return app
 
 
@@ -90,6 +91,7 @@ def _lifespan(supervisor: Supervisor | None):  # type: ignore[no-untyped-def]
     async def alive(app: FastAPI) -> AsyncIterator[None]:
         if supervisor is not None:
             await run_in_threadpool(supervisor.start)
+            threading.Thread(target=app.state.desk.decoder.warm_up, daemon=True).start()
         yield
         if supervisor is not None:
             await run_in_threadpool(supervisor.stop)

@@ -44,7 +44,7 @@ class Guard:
         began = time.perf_counter()
         try:
             headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-            admit(self._settings, scope["path"], headers)
+            admit(self._settings, headers, method=scope["method"], path=scope["path"])
             exchange.announced(headers.get("content-length"))
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as raised:  # the last word: nothing foreign reaches the server's log
@@ -52,14 +52,16 @@ class Guard:
         if exchange.refusal is not None and exchange.status is None:
             slow = isinstance(exchange.refusal, TimedOut)
             response = answer(exchange.refusal, {"connection": "close"} if slow else None)
-            await response(scope, exchange.receive, exchange.send_now)  # type: ignore[arg-type]
+            await response(scope, exchange.receive, exchange.send_now)
         self._note(scope, exchange.status or 0, time.perf_counter() - began)
 
     def _note(self, scope: Message, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "-")
         method = scope["method"] if scope["method"] in METHODS else "-"
         self._metrics.seen(route, method, status, seconds=seconds)
-        log.info("%s %s %d %.0f ms", method, route, status, seconds * 1000)
+        # Two hundred clients that poll would drown what matters; the metrics count them all.
+        told = logging.INFO if method != "GET" or status in (0, *range(400, 503)) else logging.DEBUG
+        log.log(told, "%s %s %d %.0f ms", method, route, status, seconds * 1000)
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -33,6 +33,10 @@ class Decoder:
         self._context.set_forkserver_preload(PRELOAD)
         self._places = threading.BoundedSemaphore(limits.decoders)
 
+    def warm_up(self) -> None:
+        """Start the fork server, so that the first caller does not wait for its imports."""
+        self.call(os.getpid)
+
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """``function(*arguments)`` in a child of its own; blocks until it ends.
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sql
-from sqlalchemy.engine import RowMapping
 
 from monai_cxr_cf.errors import CxrError
 from monai_cxr_cf.server.jobs import ATTEMPTS, CANCELLED, DONE, FAILED, QUEUED, RUNNING
@@ -56,7 +55,7 @@ class Line:
                     _back(connection, row["seq"], attempts=row["attempts"])
         return len(rows)
 
-    def take(self) -> RowMapping | None:
+    def take(self) -> dict[str, Any] | None:
         """The next job, now marked running; None if none waits."""
         order = (jobs.c.priority.desc(), jobs.c.seq)
         first = sql.select(jobs.c.seq).where(jobs.c.state == QUEUED).order_by(*order).limit(1)
@@ -72,7 +71,8 @@ class Line:
             if connection.execute(first).scalar() is None:
                 return None
         with self._store.writing.begin() as connection:
-            return connection.execute(query).mappings().first()
+            row = connection.execute(query).mappings().first()
+        return None if row is None else {str(name): value for name, value in row.items()}
 
     def tell(self, seq: int, event: Mapping[str, Any]) -> None:
         """One event of a job; a progress event is also its state."""

@@ -100,7 +100,7 @@ def _edit(
 def _with_files(request: Mapping[str, Any], files: Path, models: Models) -> EditRequest:
     """The request with the uploaded files and the backbone that its published name stands for."""
     asked = from_json({**request, "source": str(files / "source")})
-    parts = {}
+    parts: dict[str, Any] = {}
     for part in ("masks", "roi"):
         if (files / part).is_dir():
             (file,) = (files / part).iterdir()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is the server alive, is it ready, what can it do, how is it doing: for programs and probes."""
 
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -34,7 +35,9 @@ def get_capabilities(desk: AtDesk) -> Capabilities:
     return Capabilities(**capabilities(desk))
 
 
-PLAIN = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+PLAIN: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response, responses=PLAIN)
@@ -44,12 +47,19 @@ def get_metrics(request: Request) -> Response:
     return Response(text, media_type=kind)
 
 
+@cache
+def _about() -> dict[str, Any]:
+    """What ``cxr-cf info`` says; asked once, for it digests the weights."""
+    from monai_cxr_cf.commands.info import collect
+
+    return collect()
+
+
 def capabilities(desk: Desk) -> dict[str, Any]:
     """What this server can do, as JSON."""
-    from monai_cxr_cf.commands.info import collect
     from monai_cxr_cf.request import schema
 
-    settings, about = desk.settings, collect()
+    settings, about = desk.settings, _about()
     others = [name for name in settings.backbones if name != settings.backbone]
     same = ("findings", "zones", "unproven_findings", "presets", "versions", "weights")
     return {

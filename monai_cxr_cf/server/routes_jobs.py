@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The native job routes: submit, list, follow, cancel (monai.md 3.3)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Form, Query, Response, UploadFile
 from fastapi import Path as InPath
@@ -55,7 +55,9 @@ class JobForm(BaseModel):
     )
 
 
-EQUAL = {200: {"model": JobBody, "description": "An equal job was there: it is not run again."}}
+EQUAL: dict[int | str, dict[str, Any]] = {
+    200: {"model": JobBody, "description": "An equal job was there: it is not run again."}
+}
 
 
 @router.post("", status_code=202, summary="Submit a job", responses=EQUAL)

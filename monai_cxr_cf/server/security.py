@@ -22,13 +22,14 @@ HEADERS = {
 }
 
 
-def admit(settings: Settings, path: str, headers: Mapping[str, str]) -> None:
+def admit(settings: Settings, headers: Mapping[str, str], *, method: str, path: str) -> None:
     """Let a request pass, or say why not.
 
     Args:
         settings: names, origins and key of this server.
-        path: the request's path.
         headers: lower-case name to value.
+        method: of HTTP; a browser sends no key with its OPTIONS question whether it may call.
+        path: the request's path.
 
     Raises:
         Forbidden: a Host this server does not have (DNS rebinding), or a foreign web page.
@@ -37,6 +38,8 @@ def admit(settings: Settings, path: str, headers: Mapping[str, str]) -> None:
     _check_host(settings, headers.get("host", ""))
     _check_origin(settings, headers)
     if settings.key is None or path in PUBLIC or path.startswith(PUBLIC_BELOW):
+        return
+    if method == "OPTIONS" and headers.get("origin") in settings.origins:
         return
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key_matches(settings, given.strip()):

@@ -7,7 +7,7 @@ One SQLite file and one folder a job below the data folder. ``line`` holds the w
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ class Store:
             position = connection.execute(query).scalar_one()
         return replace(job_of(row, self.limits), position=position)
 
-    def list(self, state: str | None = None, *, limit: int = 100, skip: int = 0) -> list[Job]:
+    def list(self, state: str | None = None, *, limit: int = 100, skip: int = 0) -> Sequence[Job]:
         """Jobs, the newest first, perhaps only those in one state."""
         query = sql.select(jobs).order_by(jobs.c.seq.desc()).limit(limit).offset(skip)
         if state is not None:
@@ -174,7 +174,7 @@ class Store:
                 end(connection, row["seq"], CANCELLED, Cancelled().as_dict())
         return self.get(job)
 
-    def events(self, job: str, after: int = 0) -> "list[str]":
+    def events(self, job: str, after: int = 0) -> tuple[str, ...]:
         """JSON lines of a job, those numbered above ``after``; NotFound if there is no job."""
         with self.reading.connect() as connection:
             row = _row(connection, job)
@@ -182,7 +182,7 @@ class Store:
                 events.c.job == row["seq"], events.c.n > after
             )
             found = connection.execute(query.order_by(events.c.n)).all()
-        return [f'{{"n": {n}, {line[1:]}' for n, line in found]
+        return tuple(f'{{"n": {n}, {line[1:]}' for n, line in found)
 
     def files(self, job: str) -> tuple[ResultFile, ...]:
         """Files of a finished job; Gone when it expired, Conflict when it has none."""
@@ -237,7 +237,13 @@ class Store:
         """Files first: after a crash in between the record still says where they were."""
         shutil.rmtree(self.data / "jobs" / row["id"], ignore_errors=True)
         connection.execute(sql.delete(events).where(events.c.job == row["seq"]))
-        blank = {"state": EXPIRED, "request": {}, "result": None, "bytes": 0, "key": None}
+        blank: dict[str, Any] = {
+            "state": EXPIRED,
+            "request": {},
+            "result": None,
+            "bytes": 0,
+            "key": None,
+        }
         _set(connection, row["seq"], blank)
 
 

@@ -54,7 +54,8 @@ class Supervisor:
         pause = 0.0
         while not self._stopping.wait(pause):
             began = time.monotonic()
-            worker = subprocess.Popen(self._words, stdin=subprocess.PIPE, start_new_session=True)
+            # In our own session: the kernel weighs nice values within a session only.
+            worker = subprocess.Popen(self._words, stdin=subprocess.PIPE)
             self._attend(worker)
             self._store.no_worker()
             if self._stopping.is_set():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a finished edit for a browser: source, counterfactual, region, change as PNG."""
+"""Pictures of a finished edit for a browser: source, counterfactual, region, band, change."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -31,10 +31,11 @@ def write_view(request: EditRequest, outcome: Outcome, out: Path) -> list[dict[s
     main = _main_member(request, outcome)
     shown = _shown(source, main)
     masks = read_segmentation(out / "seg.dcm", source)
-    pictures = {
+    pictures: dict[str, NDArray[Any]] = {
         "source": source.pixels,
         "cf": shown,
         "region": masks["edit_region"].astype(np.float32),
+        "band": masks["edit_band"].astype(np.float32),
         "change": 0.5 + (shown - source.pixels) / 2,
     }
     return [write_picture(f"view_{name}", image, out / FOLDER / f"{name}.png", out)

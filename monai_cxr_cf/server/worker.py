@@ -13,12 +13,11 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 from uuid import uuid4
-
-from sqlalchemy.engine import RowMapping
 
 from monai_cxr_cf.commands.say import quiet_libraries
 from monai_cxr_cf.errors import Cancelled, CxrError, ResourceExhausted
@@ -71,6 +70,7 @@ class Worker:
             log.warning("%d jobs were running when the last worker died", found)
         threading.Thread(target=self._beat, daemon=True).start()
         self._facts = self._models.warm_up()
+        os.nice(NICE)
         self._ready = True
         self._line.beat(ready=True, facts=self._facts)
         log.info("ready")
@@ -83,7 +83,7 @@ class Worker:
             if job is None:
                 time.sleep(IDLE_S)
 
-    def _run(self, job: RowMapping) -> None:
+    def _run(self, job: Mapping[str, Any]) -> None:
         began = time.monotonic()
         seq, folder = job["seq"], self._store.data / "jobs" / job["id"]
         stored = folder / "out" / RESULT
@@ -100,7 +100,7 @@ class Worker:
             self._line.done(seq, result)
             log.info("job %s done in %.1f s", job["id"], time.monotonic() - began)
 
-    def _ended(self, job: RowMapping, raised: BaseException) -> None:
+    def _ended(self, job: Mapping[str, Any], raised: BaseException) -> None:
         if self._stop.asked:
             self._line.give_back(job["seq"])
             log.info("job %s goes back to the queue", job["id"])
@@ -146,9 +146,9 @@ def main(words: list[str]) -> int:
     """Run a worker until it is asked to stop."""
     plain = json.loads(words[0])
     quiet_libraries(debug=False, verbose=True)
-    os.nice(NICE)
     stop = Stop()
     signal.signal(signal.SIGTERM, stop.ask)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which then ends us
     threading.Thread(target=stop.watch, daemon=True).start()
     data = Path(plain["data"])
     lock = (data / "worker.lock").open("w")
