@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 import monai_cxr_cf
 from monai_cxr_cf.case import Case, Scene
 from monai_cxr_cf.dicom.radiograph import Radiograph
-from monai_cxr_cf.dicom.record import FindingRecord, RunRecord, Weights, WrittenFile
-from monai_cxr_cf.networks import Networks
+from monai_cxr_cf.dicom.record import FindingRecord, RunRecord, Score, Weights, WrittenFile
+from monai_cxr_cf.networks import VERDICT_JUDGE, Networks
 from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import describe
 from monai_cxr_cf.prompts.findings import VOCABULARY, region_terms
@@ -124,6 +124,7 @@ def record_of(run: Run, *, metrics: Mapping[str, Any], verdict: Mapping[str, Any
         code_version=monai_cxr_cf.__version__,
         warnings=_warnings(run),
         metrics=metrics,
+        scores=_scores(run, verdict),
         trace={key: value for key, value in run.trace.items() if key != "resources"},
         verdict=verdict,
         masks=run.masks,
@@ -156,13 +157,33 @@ def region_in_words(run: Run) -> str:
 
 
 def _weights(run: Run, backbone: "Backbone") -> tuple[Weights, ...]:
-    """Backbone (one digest over all its files) and segmenter."""
+    """Backbone (one digest over all its files), segmenter, and the classifier that judged."""
+    judge = run.networks.judge(VERDICT_JUDGE)
+    opinion = (
+        () if judge is None else (Weights("classifier", judge.name, judge.sha256, judge.licence),)
+    )
     joined = "".join(f"{name}:{digest}\n" for name, digest in sorted(backbone.files.items()))
     model = sha256(joined.encode()).hexdigest()
     return (
         Weights("backbone", backbone.name, model, backbone.licence),
         Weights("segmenter", run.masks["segmenter"], run.masks["sha256"], run.masks["licence"]),
+        *opinion,
     )
+
+
+def _scores(run: Run, verdict: Mapping[str, Any]) -> tuple[Score, ...]:
+    """The classifier's belief in each asked finding at which it counts, before and after."""
+    told = verdict.get("classifier")
+    if not told:
+        return ()
+    scores = []
+    for item in run.case.asked.findings:
+        name, code = item.finding, VOCABULARY[item.finding].code
+        if name in told["counts"]:
+            called = code.meaning.lower() if code else name  # as the SR's finding is coded
+            before, after = told["before"][name], told["after"][name]
+            scores.append(Score(called, before, after, told["judge"]))
+    return tuple(scores)
 
 
 def _warnings(run: Run) -> tuple[tuple[str, str], ...]:

@@ -173,4 +173,5 @@ def _expected(item: FindingEdit, region: Mask) -> Expected:
     known = VOCABULARY[item.finding]
     sign = -known.sign if item.direction == "remove" else known.sign
     free = tuple(sorted(organs_that_may_change(item.finding, item.side)))
-    return Expected(item.finding, region, sign, known.measure, free)
+    rise = -1 if item.direction == "remove" else 1
+    return Expected(item.finding, region, sign, known.measure, free, rise, known.related)

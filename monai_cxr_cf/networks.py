@@ -16,8 +16,10 @@ from monai_cxr_cf.presets import PRESETS, EditConfig
 if TYPE_CHECKING:
     from monai_cxr_cf.anatomy.segment import Segmenter
     from monai_cxr_cf.diffusion.backbone import Backbone
+    from monai_cxr_cf.judges.classifier import Judge
 
 CALIBRATION = "calibration.json"
+VERDICT_JUDGE = "j1"  # J2 is kept for the final table, so that no setting is fitted to it
 
 
 @dataclass
@@ -59,6 +61,21 @@ class Networks:
         if key not in self._loaded:
             self._loaded[key] = load_backbone(spec, device=self.device, models=self.folder())
         part: Backbone = self._loaded[key]
+        return part
+
+    def judge(self, name: str) -> "Judge | None":
+        """The classifier ``judges/NAME`` of the shipped weights; None if none is shipped.
+
+        A folder that is there but broken is an error, not a missing judge.
+        """
+        key, folder = ("judge", name), self.folder() / "judges" / name
+        if key not in self._loaded and not folder.is_dir():
+            return None
+        if key not in self._loaded:
+            from monai_cxr_cf.judges.classifier import load_judge
+
+            self._loaded[key] = load_judge(folder)
+        part: Judge = self._loaded[key]
         return part
 
     def calibrated(self, spec: str, preset: str, mode: str = "edit") -> EditConfig:

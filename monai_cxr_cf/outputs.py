@@ -23,6 +23,7 @@ from monai_cxr_cf.dicom.seg import write_segmentation
 from monai_cxr_cf.dicom.sr import write_structured_report
 from monai_cxr_cf.dicom.write import write_counterfactuals
 from monai_cxr_cf.diffusion.modes import ensemble
+from monai_cxr_cf.networks import VERDICT_JUDGE
 
 Mask = NDArray[np.bool_]
 CHANGED = 4 / 255  # a pixel counts as changed in P(|change| > tau) of a seed ensemble
@@ -107,6 +108,8 @@ def main_member(run: Run) -> int:
 def judge(run: Run, picture: Picture, *, outside: int) -> dict[str, Any]:
     """The verdict on one counterfactual; its organs are found by the same segmenter.
 
+    The classifier J1 gives its opinion if its weights are among the shipped ones.
+
     ``outside``: largest change outside region and band, stored units.
     """
     edited = np.clip(run.radiograph.pixels + picture.change, 0, 1)
@@ -120,8 +123,24 @@ def judge(run: Run, picture: Picture, *, outside: int) -> dict[str, Any]:
         before=run.scene.found.as_dict(),
         after=after.as_dict(),
         outside_max_diff=outside,
+        opinion=opinion(run, edited),
     )
     return validity.judge(evidence)
+
+
+def opinion(run: Run, edited: NDArray[np.float32]) -> validity.Opinion | None:
+    """What the classifier J1 says about the source and ``edited``; None where it is missing."""
+    judge_ = run.networks.judge(VERDICT_JUDGE)
+    if judge_ is None:
+        return None
+    return validity.Opinion(
+        judge=judge_.name,
+        sha256=judge_.sha256,
+        before=judge_.read(run.radiograph.pixels),
+        after=judge_.read(edited),
+        auc={name: found["auc"] for name, found in judge_.auc.items()},
+        counts=frozenset(filter(judge_.counts, judge_.findings)),
+    )
 
 
 def outside_of(run: Run, picture: Picture) -> int:

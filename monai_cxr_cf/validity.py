@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Did the counterfactual do what was asked, and nothing else? Explainable checks, one verdict.
 
-Each check is a number against a limit, said in words; the verdict fails if one fails and is
-``unproven`` while no independent classifier confirms the finding. The thresholds are fields and
-start from method 6.3; attention never counts as evidence.
+Each check is a number against a limit, said in words; the verdict fails if one fails. A classifier
+may give its opinion: its word counts where its AUC says so, and ``proven`` means that it confirms
+every finding of a passed verdict. The thresholds start from method 6.3; attention is no evidence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +31,8 @@ class Limits:
     texture: float = 2.0  # fine texture in the region, counterfactual over source
     foreign: float = 0.05  # share of the region darker or brighter than the source's own chest
     margin: float = 20.0  # grey levels of 255 beyond that chest's range which still count as it
+    gain: float = 0.15  # change of the finding's probability in the asked direction
+    drift: float = 0.1  # rise of the probability of any unrelated finding
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,20 @@ class Expected:
     sign: int  # +1 denser or larger, -1 more lucent or smaller
     measure: str = "density"  # density of the region, or "heart" for the heart's size
     may_change: tuple[str, ...] = ()  # organs whose outline may follow the finding
+    rise: int = 1  # +1 the finding should become more likely, -1 less
+    related: tuple[str, ...] = ()  # findings that may become more likely with it
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a classifier apart from the generator says about source and counterfactual."""
+
+    judge: str  # its name
+    sha256: str  # of its weights
+    before: Mapping[str, float]  # finding -> probability in the source, 0..1
+    after: Mapping[str, float]  # in the counterfactual
+    auc: Mapping[str, float]  # finding -> AUC on held-out patients; missing: never measured
+    counts: frozenset[str]  # findings at which it is good enough to be asked
 
 
 @dataclass(frozen=True)
@@ -54,6 +70,7 @@ class Evidence:
     before: Mapping[str, Mask]  # organs of the source
     after: Mapping[str, Mask]  # organs of the counterfactual, by the same segmenter; may be empty
     outside_max_diff: int  # stored units
+    opinion: Opinion | None = None  # of a classifier; None where none is installed
 
 
 @dataclass(frozen=True)
@@ -92,23 +109,84 @@ def judge(evidence: Evidence, limits: Limits = Limits()) -> dict[str, Any]:
     """All checks and the verdict, JSON-ready.
 
     Returns:
-        ``verdict``: "passed", "failed" or "unmeasured"; ``proven``: False, because no classifier
-        judged; ``checks``: list of ``Check`` as dicts; ``words``: one sentence.
+        ``verdict``: "passed", "failed" or "unmeasured"; ``proven``: True if it passed and the
+        classifier, counting for every asked finding, saw each of them change as asked;
+        ``checks``: list of ``Check`` as dicts; ``classifier``: its opinion or None; ``words``:
+        one sentence that names who judged.
     """
     checks = [_outside(evidence, limits), _inside_share(evidence, limits)]
     checks += [_texture(evidence, limits), _foreign(evidence, limits)]
     checks += [_finding(evidence, item, limits) for item in evidence.expected]
     checks += _organs(evidence, limits)
+    opinion = evidence.opinion
+    if opinion is not None:
+        checks += _gains(opinion, evidence.expected, limits)
+        checks += _drift(opinion, evidence.expected, limits)
     failed = [c for c in checks if c.passed is False]
     open_ = [c for c in checks if c.passed is None]
     verdict = "failed" if failed else "unmeasured" if open_ else "passed"
     words = "; ".join(c.words for c in failed or open_) or "all checks passed"
+    asked = {item.name for item in evidence.expected}
     return {
         "verdict": verdict,
-        "proven": False,
-        "words": f"{verdict}: {words}; no classifier has judged the finding",
+        "proven": verdict == "passed" and opinion is not None and asked <= opinion.counts,
+        "words": f"{verdict}: {words}; {who_judged(opinion, evidence.expected)}",
         "checks": [asdict(c) for c in checks],
+        "classifier": None if opinion is None else _told(opinion),
     }
+
+
+def who_judged(opinion: Opinion | None, expected: Sequence[Expected]) -> str:
+    """Which classifier judged which finding, how good it is at it, and what it left to geometry."""
+    if opinion is None:
+        return "no classifier has judged the finding"
+    name, parts = opinion.judge.upper(), []
+    for item in expected:
+        auc = opinion.auc.get(item.name)
+        if item.name in opinion.counts and auc is not None:
+            gain = opinion.after[item.name] - opinion.before[item.name]
+            parts.append(f"classifier {name} (AUC {auc:.2f}) sees {item.name} {gain:+.2f}")
+        elif auc is None:
+            parts.append(f"{item.name} judged by geometry alone: classifier {name} cannot tell it")
+        else:
+            parts.append(f"{item.name} judged by geometry alone: {name} has AUC {auc:.2f} only")
+    return "; ".join(parts)
+
+
+def _told(opinion: Opinion) -> dict[str, Any]:
+    return {
+        "judge": opinion.judge,
+        "sha256": opinion.sha256,
+        "before": {name: round(p, 4) for name, p in opinion.before.items()},
+        "after": {name: round(p, 4) for name, p in opinion.after.items()},
+        "auc": dict(opinion.auc),
+        "counts": sorted(opinion.counts),
+    }
+
+
+def _gains(opinion: Opinion, expected: Sequence[Expected], limits: Limits) -> list[Check]:
+    """The finding's probability must move the asked way, where the classifier can tell."""
+    checks = []
+    for item in expected:
+        if item.name in opinion.counts:
+            gain = item.rise * (opinion.after[item.name] - opinion.before[item.name])
+            way = "rises" if item.rise > 0 else "falls"
+            words = f"{item.name}: the classifier's probability {way} by {gain:.2f}"
+            name = f"gain:{item.name}"
+            checks.append(Check(name, round(gain, 4), limits.gain, gain >= limits.gain, words))
+    return checks
+
+
+def _drift(opinion: Opinion, expected: Sequence[Expected], limits: Limits) -> list[Check]:
+    """No finding that has nothing to do with the asked ones may become more likely."""
+    free = {name for item in expected for name in (item.name, *item.related)}
+    rises = {f: opinion.after[f] - opinion.before[f] for f in sorted(opinion.counts - free)}
+    if not rises:
+        return []
+    worst = max(rises, key=lambda finding: rises[finding])
+    value, limit = rises[worst], limits.drift
+    words = f"unrelated {worst} rises by {value:.2f}"
+    return [Check("drift", round(value, 4), limit, value <= limit, words)]
 
 
 def _outside(evidence: Evidence, limits: Limits) -> Check:
