@@ -51,10 +51,12 @@ def test_wheel_holds_package_data_weights_and_lock_file(wheel: Path, root: Path)
     for path in (root / "monai_cxr_cf").rglob("*"):
         if path.suffix in (".py", ".json", ".yaml"):
             assert path.relative_to(root).as_posix() in names
-    models = root / "bundles" / "cxr_counterfactual" / "models"
-    for path in models.rglob("*"):
-        if path.is_file():
-            assert f"monai_cxr_cf/bundle/models/{path.relative_to(models).as_posix()}" in names
+    bundle = root / "bundles" / "cxr_counterfactual"
+    for part in ("models", "configs", "docs"):
+        for path in (bundle / part).rglob("*"):
+            if path.is_file():
+                assert f"monai_cxr_cf/bundle/{path.relative_to(bundle).as_posix()}" in names
+    assert {"monai_cxr_cf/bundle/LICENSE", "monai_cxr_cf/bundle/large_files.yml"} <= names
     assert "monai_cxr_cf/constraints.txt" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
@@ -78,6 +80,34 @@ def test_installed_command_finds_its_weights_from_any_directory(
     assert any(name.startswith("cxr-mini/unet/") for name in files)
     assert all(item["licence"] != "unknown" for item in info["weights"])
     assert len(info["lock_sha256"]) == 64
+
+
+@pytest.mark.weights
+def test_installed_bundle_runs_from_its_own_folder(
+    installed: Path, root: Path, tmp_path: Path
+) -> None:
+    organs = [
+        {
+            "_target_": "monai_cxr_cf.transforms.SegmentOrgansd",
+            "keys": "image",
+            "networks": "@networks",
+            "network": "@network",
+        },
+        {"_target_": "monai_cxr_cf.transforms.WriteSegmentationd", "keys": "image"},
+    ]
+    words = ["run", "--config_file", "configs/inference.json", "--bundle_root", "."]
+    words += ["--source", str(root / "docs" / "example.dcm"), "--prompt", "left effusion"]
+    words += ["--output_dir", str(tmp_path / "out"), "--edit#transforms", json.dumps(organs)]
+    done = subprocess.run(
+        [sys.executable, "-m", "monai.bundle", *words],
+        cwd=installed / "monai_cxr_cf" / "bundle",
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "out" / "seg.dcm").is_file()
 
 
 @pytest.mark.weights

@@ -45,6 +45,8 @@ def cases(
     """
     if not str(source or ""):
         return []
+    if not str(output_dir or ""):
+        raise BadRequest("No output folder is named.", hint="Give --output_dir DIR.")
     path, out, fields = Path(source), Path(output_dir), cleaned(request or {})
     if path.suffix.lower() == ".json" or path.is_dir():
         rows = _listed(path) if path.is_file() else _found(path)

@@ -23,7 +23,7 @@ from monai_cxr_cf.transforms.items import REQUEST, Fields, Item, need, request_o
 from monai_cxr_cf.transforms.segmenter import DEFAULT, adopted
 
 log = logging.getLogger(__name__)
-Progress = Callable[[dict[str, Any]], None]
+Progress = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,16 @@ passes through. So the two functions that ``inference.json`` calls turn our erro
 Python call ``cases`` and ``evaluator.run()``, which raise the errors themselves.
 """
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.commands.say import typed
 from monai_cxr_cf.errors import BadRequest, CxrError
 from monai_cxr_cf.transforms.cases import Row, cases
 from monai_cxr_cf.transforms.items import Item
-
-log = logging.getLogger(__name__)
 
 
 def checked_cases(
@@ -51,13 +49,18 @@ def spoken() -> Iterator[None]:
         yield
     except Exception as error:
         refusal = _ours(error)
-        if refusal is None or type(refusal) is CxrError:  # a bug keeps its traceback
+        if refusal is None:  # a bug keeps its traceback
             raise
         sys.stderr.write(f"error: {refusal}\n")
         raise SystemExit(refusal.exit_code) from error
 
 
 def _ours(error: BaseException | None) -> CxrError | None:
-    while error is not None and not isinstance(error, CxrError):
+    """The first error on the way to the cause that is ours, or that the command line names."""
+    while error is not None:
+        known = typed(error)
+        # MONAI says "module not found", without a name, of a wrong _target_.
+        if type(known) is not CxrError and getattr(error, "name", "") is not None:
+            return known
         error = error.__cause__
-    return error
+    return None

@@ -102,8 +102,8 @@ def test_training_and_validation_share_no_radiograph(data: Path) -> None:
 def test_evaluation_measures_the_shipped_network(data: Path, tmp_path: Path) -> None:
     tiny = {"dataset_dir": str(data), "output_dir": str(tmp_path)}
     run("train.json", "evaluate.json", **tiny)
-    text = (tmp_path / "metrics.csv").read_text()
-    assert 0 < float(text.split()[-1]) <= 1
+    name, value = (tmp_path / "metrics.csv").read_text().split()[-1].split(",")
+    assert (name, 0 < float(value) <= 1) == ("val_mean_dice", True)
     assert (tmp_path / "val_mean_dice_summary.csv").is_file()
 
 

@@ -50,7 +50,7 @@ def spoken(*words: str, cwd: Path = BUNDLE) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=500,
+        timeout=1500,
     )
 
 

@@ -212,6 +212,8 @@ def test_cases_are_checked_before_anything_slow(source: dict[str, str], tmp_path
     assert item["output"] == str(tmp_path / "out")
     assert item["request"].source == source["image"]
     assert cases("", fields) == []
+    with pytest.raises(BadRequest, match="output"):
+        cases(source["image"], fields, output_dir="")
     rows = [source["image"], {"image": source["image"], "findings": [{"finding": "cardiomegaly"}]}]
     (tmp_path / "list.json").write_text(json.dumps(rows))
     one, two = cases(tmp_path / "list.json", fields, output_dir=tmp_path / "out")
