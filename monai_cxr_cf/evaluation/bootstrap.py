@@ -80,7 +80,7 @@ def interval(
     known = np.flatnonzero(~np.isnan(numbers))
     if not len(known):
         return Interval(float("nan"), float("nan"), float("nan"))
-    numbers, kept = numbers[known], [patients[i] for i in known]
+    numbers, kept = numbers[known], [patients[int(i)] for i in known]
     found = [statistic(numbers[rows]) for rows in draws_of(kept, draws=draws, seed=seed)]
     low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(statistic(numbers)), float(low), float(high))

@@ -84,11 +84,3 @@ class Rows:
                     f"Line {number} of {self.path.name} is no row of an evaluation.",
                     hint="Name another --out, or move that file away.",
                 ) from error
-
-
-def write_json(path: Path, data: Any) -> None:
-    """JSON that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)

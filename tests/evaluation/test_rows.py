@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from monai_cxr_cf.errors import UnreadableInput
-from monai_cxr_cf.evaluation.rows import Rows, key_of, write_json
+from monai_cxr_cf.evaluation.rows import Rows, key_of
 
 
 def test_rows_are_found_again_by_key(tmp_path: Path) -> None:
@@ -41,8 +41,3 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
 def test_a_key_changes_with_anything_and_not_with_order() -> None:
     assert key_of({"a": 1, "b": (2, 3)}) == key_of({"b": [2, 3], "a": 1})
     assert key_of({"a": 1}) != key_of({"a": 2})
-
-
-def test_json_appears_whole(tmp_path: Path) -> None:
-    write_json(tmp_path / "deep" / "table.json", {"a": 1})
-    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["table.json"]
