@@ -83,7 +83,9 @@ def rows_of(trial: Trial, bench: Bench, *, key: str) -> list[Row]:
     for number, (seed, picture) in enumerate(zip(run.seeds, pictures, strict=True)):
         row = about(trial, seed) | {"key": f"{key}-{seed}", "trial": trial.identity}
         row |= {"config": run.config.hash(), "strength": run.config.start.strength}
-        row |= _measured(trial, seen, picture, bench) | _scored(seen, bench, number + 1)
+        row |= _scored(seen, bench, number + 1)
+        row |= _measured(trial, seen, picture, _opinion(row, bench))
+        row |= _likeness(run, picture, bench)
         if bench.pictures is not None:
             row["picture"] = f"{row['key']}.png"
             strip = Strip(run.radiograph.pixels, run.case.region, picture.change)
@@ -139,8 +141,8 @@ def edited(run: Run, picture: Picture) -> Array:
     return np.asarray(np.clip(run.radiograph.pixels + picture.change, 0, 1), np.float32)
 
 
-def _measured(trial: Trial, seen: Seen, picture: Picture, bench: Bench) -> Row:
-    """Everything but the classifiers' scores."""
+def _measured(trial: Trial, seen: Seen, picture: Picture, opinion: validity.Opinion | None) -> Row:
+    """Geometry, organs, outside, and the engine's own verdict."""
     run, image = seen.run, edited(seen.run, picture)
     after = _segment(run, image)
     organs = after.organs.as_dict()
@@ -153,9 +155,10 @@ def _measured(trial: Trial, seen: Seen, picture: Picture, bench: Bench) -> Row:
         before=seen.found.organs.as_dict(),
         after=organs,
         outside_max_diff=outside,
+        opinion=opinion,
     )
     verdict = validity.judge(evidence)
-    before = seen.found.organs.as_dict()
+    before = evidence.before
     return {
         "geometry_before": dict(seen.measures),
         "geometry_after": measures,
@@ -166,7 +169,6 @@ def _measured(trial: Trial, seen: Seen, picture: Picture, bench: Bench) -> Row:
         "mean_shift_side": _shifts(trial, seen.frame, picture.change),
         "verdict": verdict["verdict"],
         "verdict_failed": [c["name"] for c in verdict["checks"] if c["passed"] is False],
-        **_likeness(seen.run, picture, bench),
     }
 
 
@@ -235,6 +237,21 @@ def _scored(seen: Seen, bench: Bench, number: int) -> Row:
                 for finding, p in zip(judge.findings, seen.scores[name][index], strict=True)
             }  # fmt: skip
     return found
+
+
+def _opinion(row: Row, bench: Bench) -> validity.Opinion | None:
+    """What J1 tells the engine's verdict, as in a run of ``cxr-cf edit``; None without it."""
+    judge = bench.judges.get("j1")
+    if judge is None:
+        return None
+    return validity.Opinion(
+        judge=judge.name,
+        sha256=judge.sha256,
+        before=row["j1_before"],
+        after=row["j1_after"],
+        auc={name: found["auc"] for name, found in judge.auc.items()},
+        counts=frozenset(name for name in judge.findings if judge.counts(name)),
+    )
 
 
 def plain(value: Any) -> Any:

@@ -4,7 +4,7 @@
 **Valid** = the classifier J2 sees the asked change (gain >= .15, where J2 counts for that finding,
 AUC >= .80), geometry moves the right way by more than 95 % of shams do, no unrelated finding rises
 by more than .1, organs that may not change keep Dice >= .95, and nothing changed outside. Shams are
-held to the same rule; the shams a row is compared with are those of *other* patients.
+held to the same rule; a row is compared with the shams of its finding of *other* patients.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def judged(rows: Sequence[Row], judges: Judges, rule: Rule | None = None) -> lis
 
     Returns:
         ``valid`` holds one entry per criterion (True, False, or None where it could not be asked),
-        ``all``, and ``threshold``, the geometric gain that had to be exceeded.
+        ``all`` (None without shams of other patients), and ``threshold``, the geometric gain that
+        had to be exceeded.
     """
     rule = rule or Rule()
     kept = [row for row in rows if "refused" not in row]
@@ -68,8 +69,8 @@ def judged(rows: Sequence[Row], judges: Judges, rule: Rule | None = None) -> lis
             "organs": _organs(row, rule),
             "outside": row["outside_max_diff"] <= rule.outside,
         }
-        needed = criteria["geometry"] is True  # the one criterion that always has to be met
-        every = needed and all(value is not False for value in criteria.values())
+        met = all(value is not False for value in criteria.values())
+        every = None if threshold is None else met  # without shams nothing can be said
         valid = {**criteria, "all": every, "threshold": threshold}
         found.append({**row, "valid": valid, "side_obeyed": side_obeyed(row)})
     return found
@@ -108,8 +109,12 @@ def gain_of(row: Row, judge: str) -> float | None:
 
 
 def _kind(row: Row) -> tuple[str, ...]:
-    """Rows whose shams are comparable: one edit in one view under one set of settings."""
-    return row["cell"], row["config"], row["backbone"]
+    """Rows whose shams are comparable: one finding and direction under one set of settings.
+
+    Views and sides together: a threshold from a handful of patients would let too many shams pass.
+    """
+    zone = row["zone"] or ""
+    return row["direction"], row["finding"], zone, row["config"], row["backbone"]
 
 
 def _controls(rows: Sequence[Row]) -> dict[tuple[str, ...], list[tuple[str, float]]]:
@@ -128,10 +133,11 @@ def _classifier(row: Row, judges: Judges, rule: Rule) -> bool | None:
 
 
 def _geometry(row: Row, threshold: float | None) -> bool | None:
-    """None where no sham of another patient exists or the gain could not be measured."""
-    if threshold is None or row["geometry_gain"] is None:
+    """None without a sham of another patient; what could not be measured has not moved."""
+    if threshold is None:
         return None
-    return bool(row["geometry_gain"] > threshold)
+    gain = row["geometry_gain"]
+    return gain is not None and bool(gain > threshold)
 
 
 def _others(row: Row, judges: Judges, rule: Rule) -> bool | None:

@@ -38,6 +38,9 @@ class Brightness:
     name, sha256, findings = "brightness", "0" * 64, ("pleural effusion", "nodule")
     auc = {"pleural effusion": {"auc": 0.9}, "nodule": {"auc": 0.5}}  # noqa: RUF012
 
+    def counts(self, finding):
+        return self.auc[finding]["auc"] >= 0.8
+
     def predict(self, images):
         means = [float(image[image.shape[0] // 2 :].mean()) for image in images]
         return np.array([[mean, 1 - mean] for mean in means])
@@ -64,7 +67,7 @@ def data(root, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def bench():
-    return Bench(Networks(), {"j2": Brightness()})
+    return Bench(Networks(), {"j1": Brightness(), "j2": Brightness()})
 
 
 def trials_of(data, bench, tiny_folder, *, edits=ADDITIONS[1:2], count=2, shams=True):
@@ -97,7 +100,9 @@ def test_a_run_has_a_row_per_seed_of_every_edit_and_sham(whole) -> None:
         assert row["ssim_outside"] > row["ssim_inside"]
         assert set(row["dice"]) == {"right_lung", "left_lung", "heart"}
         assert set(row["j2_after"]) == {"pleural effusion", "nodule"}
-        assert row["j1_after"] is None
+        assert row["j1_after"] == row["j2_after"]
+        gain = row["j1_after"]["pleural effusion"] - row["j1_before"]["pleural effusion"]
+        assert ("gain:pleural effusion" in row["verdict_failed"]) == (gain < 0.15)
         assert row["strength"] == 0.7
         assert row["geometry_gain"] is not None
         with Image.open(folder / "pictures" / row["picture"]) as picture:
@@ -136,7 +141,7 @@ def test_a_finished_run_is_not_run_again(whole, data, bench, tiny_folder) -> Non
 
 def test_rows_of_other_judges_or_protocols_are_refused(whole, data, bench, tiny_folder) -> None:
     trials = trials_of(data, bench, tiny_folder)
-    with pytest.raises(BadRequest, match="other weights: j2"):
+    with pytest.raises(BadRequest, match="other weights: j1, j2"):
         run_cells(trials, whole[0], Tools(), bench=replace(bench, judges={}))
     header = whole[0] / "run.json"
     old = header.read_text()

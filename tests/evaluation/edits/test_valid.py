@@ -71,12 +71,20 @@ def test_a_patients_own_shams_set_no_threshold_for_that_patient() -> None:
     assert verdict(row("p1"), [*SHAMS, *own])["geometry"] is True
     assert verdict(row("p2"), [*SHAMS, *own])["threshold"] >= 0.95
     alone = verdict(row("p1"), own)
-    assert (alone["geometry"], alone["all"]) == (None, False)
+    assert (alone["geometry"], alone["all"]) == (None, None)
+    unmeasured = verdict(row(geometry_gain=None))
+    assert (unmeasured["geometry"], unmeasured["all"]) == (False, False)
 
 
-def test_shams_of_other_cells_and_settings_set_no_threshold() -> None:
-    strangers = [sham("s1", 50.0, cell="add edema, PA"), sham("s2", 50.0, config="other")]
+def test_shams_of_other_findings_and_settings_set_no_threshold() -> None:
+    strangers = [
+        *(sham("s1", 50.0, finding="pulmonary edema") for _ in range(9)),
+        *(sham("s2", 50.0, config="other") for _ in range(9)),
+        *(sham("s3", 50.0, direction="remove") for _ in range(9)),
+    ]
     assert verdict(row(), [*SHAMS, *strangers])["geometry"] is True
+    both_views = [sham("s4", 50.0, view="AP", cell="add left effusion, AP") for _ in range(9)]
+    assert verdict(row(), [*SHAMS, *both_views])["geometry"] is False
 
 
 def test_a_sham_passes_only_by_the_same_rule() -> None:
