@@ -29,8 +29,8 @@ class Limits:
     heart_growth: float = 0.02  # change of the cardiothoracic ratio
     inside_share: float = 0.5  # share of the total change that lies in the region
     texture: float = 2.0  # fine texture in the region, counterfactual over source
-    foreign: float = 0.05  # share of the region darker or brighter than the source's own chest
-    margin: float = 20.0  # grey levels of 255 beyond that chest's range which still count as it
+    foreign: float = 0.05  # share of the region made darker than lung or brighter than the chest
+    margin: float = 20.0  # grey levels of 255 beyond the patient's own range that still count as it
     gain: float = 0.15  # change of the finding's probability in the asked direction
     drift: float = 0.1  # rise of the probability of any unrelated finding
 
@@ -221,14 +221,21 @@ def _texture(evidence: Evidence, limits: Limits) -> Check:
 
 
 def _foreign(evidence: Evidence, limits: Limits) -> Check:
-    """Holes and glare: grey values that this patient's lungs and heart nowhere have."""
+    """Holes and glare: made darker than this patient's lungs, or brighter than the whole chest.
+
+    The darkest tenth of the lungs, not their darkest pixel: air outside the body and a black hole
+    where a heart was removed have the same grey value.
+    """
     region = np.logical_or.reduce([item.region for item in evidence.expected])
     organs = np.logical_or.reduce([region, *evidence.before.values()])
-    low, high = np.percentile(evidence.source[organs], [0.5, 99.5])
-    edited = (evidence.source + evidence.change)[region]
-    margin = limits.margin / GREY
-    share = float(((edited < low - margin) | (edited > high + margin)).mean())
-    words = f"{share:.0%} of the region is darker or brighter than the source's chest"
+    lungs = [m for name, m in evidence.before.items() if name.endswith("lung") and m.any()]
+    air = np.logical_or.reduce(lungs) if lungs else organs
+    low = float(np.percentile(evidence.source[air], 10)) - limits.margin / GREY
+    high = float(np.percentile(evidence.source[organs], 99.5)) + limits.margin / GREY
+    change = evidence.change[region]
+    edited = evidence.source[region] + change
+    share = float((((edited < low) & (change < 0)) | ((edited > high) & (change > 0))).mean())
+    words = f"{share:.0%} of the region became darker than lung or brighter than the chest"
     return Check("foreign_grey", round(share, 4), limits.foreign, share <= limits.foreign, words)
 
 

@@ -69,6 +69,19 @@ def test_holes_and_glare_fail_even_where_the_direction_is_right(grey):
     assert failed(verdict) == ["foreign_grey"]
 
 
+def test_a_black_hole_where_a_heart_was_fails_though_air_beside_the_lung_is_as_black():
+    source = np.full(SHAPE, 0.6, np.float32)
+    source[ORGANS["right_lung"] | ORGANS["left_lung"]] = 0.35
+    source[:, 85:] = 0.02  # air beside the patient, and a strip of it in the lung's mask
+    heart = ORGANS["heart"] & ~ORGANS["left_lung"] & ~ORGANS["right_lung"]
+    lung_like = np.where(heart, np.float32(0.35 - 0.6), 0).astype(np.float32)
+    hole = np.where(heart, np.float32(0.05 - 0.6), 0).astype(np.float32)
+    expected = (Expected("cardiomegaly", heart, -1, may_change=("heart", "left_lung")),)
+    case = Evidence(source, lung_like, expected, ORGANS, ORGANS, 0)
+    assert "foreign_grey" not in failed(judge(case))
+    assert "foreign_grey" in failed(judge(replace(case, change=hole)))
+
+
 def test_nothing_changed_is_a_failure_not_a_division_by_zero():
     assert judge(evidence(grey=0))["verdict"] == "failed"
 
