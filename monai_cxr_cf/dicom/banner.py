@@ -21,7 +21,6 @@ from pydicom.sequence import Sequence
 
 from monai_cxr_cf import __version__
 from monai_cxr_cf.dicom.fileio import clip, save
-from monai_cxr_cf.dicom.inherit import declare_characters
 from monai_cxr_cf.dicom.marking import LO, MANUFACTURER, MODEL, mark_synthetic
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.record import WrittenFile
@@ -53,10 +52,11 @@ def banner_dataset(images: Files[Dataset]) -> Dataset:
     """The presentation state complete but for file meta; the same images give the same UIDs."""
     first = images[0]
     words = ("banner", __version__, *(str(ds.SOPInstanceUID) for ds in images))
+    carriers = [_carrier(image) for image in images]
     layer = GraphicLayer("BANNER", order=1, description="Synthetic image")
     text = TextObject(TEXT, units="DISPLAY", bounding_box=BOX)
     ds = GrayscaleSoftcopyPresentationState(
-        referenced_images=[_without_patient(image) for image in images],
+        referenced_images=carriers,
         series_instance_uid=stable_uid("series", *words),
         series_number=int(first.get("SeriesNumber") or 0) + OFFSET,
         sop_instance_uid=stable_uid("instance", *words),
@@ -68,28 +68,33 @@ def banner_dataset(images: Files[Dataset]) -> Dataset:
         content_label="SYNTHETIC",
         content_description="Banner over a synthetic image",
         graphic_layers=[layer],
-        graphic_annotations=[GraphicAnnotation(list(images), layer, text_objects=[text])],
+        graphic_annotations=[GraphicAnnotation(carriers, layer, text_objects=[text])],
     )
     _inherit(ds, first)
     _display(ds, images)
     mark_synthetic(ds, "counterfactual CXR: banner")
-    ascii_only = str(first.get("SpecificCharacterSet") or "ISO_IR 100")
-    return declare_characters(ds, ascii_only == "ISO_IR 192")
+    return ds
 
 
-def _without_patient(image: Dataset) -> Dataset:
-    """highdicom copies and checks patient values, and its log would quote them."""
+def _carrier(image: Dataset) -> Dataset:
+    """The image as highdicom may see it: it copies and checks patient values, which its log would
+    quote, and refuses tables that are legal; all of that is inherited afterwards."""
     plain = deepcopy(image)
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
         setattr(plain, keyword, None)
+    for keyword in ("SpecificCharacterSet", "PixelData", *MODALITY_LUT, *VOI):
+        plain.pop(keyword, None)
     return plain
 
 
 def _inherit(ds: Dataset, image: Dataset) -> None:
     """Patient, study and dates as the image states them: nothing depends on the day it is made."""
+    ds.pop("SpecificCharacterSet", None)
     for keyword in (
         *("SpecificCharacterSet", "PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
         *("StudyID", "AccessionNumber", "StudyDate", "StudyTime", "ReferringPhysicianName"),
+        "ContributingEquipmentSequence",  # names us; highdicom's own holds the time of day
+        "BodyPartExamined",  # without it an unpaired part counts as paired, and needs a side
     ):
         if keyword in image:
             ds[keyword] = deepcopy(image[keyword])
