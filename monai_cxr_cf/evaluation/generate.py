@@ -33,6 +33,7 @@ class Plain:
     guidance: float = 4.0  # classifier-free guidance scale; 1 = none
     steps: int = 30  # scheduler steps over the whole schedule
     solver: str = "dpmpp"  # dpmpp or ddim
+    bf16: bool = False  # the UNet in bfloat16: about twice as fast on CPUs with AMX
 
     def config(self, strength: float) -> EditConfig:
         """The same as an edit configuration; BadRequest if a value is out of range."""
@@ -79,7 +80,7 @@ def generate(
             Solver(plain.config(strength), backbone.scheduler_config),
             seeds=seeds[part],
             source=source,
-            guidance=plain.guidance,
+            plain=plain,
         )
         images.append(decode(backbone, z))
     return np.concatenate(images)
@@ -92,7 +93,7 @@ def _latents(
     *,
     seeds: Sequence[int],
     source: Tensor | None,
-    guidance: float,
+    plain: Plain,
 ) -> Tensor:
     side = int(backbone.unet.config.sample_size)
     shape = (4, side, side) if source is None else tuple(source.shape[1:])
@@ -102,9 +103,10 @@ def _latents(
     empty = encode_text(backbone, "").expand_as(states)
     for i in range(solver.n_exec):
         t = torch.tensor([solver.timesteps[i]], device=z.device).expand(len(z))
-        e = backbone.unet(z.to(backbone.dtype), t, states).sample.float()
-        if guidance != 1:
-            plain = backbone.unet(z.to(backbone.dtype), t, empty).sample.float()
-            e = plain + guidance * (e - plain)
+        with torch.autocast(z.device.type, torch.bfloat16, enabled=plain.bf16):
+            e = backbone.unet(z.to(backbone.dtype), t, states).sample.float()
+            if plain.guidance != 1:
+                free = backbone.unet(z.to(backbone.dtype), t, empty).sample.float()
+                e = free + plain.guidance * (e - free)
         z = solver.step(e, i, z)
     return z

@@ -55,6 +55,13 @@ def test_low_strength_stays_nearer_to_the_source(backbone: Backbone) -> None:
     assert np.abs(base - reference).mean() < np.abs(far - reference).mean()
 
 
+def test_bfloat16_is_nearly_the_same_picture(backbone: Backbone) -> None:
+    whole, half = (
+        generate(backbone, ["mass"], Plain(steps=3, bf16=bf16), seeds=[0]) for bf16 in (False, True)
+    )
+    assert 0 < np.abs(whole - half).mean() < 0.02
+
+
 def test_values_out_of_range_are_refused(backbone: Backbone) -> None:
     with pytest.raises(BadRequest, match="guidance_scale is 0"):
         generate(backbone, ["mass"], Plain(guidance=0), seeds=[0])
