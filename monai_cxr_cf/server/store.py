@@ -66,8 +66,11 @@ class Store:
 
     def same(self, submission: Submission) -> Job | None:
         """The job that waits, runs or is done for an equal submission."""
+        key = _key(submission)
+        if key is None:
+            return None
         alive = jobs.c.state.in_((QUEUED, RUNNING, DONE))
-        query = sql.select(jobs.c.id).where(jobs.c.key == _key(submission), alive)
+        query = sql.select(jobs.c.id).where(jobs.c.key == key, alive)
         with self.reading.connect() as connection:
             found = connection.execute(query).scalar()
         return None if found is None else self.get(found)
