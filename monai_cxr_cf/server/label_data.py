@@ -18,7 +18,7 @@ from monai_cxr_cf.server.label_shelf import BINARY, AtDesk, AtShelf, Shelf, suff
 
 router = APIRouter(prefix="/datastore", responses=ERRORS)
 OCTETS = "application/octet-stream"
-FILE = {200: {"content": {OCTETS: BINARY}}}
+FILE: dict[int | str, dict[str, Any]] = {200: {"content": {OCTETS: BINARY}}}
 LABEL_SUFFIXES = (".nrrd", ".nii.gz", ".nii")
 Shape = Literal["all", "train", "stats"]
 ImageId = Annotated[str, Query(description="Id of the image.")]

@@ -83,8 +83,9 @@ def prepare(file: str, suffix: str, folder: str) -> dict[str, Any]:
             return {"reading": {"allow_raster": True}, "geometry": _from_volume(named, source)}
         finally:
             named.unlink()
-    reading = {"allow_raster": True} if _KINDS[suffix] == RASTER else {}
-    radiograph = read_source(file, ReadOptions(**reading))
+    raster = _KINDS[suffix] == RASTER
+    reading = {"allow_raster": True} if raster else {}
+    radiograph = read_source(file, ReadOptions(allow_raster=raster))
     source.write_bytes(Path(file).read_bytes())
     rows, columns = radiograph.spacing.display or (1.0, 1.0)
     return {"reading": reading, "geometry": asdict(Geometry((columns, rows, 1.0)))}
@@ -197,4 +198,5 @@ def _slice(image: Any, *, what: str) -> NDArray[Any]:
         raise UnsupportedImage(
             f"The {what} has {planes.shape[0]} slices; a radiograph has one.", code="slices"
         )
-    return planes[0]
+    found: NDArray[Any] = planes[0]
+    return found

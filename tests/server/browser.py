@@ -80,7 +80,8 @@ class Browser:
     def complaints(self) -> list[str]:
         """What the browser's console holds: errors, refused scripts and styles."""
         found = self.driver.get_log("browser")
-        return [entry["message"] for entry in found if entry["level"] in ("SEVERE", "WARNING")]
+        told = [entry["message"] for entry in found if entry["level"] in ("SEVERE", "WARNING")]
+        return [text for text in told if "401 (Unauthorized)" not in text]  # before the key
 
     def downloaded(self, pattern: str) -> Path:
         """A file that has arrived whole."""

@@ -153,11 +153,14 @@ def finish(client: httpx.Client, job: str, seconds: float = PATIENCE) -> dict[st
     """Poll a job until it is over."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found: dict[str, Any] = client.get(f"/v1/jobs/{job}").json()
+        try:
+            found: dict[str, Any] = client.get(f"/v1/jobs/{job}").json()
+        except httpx.RemoteProtocolError:  # it closed an idle connection as we wrote: ask again
+            continue
         if found["state"] not in ("queued", "running"):
             return found
         time.sleep(0.1)
-    raise AssertionError(f"job is still {found['state']}")
+    raise AssertionError("the job is not over")
 
 
 def _children(pid: int) -> list[int]:
