@@ -37,6 +37,19 @@ class Captioned:
     prompt: str  # findings as a short text; "" where nothing is known
 
 
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A folder and the layout it is in."""
+
+    folder: Path
+    layout: str = "folder"
+
+    def read(self, views: tuple[str, ...], splits: tuple[str, ...]) -> list[Captioned]:
+        """The radiographs of these views and splits; see ``read_layout``."""
+        rows = read_layout(self.layout, self.folder, views=views)
+        return [row for row in rows if row.split in splits]
+
+
 def read_layout(
     layout: str, folder: Path, *, views: tuple[str, ...] = ("PA",), split: str | None = None
 ) -> list[Captioned]:

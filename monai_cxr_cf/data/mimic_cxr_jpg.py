@@ -20,6 +20,7 @@ SPLIT = "mimic-cxr-2.0.0-split.csv"
 LABELS = "mimic-cxr-2.0.0-chexpert.csv"
 SPLITS = {"train": "train", "validate": "judge", "test": "test"}
 REPORTS = ("mimic-cxr-reports/files", "reports/files", "files")  # the last: both in one tree
+POSITIVE = ("1.0", "1")  # 0.0 absent, -1.0 uncertain, blank not mentioned
 _KEYS = ("subject_id", "study_id")
 # A fracture may lie anywhere and the rib is ours; the others are no findings of the vocabulary.
 _IGNORED = frozenset((*_KEYS, "Fracture"))
@@ -64,14 +65,10 @@ def _labels(folder: Path) -> dict[str, tuple[str, ...]]:
         return {}
     return {
         row["study_id"]: tuple(
-            name for name, cell in row.items() if name not in _IGNORED and _positive(cell)
+            name for name, cell in row.items() if name not in _IGNORED and cell in POSITIVE
         )
         for row in read_table(folder / LABELS, (*_KEYS, "No Finding"))
     }
-
-
-def _positive(cell: str | None) -> bool:
-    return bool(cell) and float(cell or 0) == 1
 
 
 def _prompt(reports: Path | None, place: str) -> str:

@@ -67,6 +67,7 @@ class DenoiserRecipe:
     seed: int = 11
     log_every: int = 20  # steps between lines of history.jsonl
     check_every: int = 200  # steps between figures, sheets, checkpoint and pipeline folder
+    sheet_steps: int = 20  # sampling steps of those figures and sheets
     select: str = "last"  # pipeline folder: EMA of the last check, or of the best "validation"
 
 
@@ -98,6 +99,7 @@ class Trainer:
         max_minutes: float | None = None,
     ) -> None:
         self.recipe, self.out, self.accelerator = recipe, out, accelerator
+        accelerator.gradient_accumulation_steps = recipe.accumulate
         device = accelerator.device
         self.tokenizer, self.vae = networks.tokenizer, networks.vae.to(device)
         self.scaling = float(self.vae.config.scaling_factor)
@@ -200,7 +202,8 @@ class Trainer:
         """Copies with the EMA weights, in evaluation mode."""
         twin = copy.deepcopy(self.model).eval()
         self.ema.copy_to(twin)
-        return Backbone(twin["unet"], twin["text"], self.tokenizer, self.vae)
+        steps = self.recipe.sheet_steps
+        return Backbone(twin["unet"], twin["text"], self.tokenizer, self.vae, steps)
 
     def check(self, batch: Batch, probe: Tensor) -> None:
         """Figures of how words are followed, sheets, checkpoint and a loadable pipeline folder."""

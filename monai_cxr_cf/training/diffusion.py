@@ -8,7 +8,6 @@ is a diffusers pipeline folder.
 
 from __future__ import annotations
 
-import argparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from monai_cxr_cf.training.batches import BatchMaker, Mix
 from monai_cxr_cf.training.denoiser import DenoiserRecipe, Trainer
 from monai_cxr_cf.training.images import generator_rows
 from monai_cxr_cf.training.latents import Pool
-from monai_cxr_cf.training.loop import Ema, load_state, read_recipe, save_state
+from monai_cxr_cf.training.loop import Ema, load_state, read_arguments, read_recipe, save_state
 from monai_cxr_cf.training.monitor import Backbone
 from monai_cxr_cf.training.prepare import prepare_pool
 from monai_cxr_cf.training.pretrain_text import pretrain_text
@@ -95,7 +94,7 @@ class Run(Trainer):
 
     def __init__(self, recipe: DiffusionRecipe, out: Path, max_minutes: float | None) -> None:
         torch.manual_seed(recipe.seed)
-        accelerator = start_accelerator(recipe.precision, recipe.accumulate)
+        accelerator = start_accelerator(recipe.precision)
         vae = AutoencoderKL.from_pretrained(out / "vae")
         # Merges of equal count fall differently from run to run: trained once, then kept.
         kept = out / "tokenizer"
@@ -135,16 +134,7 @@ class Run(Trainer):
 
 def main() -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(description="Train UNet and text encoder of a backbone.")
-    parser.add_argument("--config", type=Path, required=True, help="recipe (YAML)")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder with index.csv and images/"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder with vae/")
-    parser.add_argument("--resume", action="store_true", help="continue from OUT/state.pt")
-    parser.add_argument("--max-minutes", type=float, help="end cleanly after this time")
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    args = read_arguments("Train UNet and text encoder of a backbone.")
     train_diffusion(
         args.config, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
     )

@@ -46,6 +46,7 @@ class Backbone:
     text_encoder: CLIPTextModel
     tokenizer: CLIPTokenizer
     vae: AutoencoderKL
+    steps: int = 20  # of DDIM, in figures and sheets
 
     @torch.no_grad()
     def states(self, prompts: list[str]) -> Tensor:
@@ -101,13 +102,14 @@ def generate(
     strength: float = 1.0,
     guidance: float = 5.0,
 ) -> Tensor:
-    """DDIM (20 steps, eta 0) with guidance: scaled latents (B, 4, h, w) for B prompts.
+    """DDIM (``backbone.steps``, eta 0) with guidance: scaled latents (B, 4, h, w) for B prompts.
 
     With ``source`` (scaled latents) the run starts at ``strength`` of the schedule, else in noise.
     """
     scheduler: DDIMScheduler = build_scheduler()
-    scheduler.set_timesteps(20)
-    times = scheduler.timesteps[20 - max(1, int(20 * strength + 1e-9)) :]
+    count = backbone.steps
+    scheduler.set_timesteps(count)
+    times = scheduler.timesteps[count - max(1, int(count * strength + 1e-9)) :]
     z = noise if source is None else scheduler.add_noise(source, noise, times[:1])
     z = z.to(backbone.device)
     states, empty = backbone.states(prompts), backbone.states([""]).expand(len(prompts), -1, -1)

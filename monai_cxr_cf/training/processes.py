@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recipe's precision and accumulation in, accelerate's device and processes out.
+"""A recipe's precision in, accelerate's device and processes out.
 
 One process trains on one device. ``accelerate launch --num_processes N`` starts several: each takes
 its own images, gradients and the clock are shared, and the first one writes files.
@@ -17,14 +17,14 @@ from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.training.loop import Progress
 
 
-def start_accelerator(precision: str, accumulate: int = 1) -> Accelerator:
+def start_accelerator(precision: str) -> Accelerator:
     """Device, precision and processes of this run; BadRequest for a precision but bf16 and no."""
     if precision not in ("bf16", "no"):
         raise BadRequest(
             f"Precision '{precision}' is not one of bf16 and no.",
             hint="float16 needs loss scaling, which would change what a resumed run computes.",
         )
-    return Accelerator(mixed_precision=precision, gradient_accumulation_steps=accumulate)
+    return Accelerator(mixed_precision=precision, gradient_accumulation_steps=1)
 
 
 def share_gradients(accelerator: Accelerator, module: nn.Module) -> None:
