@@ -2,24 +2,35 @@
 """``cxr-cf train``: a recipe and a data folder in, weights out; every training can be resumed."""
 
 import argparse
-import logging
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.commands.watch import watched_training
+from monai_cxr_cf.errors import BadRequest
 
 EXAMPLES = """\
-examples:
-  cxr-cf train segmentation --data cxr --out run1
-  cxr-cf train segmentation --data cxr --out run2 --recipe segmentation_unet
-  cxr-cf train autoencoder --data cxr --out run3 --max-minutes 60
-  cxr-cf train autoencoder --data cxr --out run3 --resume        go on from run3/state.pt
-  cxr-cf train diffusion --data cxr --out run3           with run3/vae and run3/pool.npz in place
-  cxr-cf train classifier --data cxr --out run4          the judge J1; --recipe classifier_j2: J2
+train all that is shipped, from a folder with index.csv and images/ (docs/training.md):
+  cxr-cf train segmentation --data cxr --out seg            the organs; --recipe segmentation_unet
+  cxr-cf train autoencoder --data cxr --out mini            makes mini/vae
+  cxr-cf train diffusion --data cxr --out mini              makes mini/pipeline: a new cxr-mini
+  cxr-cf train classifier --data cxr --out j1               the judge J1; --recipe classifier_j2: J2
 
-the data folder holds index.csv and images/ (docs/usage.md); needs: pip install monai-cxr-cf[train]
+fine-tune a Stable Diffusion v1 model on reports, the paper's setting:
+  cxr-cf train diffusion --start SD15 --data DIR --layout mimic-cxr-jpg --out tuned
+  accelerate launch --num_processes 4 -m monai_cxr_cf.cli train diffusion --start SD15 ...
+
+stop and go on:
+  cxr-cf train diffusion --data cxr --out mini --max-minutes 60
+  cxr-cf train diffusion --data cxr --out mini --resume     bit-exactly from mini/state.pt
+
+look at OUT/curves.png, samples.png and edits.png while it runs, or: tensorboard --logdir OUT
+needs: pip install "monai-cxr-cf[train]"
 """
+SEVERAL = ("autoencoder", "diffusion")  # trainings that several processes can share
+LAYOUTS = ("folder", "mimic-cxr-jpg", "chexpert-plus")
 
 
 def add(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -29,30 +40,53 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         epilog=EXAMPLES,
         help="train a network of the product on your images",
-        description="Train one network; Ctrl-C keeps the last checkpoint.",
+        description="Train one network. A run that was stopped goes on with --resume.",
     )
     parser.add_argument("what", choices=sorted(STARTERS), help="which network")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the radiographs")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="weights and logs")
     parser.add_argument(
         "--recipe", "--config", metavar="NAME|FILE", help="shipped name, or a YAML file"
     )
     parser.add_argument("--resume", action="store_true", help="continue from state.pt in --out")
     parser.add_argument("--max-minutes", type=float, metavar="N", help="end cleanly after")
+    parser.add_argument("--progress", choices=["bar", "ndjson", "none"], default="bar",
+                        help="bar (log lines without a terminal), JSON lines, or none")  # fmt: skip
+    tune = parser.add_argument_group("fine-tuning (diffusion only)")
+    tune.add_argument(
+        "--start", metavar="MODEL", help="diffusers folder, .safetensors file, or cached hub id"
+    )
+    tune.add_argument("--layout", choices=LAYOUTS, default="folder", help="how --data is laid out")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; progress goes to the log, the place of the weights to standard output."""
-    logging.getLogger("monai_cxr_cf").setLevel(logging.INFO)
-    weights = STARTERS[args.what](
-        args, recipe_file(args.recipe or DEFAULTS.get(args.what, args.what))
-    )
+    """Train; progress goes to the talker, the place of the weights to standard output."""
+    if (args.start or args.layout != "folder") and args.what != "diffusion":
+        raise BadRequest(f"--start and --layout are not for {args.what}.", code="usage")
+    if args.what not in SEVERAL and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise BadRequest(f"The {args.what} trains in one process.", hint="Leave the launcher out.")
+    with watched_training(args.what, args.talker):
+        weights = STARTERS[args.what](args, recipe_of(args))
+    args.talker.close()
+    args.talker.result({"weights": str(weights)})
     if args.json:
         show({"weights": str(weights)})
-    else:
+    elif args.progress != "ndjson":
         say(f"weights: {weights}")
     return 0
+
+
+def recipe_of(args: argparse.Namespace) -> Path:
+    """The recipe asked for, else the one of the network."""
+    usual = "finetune" if fine_tuning(args) else DEFAULTS.get(args.what, args.what)
+    return recipe_file(args.recipe or usual)
+
+
+def fine_tuning(args: argparse.Namespace) -> bool:
+    """Whether a trained backbone is the start, or was, of the run in --out."""
+    begun = (args.out / "start.json").is_file()
+    return args.what == "diffusion" and bool(args.start or begun or args.layout != "folder")
 
 
 def recipe_file(name: str) -> Path:
@@ -84,10 +118,26 @@ def _segmentation(args: argparse.Namespace, recipe: Path) -> Path:
 
 
 def _diffusion(args: argparse.Namespace, recipe: Path) -> Path:
+    if fine_tuning(args):
+        return _finetune(args, recipe)
     from monai_cxr_cf.training.diffusion import train_diffusion
 
     return train_diffusion(
         recipe, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
+    )
+
+
+def _finetune(args: argparse.Namespace, recipe: Path) -> Path:
+    from monai_cxr_cf.data.captioned import Collection
+    from monai_cxr_cf.training.finetune import train_finetune
+
+    return train_finetune(
+        recipe,
+        Collection(args.data, args.layout),
+        out=args.out,
+        start=args.start or "",
+        resume=args.resume,
+        max_minutes=args.max_minutes,
     )
 
 
