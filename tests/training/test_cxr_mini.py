@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,16 @@ def test_the_shape_is_that_of_stable_diffusion_v1(pipeline: StableDiffusionImg2I
     assert (scheduler.beta_schedule, scheduler.prediction_type) == ("scaled_linear", "epsilon")
     assert pipeline.text_encoder.config.max_position_embeddings == 77
     assert pipeline.tokenizer("cardiomegaly", return_offsets_mapping=True)["offset_mapping"]
+
+
+def test_plain_diffusers_runs_it_without_torchvision(
+    pipeline: StableDiffusionImg2ImgPipeline,
+) -> None:
+    grey = Image.new("RGB", (256, 256), (96, 96, 96))
+    out = pipeline("cardiomegaly", image=grey, strength=0.5, num_inference_steps=4).images[0]
+    assert out.size == (256, 256)
+    assert np.asarray(out).std() > 1
+    assert "torchvision" not in sys.modules
 
 
 @pytest.mark.parametrize(("side", "columns"), [("left", slice(128, 256)), ("right", slice(0, 128))])
