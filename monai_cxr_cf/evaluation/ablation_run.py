@@ -20,7 +20,7 @@ from monai_cxr_cf.evaluation.ablation import (
 )
 from monai_cxr_cf.evaluation.ablation_table import draw, table_text, tabulate
 from monai_cxr_cf.evaluation.edits.inputs import Chooser, choose
-from monai_cxr_cf.evaluation.edits.protocol import ADDITIONS, VIEWS
+from monai_cxr_cf.evaluation.edits.protocol import ADDITIONS, VIEWS, Trial
 from monai_cxr_cf.evaluation.edits.store import write_json
 from monai_cxr_cf.evaluation.likeness import load_likeness
 from monai_cxr_cf.networks import Networks
@@ -59,31 +59,21 @@ def evaluate_ablation(
         ComponentMissing: a network is not there.
     """
     bench = _bench(plan)
-    rows = [row for row in read_index(data) if row.split == plan.split]
-    chooser = Chooser(data, rows, bench.networks.segmenter(plan.segmenter))
-    cells = len(ADDITIONS) * len(VIEWS)
-    choice = choose(
-        chooser,
-        ADDITIONS,
-        count=math.ceil(plan.edits / plan.seeds / cells) + 1,  # a view may lack radiographs
-        seeds=range(plan.seeds),
-        settings=settings(plan.backbone, plan.segmenter),
-        shams=False,
-    )
-    trials = trials_for(choice.trials, plan.edits)
+    trials, refused = _trials(data, plan, bench)
     edits = sum(len(trial.seeds) for trial in trials)
     minutes = expected_minutes(trials, plan.presets, bench)
     announce(
         f"{edits} edits of {len({t.input.patient for t in trials})} patients a row, presets "
         f"{', '.join(plan.presets)}: about {minutes:.0f} minutes, less what is there already."
     )
-    found = run_ablation(trials, plan.presets, out, bench, progress=progress)
-    table = tabulate(found, plan.presets)
+    table = tabulate(
+        run_ablation(trials, plan.presets, out, bench, progress=progress), plan.presets
+    )
     result = {
         "plan": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(plan).items()},
         "likeness": bench.likeness.name,
         "judge": None if bench.judge is None else bench.judge.name,
-        "refused_inputs": choice.refused,
+        "refused_inputs": refused,
         "table": table,
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -91,6 +81,21 @@ def evaluate_ablation(
     (out / "table.md").write_text(table_of(result) + "\n", encoding="utf-8")
     draw(table, out / "differences.png")
     return result
+
+
+def _trials(data: Path, plan: Plan, bench: Bench) -> tuple[list[Trial], dict[str, str]]:
+    """Additions to radiographs without findings, and the images that the engine refuses."""
+    rows = [row for row in read_index(data) if row.split == plan.split]
+    cells = len(ADDITIONS) * len(VIEWS)
+    choice = choose(
+        Chooser(data, rows, bench.networks.segmenter(plan.segmenter)),
+        ADDITIONS,
+        count=math.ceil(plan.edits / plan.seeds / cells) + 1,  # a view may lack radiographs
+        seeds=range(plan.seeds),
+        settings=settings(plan.backbone, plan.segmenter),
+        shams=False,
+    )
+    return trials_for(choice.trials, plan.edits), choice.refused
 
 
 def table_of(result: dict[str, Any]) -> str:

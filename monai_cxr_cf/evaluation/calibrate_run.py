@@ -133,12 +133,16 @@ def calibrate(
         "judges": sorted(plan.tools.judges),
         "modes": tables,
     }
+    _write(out, result, calibration)
+    return result
+
+
+def _write(out: Path, result: dict[str, Any], calibration: dict[str, Any]) -> None:
     made = {"made": {k: result[k] for k in ("backbone", "preset", "judges")}}
     write_json(out / CALIBRATION, {**calibration, **made})
     write_json(out / "table.json", result)
     (out / "table.md").write_text(table_text(result) + "\n", encoding="utf-8")
     draw(result, out / "search.png")
-    return result
 
 
 def edits_of(plan: Plan, mode: str) -> list[Edit]:
