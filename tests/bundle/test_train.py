@@ -30,6 +30,7 @@ VAE_RECIPE = {
     "steps": 2,
     "check_every": 2,
     "precision": "no",
+    "linear": False,
 }
 UNET_RECIPE = {
     "channels": [32, 32, 32, 32],

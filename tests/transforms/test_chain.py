@@ -2,6 +2,7 @@
 """The edit transforms in anybody's Compose: the pipeline's bytes, each alone, what is missing."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,13 @@ def test_cases_are_checked_before_anything_slow(source: dict[str, str], tmp_path
         str(tmp_path / "out" / "0002"),
     )
     assert (one["request"].prompt, two["request"].prompt) == ("edema", "")
+    (tmp_path / "in").mkdir()
+    for name in ("a.dcm", "b.dcm"):
+        shutil.copy(source["image"], tmp_path / "in" / name)
+    (tmp_path / "in" / "notes.txt").write_text("not an image")
+    listed = cases(tmp_path / "in", fields, output_dir=tmp_path / "out")
+    assert [Path(item["image"]).name for item in listed] == ["a.dcm", "b.dcm"]
+    assert [Path(item["output"]).name for item in listed] == ["0001", "0002"]
     for content, error in (
         ("no JSON", UnreadableInput),
         ('{"training": []}', UnreadableInput),
