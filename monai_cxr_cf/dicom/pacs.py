@@ -5,33 +5,23 @@ In: the store's root URL; credentials come from the environment, never from a co
 instances found, files fetched byte for byte, files stored. C-STORE is in ``dimse``.
 """
 
-import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from monai_cxr_cf.dicom.privacy import withheld
+from monai_cxr_cf.dicom.remote import check_uids, check_url, remote, session_for, unpack
 from monai_cxr_cf.errors import BadRequest, ComponentMissing, RemoteFailure
 
-if TYPE_CHECKING:
-    from requests import Session
-
-UID = re.compile(r"[0-9.]{1,64}")
 MODALITIES = ("CR", "DX")
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-CONNECT_S, ANSWER_S = 10.0, 60.0
 MAX_BYTES = 512_000_000  # of one fetched instance
 CHUNK = 1 << 20
-USER, PASSWORD, TOKEN = "CXR_CF_PACS_USER", "CXR_CF_PACS_PASSWORD", "CXR_CF_PACS_TOKEN"
 Fetch = Callable[[str, str, str, Path], None]
 
 
@@ -78,7 +68,7 @@ class Pacs:
                 "The DICOMweb client is not installed.",
                 hint='python -m pip install "monai-cxr-cf[server]"',
             ) from error
-        self._session = _session(self._url)
+        self._session = session_for(self._url)
         self._client = DICOMwebClient(self._url, session=self._session)
 
     def find_series(
@@ -91,12 +81,12 @@ class Pacs:
             date: only of studies of this day or range, ``YYYYMMDD`` or ``YYYYMMDD-YYYYMMDD``.
             limit: at most so many of each modality.
         """
-        _check(*filter(None, [study]))
+        check_uids(*filter(None, [study]))
         if date is not None and not re.fullmatch(r"\d{8}(-\d{8})?", date):
             raise BadRequest("A date is YYYYMMDD or YYYYMMDD-YYYYMMDD.", code="date")
         filters = {"StudyDate": date} if date else {}
         found: list[SeriesFound] = []
-        with _remote():
+        with remote():
             for modality in MODALITIES:
                 answers = self._client.search_for_series(
                     study, search_filters={**filters, "Modality": modality}, limit=limit
@@ -106,9 +96,9 @@ class Pacs:
 
     def find(self, *, study: str | None = None, series: str | None = None) -> tuple[Instance, ...]:
         """Instances of a study or a series, by QIDO; those of CR and DX if no series is named."""
-        _check(*filter(None, [study, series]))
+        check_uids(*filter(None, [study, series]))
         filters = {"SeriesInstanceUID": series} if series else {}
-        with _remote():
+        with remote():
             answers = self._client.search_for_instances(
                 study, search_filters=filters, fields=["Modality", "Rows", "Columns"], limit=500
             )
@@ -122,11 +112,11 @@ class Pacs:
             BadRequest: a malformed UID, or the store has no such instance.
             RemoteFailure: the store cannot be reached, refuses, or answers nonsense.
         """
-        _check(study, series, instance)
+        check_uids(study, series, instance)
         place = f"{self._url}/studies/{study}/series/{series}/instances/{instance}"
         accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
         with (
-            _remote(),
+            remote(),
             self._session.get(place, headers={"Accept": accept}, stream=True) as answer,
             tempfile.TemporaryFile(dir=path.parent) as body,
         ):
@@ -137,7 +127,7 @@ class Pacs:
                 body.write(chunk)
                 if count * CHUNK > MAX_BYTES + CHUNK:
                     raise RemoteFailure("The store's answer is too large.", code="too_many_bytes")
-            _unpack(body, answer.headers.get("Content-Type", ""), path)
+            unpack(body, answer.headers.get("Content-Type", ""), path)
 
     def store(self, paths: Iterable[Path], *, verify: bool = False) -> int:
         """Send files by STOW, one a request; sending twice is harmless as UIDs repeat.
@@ -156,7 +146,7 @@ class Pacs:
         for path in paths:
             with withheld():
                 ds = dcmread(path)
-            with _remote():
+            with remote():
                 answer = self._client.store_instances([ds])
             # A success carries an empty FailedSOPSequence, so its presence says nothing.
             if answer.get("FailedSOPSequence") or not answer.get("ReferencedSOPSequence"):
@@ -199,101 +189,6 @@ def pixel_hash(ds: Dataset) -> str:
     syntax = ds.file_meta.TransferSyntaxUID
     pixels = ds.pixel_array.tobytes() if syntax.is_compressed else ds.PixelData
     return sha256(pixels).hexdigest()
-
-
-def check_url(url: str) -> str:
-    """The URL without a final slash; BadRequest if it is not safe to use."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise BadRequest(
-            "A DICOM store is named by its http or https root URL.",
-            code="store_url",
-            hint="Such as https://pacs.example/dicom-web.",
-        )
-    if parts.username or parts.password:
-        raise BadRequest(
-            "Credentials do not belong in a URL: other users of this machine can read it.",
-            code="store_url",
-            hint=f"Set {USER} and {PASSWORD}, or {TOKEN}.",
-        )
-    return url.rstrip("/")
-
-
-def _session(url: str) -> "Session":
-    """An HTTP session with time limits, TLS verified, credentials from the environment."""
-    from requests import PreparedRequest, Response, Session
-    from requests.adapters import HTTPAdapter
-
-    class Patient(HTTPAdapter):
-        """Waits so long and no longer; the library itself sets no time limit."""
-
-        def send(self, request: PreparedRequest, *args: Any, **more: Any) -> Response:
-            more["timeout"] = more.get("timeout") or (CONNECT_S, ANSWER_S)
-            return super().send(request, *args, **more)
-
-    session = Session()
-    session.mount("http://", Patient())
-    session.mount("https://", Patient())
-    session.trust_env = False  # no .netrc: credentials are named, not found
-    user, token = os.environ.get(USER), os.environ.get(TOKEN)
-    parts = urlsplit(url)
-    if (user or token) and parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise BadRequest(
-            "Credentials would travel in the clear to a store behind plain http.",
-            code="store_url",
-            hint="Use https, or unset the credentials.",
-        )
-    if token:
-        session.headers["Authorization"] = f"Bearer {token}"
-    elif user:
-        session.auth = (user, os.environ.get(PASSWORD, ""))
-    return session
-
-
-@contextmanager
-def _remote() -> Iterator[None]:
-    """Failures of the store as ours; their texts are dropped, for they may name patients."""
-    from requests import HTTPError, RequestException
-
-    try:
-        with withheld():
-            yield
-    except HTTPError as error:
-        status = error.response.status_code if error.response is not None else "?"
-        raise RemoteFailure(
-            f"The DICOM store answered with status {status}.",
-            code="store_refused",
-            hint="401 and 403: check the credentials.",
-        ) from None
-    except (RequestException, OSError, ValueError) as error:
-        raise RemoteFailure(
-            f"The DICOM store cannot be used ({type(error).__name__}).",
-            code="store_unreachable",
-            hint="Is its URL right, is it running, is its certificate trusted?",
-        ) from None
-
-
-def _unpack(body: IO[bytes], content_type: str, path: Path) -> None:
-    """The first part of a multipart answer into a file; a bare answer as it is."""
-    body.seek(0)
-    data = body.read()
-    named = re.search(r'boundary="?([^";,]+)"?', content_type)
-    if content_type.startswith("multipart/") and named:
-        edge = b"--" + named[1].encode()
-        start, end = data.find(b"\r\n\r\n") + 4, data.rfind(b"\r\n" + edge)
-        if not data.lstrip(b"\r\n").startswith(edge) or start < 4 or end < start:
-            raise RemoteFailure("The store's answer is no multipart message.", code="store_answer")
-        data = data[start:end]
-    path.write_bytes(data)
-
-
-def _check(*uids: str) -> None:
-    if not all(UID.fullmatch(uid) for uid in uids):
-        raise BadRequest(
-            "study, series and instance must be DICOM UIDs.",
-            code="invalid_uid",
-            hint="Digits and points, at most 64.",
-        )
 
 
 def _series(ds: Dataset, modality: str) -> SeriesFound:

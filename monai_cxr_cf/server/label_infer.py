@@ -19,6 +19,7 @@ import numpy as np
 from fastapi import APIRouter, Form, Query, UploadFile
 from fastapi import Path as InPath
 from fastapi.responses import Response
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from monai_cxr_cf.errors import (
@@ -70,37 +71,48 @@ def models() -> dict[str, Any]:
     return {name: {**common, "description": text} for name, (_, text) in MODELS.items()}
 
 
+class Which(BaseModel):
+    """Which image, and what to answer with."""
+
+    image: str = Field("", description="Id of an image of the datastore.")
+    session_id: str = Field("", description="Or a session with an image.")
+    output: Output | None = Field(None, description="Left out: multipart of both.")
+
+
+class InferForm(BaseModel):
+    """The client's settings, and perhaps the image itself."""
+
+    params: str = Field("{}", description="JSON object of the client's settings.")
+    file: UploadFile | None = Field(None, description="The image itself.")
+    label: UploadFile | None = Field(None, description="Not taken by these models.")
+
+
 @router.post("/{model}", summary="Find lungs and heart, for MONAI Label clients",
              response_class=Response,
              responses={200: {"content": {"multipart/form-data": BINARY, "application/json": {},
                                           "application/octet-stream": BINARY}}})  # fmt: skip
 async def infer(
     model: Annotated[str, InPath(description="A model of /info/.")],
+    which: Annotated[Which, Query()],
+    form: Annotated[InferForm, Form(media_type="multipart/form-data")],
     desk: AtDesk,
     shelf: AtShelf,
-    *,
-    image: Annotated[str, Query(description="Id of an image of the datastore.")] = "",
-    session_id: Annotated[str, Query(description="Or a session with an image.")] = "",
-    output: Annotated[Output | None, Query(description="What to answer with.")] = None,
-    params: Annotated[str, Form(description="JSON object of the client's settings.")] = "{}",
-    file: Annotated[UploadFile | None, Form(description="Or the image itself.")] = None,
-    label: Annotated[UploadFile | None, Form(description="Not taken by these models.")] = None,
 ) -> Response:
     """Label map and JSON as multipart, or one of them; right lung 1, left lung 2, heart 3."""
     if model not in MODELS:
         raise NotFound("There is no such model.", hint=f"One of: {', '.join(MODELS)}.")
-    if label is not None:
+    if form.label is not None:
         raise BadRequest("These models take no label.", hint="Leave the field 'label' out.")
-    settings = checked(params)
+    settings = checked(form.params)
     folder = desk.incoming()
     try:
         sent = folder / "upload"
-        if file is not None:
-            await desk.receive(file, sent)
+        if form.file is not None:
+            await desk.receive(form.file, sent)
         else:
-            await run_in_threadpool(_found, shelf, image, session_id, sent)
+            await run_in_threadpool(_found, shelf, which.image, which.session_id, sent)
         asked = Asked(model, settings, folder, sent, suffix_in(sent))
-        return await run_in_threadpool(_answer, desk, asked, output or "all")
+        return await run_in_threadpool(_answer, desk, asked, which.output or "all")
     finally:
         desk.discard(folder)
 

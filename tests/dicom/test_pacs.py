@@ -8,6 +8,7 @@ import pytest
 
 from monai_cxr_cf.dicom import pacs
 from monai_cxr_cf.dicom.dimse import Node, parse_node
+from monai_cxr_cf.dicom.remote import USER, unpack
 from monai_cxr_cf.errors import BadRequest, RemoteFailure
 
 pytest.importorskip("dicomweb_client", reason="pip install monai-cxr-cf[server]")
@@ -39,7 +40,7 @@ def test_what_is_no_uid_never_reaches_an_address(uid: str, tmp_path: Path) -> No
 
 
 def test_credentials_do_not_travel_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(pacs.USER, "me")
+    monkeypatch.setenv(USER, "me")
     with pytest.raises(BadRequest, match="clear"):
         pacs.Pacs("http://pacs.example/dicom-web")
     assert pacs.Pacs("https://pacs.example/dicom-web")
@@ -56,14 +57,14 @@ def test_the_first_part_of_a_multipart_answer_is_the_file(tmp_path: Path) -> Non
     data = b"\x00\r\n--not the edge\r\n" * 3
     body = b"--edge\r\nContent-Type: application/dicom\r\n\r\n" + data + b"\r\n--edge--\r\n"
     kind = 'multipart/related; type="application/dicom"; boundary="edge"'
-    pacs._unpack(io.BytesIO(body), kind, tmp_path / "file")
+    unpack(io.BytesIO(body), kind, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == data
 
 
 def test_half_an_answer_is_no_file(tmp_path: Path) -> None:
     body = io.BytesIO(b"--edge\r\nContent-Type: application/dicom\r\n\r\nhalf")
     with pytest.raises(RemoteFailure):
-        pacs._unpack(body, "multipart/related; boundary=edge", tmp_path / "file")
+        unpack(body, "multipart/related; boundary=edge", tmp_path / "file")
 
 
 def test_a_node_is_title_host_and_port() -> None:
