@@ -22,12 +22,8 @@ Row = dict[str, Any]
 FULL_GEOMETRY = 2.0  # spreads among normals that count as a full change
 FULL_GAIN = 0.3  # rise of J1's probability that counts as a full change
 FAULT = 0.5  # an edit is worth half with each fault
-FAULTS = ("texture", "foreign_grey", "inside_share")  # checks of the verdict that count as one
-    "texture",
-    "foreign_grey",
-    "inside_share",
-    "drift",
-)  # checks of the verdict that count as one
+# Checks of the verdict that count as one fault each; J1's own checks are counted by the rule.
+FAULTS = ("texture", "foreign_grey", "inside_share")
 KEPT = 0.5  # share of candidates that a round keeps
 
 
