@@ -193,7 +193,12 @@ def test_a_job_that_waits_is_cancelled_at_once_and_counts_in_the_list(
 def test_a_refusal_of_the_method_fails_the_job_with_its_sentence(
     client: httpx.Client, phantom: bytes
 ) -> None:
-    job = post(client, {"dicom": phantom}).json()["id"]  # no masks: no chest in the phantom
+    stream = io.BytesIO()
+    dots = np.zeros((120, 96), np.uint8)
+    dots[0, :3] = 1, 2, 3  # lungs and heart of one pixel each
+    Image.fromarray(dots).save(stream, "PNG")
+    uploads = {"dicom": phantom, "masks": ("labels.png", stream.getvalue())}
+    job = post(client, uploads).json()["id"]
     found = finish(client, job)
     assert found["state"] == "failed", found
     assert found["error"]["code"] != "internal"

@@ -17,11 +17,11 @@ def test_nothing_planted_is_logged(serve: Any, labels: bytes, tmp_path: Path) ->
     serving: Serving = serve(key=SECRET)
     spec = Spec().with_(PatientName=NAME, PatientID=NUMBER, InstitutionName=WORD)
     source = save(tmp_path / f"{NUMBER}.dcm", spec).read_bytes()
-    words = f"moderate left pleural effusion ({WORD})"
+    words = f"moderate left pleural effusion and {WORD}"
+    told = {"source_prompt": f"{NAME} {NUMBER}", "negative_prompt": WORD}
     with serving.client() as client:
         good = {"dicom": (f"{NAME}.dcm", source), "masks": (f"{NAME}.png", labels)}
-        jobs = [post(client, good, prompt=words, source_prompt=f"{NAME} {NUMBER}")]
-        jobs.append(post(client, {"dicom": (f"{NAME}.dcm", source)}, prompt=words))
+        jobs = [post(client, good, **told), post(client, good, **told, seeds=[1, 2], levels=[0.5])]
         for answer in jobs:
             assert answer.status_code == 202, answer.text
         client.get(f"/v1/jobs/{NUMBER}/files/0", params={"name": NAME})
@@ -34,9 +34,9 @@ def test_nothing_planted_is_logged(serve: Any, labels: bytes, tmp_path: Path) ->
             post(client, {"dicom": (f"{NAME}.dcm", bad)}, prompt=f"{words} {NAME}")
         bad = save(tmp_path / "odd.dcm", spec.with_(PatientBirthDate=f"{WORD}", WindowWidth="0"))
         post(client, {"dicom": bad.read_bytes()}, prompt=words)
-        post(client, {"dicom": source}, prompt=f"{WORD} {NAME}")
+        assert post(client, {"dicom": source}, prompt=words).status_code == 400
         states = [finish(client, answer.json()["id"])["state"] for answer in jobs]
-    assert states == ["done", "failed"]
+    assert states == ["done", "done"]
     assert serving.stop() == 0
     said = serving.said().lower()
     assert "job" in said

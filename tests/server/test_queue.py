@@ -1,169 +1,277 @@
 # SPDX-License-Identifier: Apache-2.0
-"""With a real store: find a study, run, send the results, read them back; twice is once."""
+"""The queue on disk: order, one job a request, a worker's death, age; without HTTP or models."""
 
-import json
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from io import BytesIO
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from pydicom import dcmread
 
-from monai_cxr_cf.dicom.banner import TEXT
-from monai_cxr_cf.dicom.pacs import Pacs
-from monai_cxr_cf.errors import BadRequest
-from tests.dicom.factory import Spec, save
-from tests.server.orthanc import Orthanc
-from tests.server.serving import ROOT, Serving, finish, post
+from monai_cxr_cf.errors import CxrError, ResourceExhausted
+from monai_cxr_cf.server.jobs import Submission
+from monai_cxr_cf.server.line import Line
+from monai_cxr_cf.server.refusals import Busy, Conflict, Gone, NotFound
+from monai_cxr_cf.server.settings import Limits
+from monai_cxr_cf.server.store import Store
 
-pytestmark = pytest.mark.server
-pytest.importorskip("dicomweb_client", reason="pip install monai-cxr-cf[server]")
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    """One store for the module; it holds one study with a CR image and a CT image."""
-    folder = tmp_path_factory.mktemp("orthanc")
-    store = Orthanc(folder)
-    store.put(save(folder / "chest.dcm", Spec(sop="CR")).read_bytes())
-    other = dcmread(folder / "chest.dcm")
-    other.Modality, other.SOPInstanceUID = "CT", "1.2.3.4"
-    other.SeriesInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
-    other.save_as(folder / "other.dcm")
-    store.put((folder / "other.dcm").read_bytes())
-    yield store
-    store.stop()
+PROGRESS = {"event": "progress", "stage": "sample", "step": 3, "total": 8, "eta_s": 1.5}
+Submit = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def chest(orthanc: Orthanc) -> dict[str, str]:
-    """The UIDs of the radiograph, found by QIDO."""
-    (series,) = Pacs(orthanc.url).find_series()
-    (found,) = Pacs(orthanc.url).find(study=series.study, series=series.series)
-    return {"study": found.study, "series": found.series, "instance": found.instance}
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    found = Store(tmp_path / "data", Limits(queue=20))
+    yield found
+    found.close()
 
 
-@pytest.fixture(scope="module")
-def storing(orthanc: Orthanc, serve: Any) -> Serving:
-    """A server that may store into it."""
-    started: Serving = serve("--dicomweb", orthanc.url, "--allow-store")
-    return started
+@pytest.fixture
+def line(store: Store) -> Line:
+    return Line(store, "worker")
 
 
-@pytest.fixture(scope="module")
-def job(storing: Serving, chest: dict[str, str], labels: bytes) -> str:
-    """A finished edit of the image in the store."""
-    request = {"prompt": "moderate left pleural effusion", "overrides": {"sampling": {"steps": 4}}}
-    with storing.client() as client:
-        sent = client.post(
-            "/v1/jobs",
-            data={"request": json.dumps(request), **chest},
-            files={"masks": ("labels.png", labels)},
-        )
-        assert sent.status_code == 202, sent.text
-        done = finish(client, sent.json()["id"])
-    assert done["state"] == "done", done["error"]
-    return str(done["id"])
+@pytest.fixture
+def submit(store: Store) -> Submit:
+    """Queue one job with some bytes; gives its id."""
+
+    def make(kind: str = "edit", content: bytes = b"image", **request: Any) -> str:
+        return store.submit(submission(store, kind, content, **request))[0].id
+
+    return make
 
 
-def test_a_radiograph_is_found_and_fetched_byte_for_byte(
-    orthanc: Orthanc, chest: dict[str, str], tmp_path: Path
+def submission(store: Store, kind: str, content: bytes, **request: Any) -> Submission:
+    folder = store.data / "incoming" / os.urandom(4).hex()
+    folder.mkdir()
+    (folder / "source").write_bytes(content)
+    return Submission(kind, request, folder, {"source": content.hex()})
+
+
+def finish(store: Store, line: Line) -> str:
+    """Run the next job: one file."""
+    job = line.take()
+    assert job is not None
+    out = store.data / "jobs" / job["id"] / "out"
+    out.mkdir()
+    (out / "x.dcm").write_bytes(b"file")
+    file = {"role": "cf", "path": "x.dcm", "sha256": "0" * 64}
+    line.done(job["seq"], {"files": [file], "metrics": {}})
+    return str(job["id"])
+
+
+def test_jobs_are_taken_in_order_and_organs_before_edits(
+    store: Store, line: Line, submit: Submit
 ) -> None:
-    Pacs(orthanc.url).fetch(**chest, path=tmp_path / "back.dcm")
-    assert (tmp_path / "back.dcm").read_bytes() == orthanc.instances()[chest["instance"]]
+    edits = [submit(number=n) for n in range(3)]
+    organs = submit("segment")
+    assert [store.get(job).position for job in [organs, *edits]] == [1, 2, 3, 4]
+    assert [job.position for job in store.list()] == [1, 4, 3, 2]
+    taken = [line.take() for _ in range(4)]
+    assert [job["id"] for job in taken if job] == [organs, *edits]
+    assert line.take() is None
+    assert store.get(organs).position == 0
 
 
-def test_an_instance_that_is_not_there_is_the_callers_mistake(
-    orthanc: Orthanc, chest: dict[str, str], tmp_path: Path
+def test_the_same_bytes_and_request_are_one_job_until_it_failed(
+    store: Store, submit: Submit
 ) -> None:
-    with pytest.raises(BadRequest) as refused:
-        Pacs(orthanc.url).fetch(**{**chest, "instance": "1.2.3"}, path=tmp_path / "back.dcm")
-    assert refused.value.code == "not_in_store"
+    first = submit(prompt="edema")
+    assert submit(prompt="edema") == first
+    assert submit(prompt="edema", seeds=[1]) != first
+    assert submit(prompt="edema", content=b"another image") != first
+    assert submit("segment", prompt="edema") != first
+    store.cancel(first)
+    assert submit(prompt="edema") != first
+    assert len(list((store.data / "jobs").iterdir())) == 5
+    assert list((store.data / "incoming").iterdir()) == []
 
 
-def test_results_go_to_the_store_and_come_back_the_same_and_twice_is_once(
-    orthanc: Orthanc, storing: Serving, job: str
+def test_fresh_copies_are_never_the_same_job(store: Store, submit: Submit) -> None:
+    assert submit(uids="random") != submit(uids="random")
+    assert store.same(submission(store, "edit", b"image", uids="random")) is None
+
+
+def test_steps_become_state_and_numbered_events(store: Store, line: Line, submit: Submit) -> None:
+    job = submit()
+    taken = line.take()
+    assert taken is not None
+    line.tell(taken["seq"], {"event": "hello", "version": "1"})
+    line.tell(taken["seq"], PROGRESS)
+    found = store.get(job)
+    assert (found.stage, found.step, found.total, found.eta_s) == ("sample", 3, 8, 1.5)
+    assert store.events(job) == (
+        '{"n": 1, "event": "hello", "version": "1"}',
+        '{"n": 2, "event": "progress", "stage": "sample", "step": 3, "total": 8, "eta_s": 1.5}',
+    )
+    assert len(store.events(job, 1)) == 1
+
+
+def test_a_job_whose_worker_died_starts_again_and_the_second_death_fails_it(
+    store: Store, line: Line, submit: Submit
 ) -> None:
-    before = set(orthanc.instances())
-    order = {"destination": orthanc.url, "verify": True}
-    with storing.client() as client:
-        sent = {
-            file["sop_uid"]: client.get(f"/v1/jobs/{job}/files/{file['index']}").content
-            for file in client.get(f"/v1/jobs/{job}/files").json()
-            if file["role"] in ("cf", "diff", "seg", "sr")
-        }
-        answers = [client.post(f"/v1/jobs/{job}/store", json=order) for _ in range(2)]
-    assert [a.status_code for a in answers] == [200, 200], answers[0].text
-    assert sorted(answers[0].json()["roles"]) == ["banner", "cf", "diff", "seg", "sr"]
-    now = orthanc.instances()
-    (banner,) = set(now) - before - set(sent)
-    assert len(now) == len(before) + 5
-    for uid, data in sent.items():
-        ours, back = dcmread(BytesIO(data)), dcmread(BytesIO(now[uid]))
-        assert ours.StudyInstanceUID == back.StudyInstanceUID
-        if "PixelData" in ours:
-            assert np.array_equal(ours.pixel_array, back.pixel_array)
-    note = dcmread(BytesIO(now[banner])).GraphicAnnotationSequence[0].TextObjectSequence[0]
-    assert note.UnformattedTextValue == TEXT
+    job, later = submit(n=1), submit(n=2)
+    line.take()
+    assert Line(store, "second").recover() == 1
+    assert (store.get(job).state, store.get(job).position) == ("queued", 1)
+    assert '"restarted"' in store.events(job)[-1]
+    line.take()
+    Line(store, "third").recover()
+    found = store.get(job)
+    assert found.state == "failed"
+    assert found.error is not None
+    assert found.error["code"] == "worker_crashed"
+    assert store.get(later).state == "queued"
 
 
-def test_nothing_is_sent_to_a_destination_that_the_caller_does_not_name(
-    orthanc: Orthanc, storing: Serving, job: str
+def test_a_shutdown_gives_the_job_back_and_counts_no_attempt(
+    store: Store, line: Line, submit: Submit
 ) -> None:
-    with storing.client() as client:
-        for body in ({}, {"destination": "http://127.0.0.1:1/dicom-web"}, {"destination": ""}):
-            answer = client.post(f"/v1/jobs/{job}/store", json=body)
-            assert answer.status_code == 400, answer.text
+    job = submit()
+    for _ in range(5):
+        taken = line.take()
+        assert taken is not None
+        line.give_back(taken["seq"])
+    assert (store.get(job).state, store.get(job).attempts) == ("queued", 0)
 
 
-def test_without_the_flag_nothing_is_sent(orthanc: Orthanc, within: Any) -> None:
-    with within(dicomweb=orthanc.url) as client:
-        answer = client.post("/v1/jobs/0/store", json={"destination": orthanc.url})
-    assert (answer.status_code, answer.json()["code"]) == (403, "store_off")
-
-
-def test_a_job_on_an_image_that_the_store_lacks_is_refused(
-    storing: Serving, chest: dict[str, str], files: dict[str, Any]
+def test_cancel_is_at_once_in_the_queue_and_asked_while_running(
+    store: Store, line: Line, submit: Submit
 ) -> None:
-    with storing.client() as client:
-        form = {"request": '{"prompt": "cardiomegaly"}', **chest}
-        gone = client.post("/v1/jobs", data={**form, "instance": "1.2.3"})
-        path = client.post("/v1/jobs", data={**form, "instance": "../../x"})
-        both = post(client, {**files, "study": (None, "1.2")})
-    assert [a.status_code for a in (gone, path, both)] == [400, 400, 400]
-    assert gone.json()["code"] == "not_in_store"
+    waits, runs = submit(n=1), submit("segment")
+    taken = line.take()
+    assert taken is not None
+    assert taken["id"] == runs
+    assert store.cancel(waits).state == "cancelled"
+    assert store.cancel(runs).cancel_asked
+    assert line.asked_to_stop(taken["seq"])
+    line.failed(taken["seq"], CxrError("The run was cancelled.", code="cancelled"))
+    assert store.get(runs).state == "cancelled"
 
 
-def test_series_of_the_store_are_images_for_label_clients(
-    storing: Serving, orthanc: Orthanc, chest: dict[str, str]
+def test_a_job_that_was_asked_to_stop_when_its_worker_died_is_cancelled(
+    store: Store, line: Line, submit: Submit
 ) -> None:
-    with storing.client() as client:
-        listed = client.get("/datastore/", params={"output": "all"}).json()["objects"]
-        image = client.get("/datastore/image", params={"image": chest["series"]})
-    assert list(listed) == [chest["series"]]
-    assert image.content == orthanc.instances()[chest["instance"]]
+    job = submit()
+    line.take()
+    store.cancel(job)
+    line.recover()
+    assert store.get(job).state == "cancelled"
 
 
-def test_the_command_line_finds_fetches_and_stores(
-    orthanc: Orthanc, storing: Serving, job: str, chest: dict[str, str], tmp_path: Path
+def test_files_are_there_when_it_is_done_and_gone_when_it_expired(
+    store: Store, line: Line, submit: Submit
 ) -> None:
-    def said(*words: str) -> str:
-        run = subprocess.run(
-            [sys.executable, "-m", "monai_cxr_cf.cli", "pacs", *words],
-            cwd=ROOT, capture_output=True, text=True, timeout=300, check=True,
-        )  # fmt: skip
-        return run.stdout
+    job = submit(prompt="edema")
+    with pytest.raises(Conflict):
+        store.files(job)
+    assert finish(store, line) == job
+    (file,) = store.files(job)
+    assert (file.name, file.bytes, file.media_type) == ("x.dcm", 4, "application/dicom")
+    store.cancel(job)
+    with pytest.raises(Gone):
+        store.files(job)
+    assert store.get(job).request == {}
+    assert store.events(job) == ()
+    assert not (store.data / "jobs" / job).exists()
 
-    out = storing.data / "jobs" / job / "out"
-    file = tmp_path / "chest.dcm"
-    assert chest["instance"] in said("find", orthanc.url, "--study", chest["study"])
-    said("fetch", orthanc.url, *chest.values(), "--out", str(file))
-    assert dcmread(file).SOPInstanceUID == chest["instance"]
-    before = set(orthanc.instances())
-    assert said("store", orthanc.url, str(out), "--verify").startswith("5 files stored")
-    assert said("store", orthanc.node, str(out)).startswith("5 files stored")
-    assert len(before | set(orthanc.instances())) <= len(before) + 5
+
+def test_age_removes_files_and_later_the_record(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data", Limits(age_s=3600))
+    job = store.submit(submission(store, "edit", b"x"))[0].id
+    finish(store, Line(store, "worker"))
+    assert store.expire() == 0
+    store.limits = Limits(age_s=0)
+    assert store.expire() == 1
+    assert store.get(job).state == "expired"
+    assert not (store.data / "jobs" / job).exists()
+    store.limits = Limits(forget_s=0)
+    time.sleep(0.01)
+    store.expire()
+    with pytest.raises(NotFound):
+        store.get(job)
+    store.close()
+
+
+def test_expired_prompts_are_not_left_in_the_database_file(store: Store, submit: Submit) -> None:
+    job = submit(prompt="zebrafinch effusion")
+    store.cancel(job)
+    store.cancel(job)
+    store.close()
+    left = b"".join(path.read_bytes() for path in store.data.glob("jobs.sqlite*"))
+    assert b"zebrafinch" not in left
+
+
+def test_limits_of_queue_and_storage(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data", Limits(queue=1))
+    store.submit(submission(store, "edit", b"x"))
+    with pytest.raises(Busy):
+        store.submit(submission(store, "edit", b"y"))
+    store.limits = Limits(stored_bytes=1)
+    with pytest.raises(ResourceExhausted):
+        store.submit(submission(store, "edit", b"z"))
+    store.close()
+
+
+def test_what_a_killed_server_left_is_swept(store: Store, submit: Submit) -> None:
+    job = submit()
+    (store.data / "incoming" / "half").mkdir()
+    (store.data / "jobs" / "without-a-row").mkdir()
+    store.sweep()
+    assert [path.name for path in (store.data / "jobs").iterdir()] == [job]
+    assert list((store.data / "incoming").iterdir()) == []
+
+
+def test_folders_are_private(store: Store, submit: Submit) -> None:
+    submit()
+    folders = [store.data, *(f for f in store.data.rglob("*") if f.is_dir() and f.name != "in")]
+    assert {folder.stat().st_mode & 0o077 for folder in folders} == {0}
+
+
+TAKER = """
+import sys
+from pathlib import Path
+from monai_cxr_cf.server.line import Line
+from monai_cxr_cf.server.settings import Limits
+from monai_cxr_cf.server.store import Store
+line = Line(Store(Path(sys.argv[1]), Limits()), "taker")
+sys.stdin.readline()
+while (job := line.take()) is not None:
+    print(job["id"], flush=True)
+"""
+
+
+def taker(store: Store) -> "subprocess.Popen[str]":
+    """A process that takes every job once it is told to go."""
+    words, pipe = [sys.executable, "-c", TAKER, str(store.data)], subprocess.PIPE
+    return subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True)
+
+
+def test_two_workers_at_once_take_no_job_twice(store: Store, submit: Submit) -> None:
+    jobs = [submit(number=n) for n in range(20)]
+    both = [taker(store), taker(store)]
+    for each in both:
+        assert each.stdin is not None
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    told = [job for each in both for job in each.communicate(timeout=120)[0].split()]
+    assert sorted(told) == sorted(jobs)
+
+
+def test_a_writer_killed_in_the_middle_leaves_a_whole_store(store: Store, submit: Submit) -> None:
+    jobs = [submit(number=n) for n in range(20)]
+    one = taker(store)
+    assert one.stdin is not None
+    assert one.stdout is not None
+    one.stdin.write("go\n")
+    one.stdin.flush()
+    one.stdout.readline()
+    one.send_signal(signal.SIGKILL)
+    one.communicate()
+    assert sum(store.counts().values()) == len(jobs)
+    Line(store, "next").recover()
+    assert store.counts() == {"queued": len(jobs)}
