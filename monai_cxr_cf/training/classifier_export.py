@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from monai_cxr_cf.training.classifier import ClassifierRecipe
 
 log = logging.getLogger(__name__)
+FEWEST = 3  # positives and negatives below which nothing is learnt
 LICENCE = "research only (trained on images under research-only and non-commercial terms)"
 
 
@@ -44,21 +45,9 @@ def export_judge(
 ) -> Path:
     """Solve one map per finding, put them into ``network`` and write the judge; returns ``folder``.
 
-    A finding without five positives or negatives on the judge's side is left out.
+    A finding without ``FEWEST`` positives or negatives on the judge's side is left out.
     """
-    looked = labelled_features(recipe, network, data)
-    maps: dict[str, Linear] = {}
-    facts: dict[str, dict[str, float]] = {}
-    for finding in recipe.findings:
-        samples = samples_of(recipe, data, looked, finding=finding)
-        scored = samples.labels[samples.scored]
-        counts = int(scored.sum()), int((1 - scored).sum())
-        if min(counts) < FEWEST:
-            log.info("%s is left out: %d positives, %d negatives", finding, *counts)
-            continue
-        maps[finding], value = train_head(samples, ridges=recipe.ridges)
-        facts[finding] = {"cv_auc": round(value, 4), "positives": counts[0], "negatives": counts[1]}
-        log.info("%s: %d positives, cross-validated AUC %.3f", finding, counts[0], value)
+    maps, facts = _solve(recipe, network, data)
     _install(network, maps)
     config = {
         "name": recipe.judge,
@@ -78,7 +67,24 @@ def export_judge(
     return folder
 
 
-FEWEST = 3  # positives and negatives below which nothing is learnt
+def _solve(
+    recipe: ClassifierRecipe, network: JudgeNetwork, data: JudgeSet
+) -> tuple[dict[str, Linear], dict[str, dict[str, float]]]:
+    """The map of each finding that has enough positives, and what its own side says about it."""
+    looked = labelled_features(recipe, network, data)
+    maps: dict[str, Linear] = {}
+    facts: dict[str, dict[str, float]] = {}
+    for finding in recipe.findings:
+        samples = samples_of(recipe, data, looked, finding=finding)
+        scored = samples.labels[samples.scored]
+        counts = int(scored.sum()), int((1 - scored).sum())
+        if min(counts) < FEWEST:
+            log.info("%s is left out: %d positives, %d negatives", finding, *counts)
+            continue
+        maps[finding], value = train_head(samples, ridges=recipe.ridges)
+        facts[finding] = {"cv_auc": round(value, 4), "positives": counts[0], "negatives": counts[1]}
+        log.info("%s: %d positives, cross-validated AUC %.3f", finding, counts[0], value)
+    return maps, facts
 
 
 def labelled_features(
