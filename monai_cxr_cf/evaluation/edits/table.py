@@ -22,6 +22,7 @@ MEANS = (
     "geometry_gain", "landmark_drift_px", "inside_share", "mean_shift_region", "ssim_inside",
     "ssim_outside", "lpips_inside", "lpips_outside", "seconds",
 )  # fmt: skip
+SPOILT = ("foreign_grey", "texture")  # checks of the engine that black holes and noise fail
 POOLS = {"add": "all additions", "remove": "all removals"}
 
 
@@ -110,11 +111,11 @@ def bars(pools: Sequence[Summary]) -> list[dict[str, Any]]:
 def evidence(table: Mapping[str, Any], weights: Mapping[str, str]) -> dict[str, Any]:
     """``evidence.json``: the findings whose additions pass their bars, with the figures.
 
-    Passing means: valid at least as often as the bar asks, side obeyed, shams that fail, nothing
-    outside. A finding without a bar of its own is never listed.
+    Passing means: valid and clean at least as often as the bar asks, side obeyed, shams that fail,
+    nothing outside. A finding without a bar of its own is never listed.
     """
     lines = {pool["name"]: pool for pool in table["pools"]}
-    keys = ("valid", "side_obeyed", "sham_pass")
+    keys = ("valid", "clean", "side_obeyed", "sham_pass")
     asked = {name: lines[f"add {name}"] for name in VALID if f"add {name}" in lines}
     figures = {name: {key: line[key] for key in keys} for name, line in asked.items()}
     passed = [name for name in figures if _passes(lines[f"add {name}"], VALID[name])]
@@ -123,8 +124,8 @@ def evidence(table: Mapping[str, Any], weights: Mapping[str, str]) -> dict[str, 
 
 
 def _passes(line: Summary, bar: float) -> bool:
-    valid, side, shams = (line[key][0] for key in ("valid", "side_obeyed", "sham_pass"))
-    enough = valid is not None and valid >= bar and line["outside_max"] == 0
+    clean, side, shams = (line[key][0] for key in ("clean", "side_obeyed", "sham_pass"))
+    enough = clean is not None and clean >= bar and line["outside_max"] == 0
     return enough and (side is None or side >= SIDE) and shams is not None and shams <= SHAMS
 
 
@@ -154,6 +155,7 @@ def _summary(name: str, here: Sequence[Row]) -> Summary:
         "shams": len(shams),
         "patients": len({row["patient"] for row in edits}),
         "valid": _figure(edits, lambda r: r["valid"]["all"]),
+        "clean": _figure(edits, _clean),
         "sham_pass": _figure(shams, lambda r: r["valid"]["all"]),
         "side_obeyed": _figure(edits, lambda r: r["side_obeyed"]),
         "outside_max": max((row["outside_max_diff"] for row in here), default=None),
@@ -167,6 +169,12 @@ def _summary(name: str, here: Sequence[Row]) -> Summary:
     found["j2_gain"] = _figure(edits, lambda r: gain_of(r, "j2"))
     found["geometry_gain_sham"] = _figure(shams, lambda r: r["geometry_gain"])
     return found
+
+
+def _clean(row: Row) -> bool | None:
+    """Whether an edit is valid and shows neither holes and glare nor noise (engine's checks)."""
+    valid = row["valid"]["all"]
+    return None if valid is None else bool(valid and not set(SPOILT) & set(row["verdict_failed"]))
 
 
 def _figure(rows: Sequence[Row], value: Callable[[Row], Any]) -> Figure:

@@ -12,6 +12,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "edits": ("edits", "count"),
     "patients": ("patients", "count"),
     "valid": ("valid", "share"),
+    "valid and clean": ("clean", "share"),
     "classifier": ("classifier", "only"),
     "geometry": ("geometry", "only"),
     "others kept": ("others", "only"),
@@ -34,7 +35,8 @@ NOTES = (
     "Valid: the classifier J2 sees the asked change (where its AUC for the finding is at least "
     ".80), geometry moves the right way by more than 95 % of other patients' shams, no unrelated "
     "finding rises by more than .1, organs that may not change keep Dice .95, and nothing outside "
-    "region and band changes. Gains of geometry are in standard deviations of normals; change in "
+    "region and band changes. Valid and clean: and the engine's own checks find neither holes and "
+    "glare nor noise in the region, which the rule of validity does not ask. Gains of geometry are in standard deviations of normals; change in "
     "region in grey levels of 255; landmark drift in pixels of an image 1024 wide; seconds per "
     "edit. Brackets: 95 % intervals over patients. A dash: not measured. No radiologist judged."
 )
@@ -101,9 +103,11 @@ def judge_lines(judges: Mapping[str, Any]) -> list[str]:
         return ["No classifier judged: its columns are empty, and geometry alone decides."]
     lines = []
     for key, judge in sorted(judges.items()):
+        lines += [] if judge["auc"] else [f"{key.upper()}: no AUC was measured; it does not count"]
         for finding, figures in judge["auc"].items():
             low, high = figures.get("low"), figures.get("high")
-            words = f"{key.upper()} {judge['name']}, {finding}: AUC {figures['auc']:.2f}"
+            name = "" if judge["name"] == key else f" {judge['name']}"
+            words = f"{key.upper()}{name}, {finding}: AUC {figures['auc']:.2f}"
             words += "" if low is None else f" ({low:.2f} to {high:.2f})"
             lines.append(words + ("" if figures["auc"] >= 0.8 else ", does not count"))
     return lines

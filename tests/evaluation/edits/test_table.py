@@ -61,6 +61,9 @@ def test_evidence_lists_findings_that_pass_their_bar_and_no_other() -> None:
     assert found["weights"] == {"backbone cxr-mini": "abc"}
     wrong_side = [{**r, "mean_shift_side": {"asked": 0.0, "other": 0.0}} for r in ROWS_MADE]
     assert evidence(table_of(wrong_side), {})["findings"] == []
+    holes = [{**r, "verdict_failed": ["foreign_grey"]} for r in ROWS_MADE]
+    assert line(table_of(holes), "add pleural effusion")["valid"][0] == pytest.approx(0.8)
+    assert evidence(table_of(holes), {})["findings"] == []
     leak = [*ROWS_MADE, row("p7", outside_max_diff=3)]
     assert evidence(table_of(leak), {})["findings"] == []
 
