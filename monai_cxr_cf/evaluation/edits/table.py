@@ -51,6 +51,7 @@ BARS = (
     *(Bar(f"valid additions, {f}", f"add {f}", "valid", v, ">=") for f, v in VALID.items()),
     Bar("side obeyed", "all additions", "side_obeyed", SIDE, ">="),
     Bar("valid removals", "all removals", "valid", REMOVALS, ">"),
+    Bar("valid removals without holes or noise", "all removals", "clean", REMOVALS, ">"),
     Bar("additions' shams that pass", "all additions", "sham_pass", SHAMS, "<="),
     Bar("removals' shams that pass", "all removals", "sham_pass", SHAMS, "<="),
     Bar("largest change outside, additions", "all additions", "outside_max", 0, "<="),

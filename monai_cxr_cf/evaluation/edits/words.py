@@ -36,9 +36,9 @@ NOTES = (
     ".80), geometry moves the right way by more than 95 % of other patients' shams, no unrelated "
     "finding rises by more than .1, organs that may not change keep Dice .95, and nothing outside "
     "region and band changes. Valid and clean: and the engine's own checks find neither holes and "
-    "glare nor noise in the region, which the rule of validity does not ask. Gains of geometry are in standard deviations of normals; change in "
-    "region in grey levels of 255; landmark drift in pixels of an image 1024 wide; seconds per "
-    "edit. Brackets: 95 % intervals over patients. A dash: not measured. No radiologist judged."
+    "glare nor noise in the region, which the rule of validity does not ask. Gains of geometry are "
+    "in standard deviations of normals; change in region in grey levels of 255; landmark "
+    "drift in pixels of an image 1024 wide; seconds per edit. Brackets: 95 % intervals over patients. A dash: not measured. No radiologist judged."
 )
 
 
@@ -136,7 +136,7 @@ def short(table: Mapping[str, Any]) -> str:
     """What the command line says: the bars."""
     lines = [_counts(table)]
     lines += [
-        f"{bar['what']:<36} {bar['bar']:>8}   {bar_figure(bar):<18} {reached(bar)}"
+        f"{bar['what']:<40} {bar['bar']:>8}   {bar_figure(bar):<18} {reached(bar)}"
         for bar in table["bars"]
     ]
     return "\n".join(lines)
