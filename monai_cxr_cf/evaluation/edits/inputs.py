@@ -96,6 +96,11 @@ def candidates(rows: Sequence[Row], edit: Edit, view: str) -> list[Row]:
     return list(seen.values())
 
 
+def input_of(row: Row, data: Path) -> Input:
+    """A row of ``data`` as the input of a trial."""
+    return Input(row.id, row.patient, row.view[:2], str(data / "images" / f"{row.id}.jpg"))
+
+
 def choose(
     chooser: Chooser,
     edits: Sequence[Edit],
@@ -120,16 +125,15 @@ def choose(
     Raises:
         UnreadableInput: no image fits any of the edits.
     """
+    asked = [(edit, view) for edit in edits for view in VIEWS]
     cells = [
         [(chooser.asked(edit, row), row) for row in chooser.inputs(edit, view, count=count)]
-        for edit in edits
-        for view in VIEWS
+        for edit, view in asked
     ]
     trials = []
     for number in range(count):
         for edit, row in (cell[number] for cell in cells if number < len(cell)):
-            path = str(chooser.data / "images" / f"{row.id}.jpg")
-            input_ = Input(row.id, row.patient, row.view[:2], path)
+            input_ = input_of(row, chooser.data)
             trial = Trial(input_, edit, tuple(seeds), settings=settings or Settings())
             trials += [trial, replace(trial, sham=True)] if shams else [trial]
     if not trials:

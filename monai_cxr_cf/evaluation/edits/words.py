@@ -38,7 +38,8 @@ NOTES = (
     "region and band changes. Valid and clean: and the engine's own checks find neither holes and "
     "glare nor noise in the region, which the rule of validity does not ask. Gains of geometry are "
     "in standard deviations of normals; change in region in grey levels of 255; landmark "
-    "drift in pixels of an image 1024 wide; seconds per edit. Brackets: 95 % intervals over patients. A dash: not measured. No radiologist judged."
+    "drift in pixels of an image 1024 wide; seconds per edit. Brackets: 95 % intervals over "
+    "patients. A dash: not measured. No radiologist judged."
 )
 
 
