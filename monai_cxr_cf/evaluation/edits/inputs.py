@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
 from monai_cxr_cf.anatomy.organs import check
@@ -125,10 +126,9 @@ def choose(
     Raises:
         UnreadableInput: no image fits any of the edits.
     """
-    asked = [(edit, view) for edit in edits for view in VIEWS]
     cells = [
         [(chooser.asked(edit, row), row) for row in chooser.inputs(edit, view, count=count)]
-        for edit, view in asked
+        for edit, view in product(edits, VIEWS)
     ]
     trials = []
     for number in range(count):
