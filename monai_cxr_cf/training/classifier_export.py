@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from monai_cxr_cf.training.classifier import ClassifierRecipe
 
 log = logging.getLogger(__name__)
-FEWEST = 3  # positives and negatives below which nothing is learnt
+FEWEST = 5  # positives and negatives below which nothing is learnt
 LICENCE = "research only (trained on images under research-only and non-commercial terms)"
 
 
