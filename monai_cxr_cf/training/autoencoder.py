@@ -7,15 +7,12 @@ result is a diffusers ``AutoencoderKL`` folder whose ``scaling_factor`` is measu
 
 from __future__ import annotations
 
-import argparse
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
@@ -29,16 +26,21 @@ from monai_cxr_cf.training.loop import (
     Progress,
     learning_rate_factor,
     load_state,
+    read_arguments,
     read_recipe,
     save_state,
     step_generator,
     step_rng,
 )
+from monai_cxr_cf.training.processes import (
+    draws,
+    share_clock,
+    share_gradients,
+    start_accelerator,
+)
 from monai_cxr_cf.training.quality import psnr, reconstruction_sheet, ssim
 from monai_cxr_cf.training.reconstruct import encode, reconstruct
 from monai_cxr_cf.training.whiten import fit_basis, fold
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -137,21 +139,15 @@ def train_autoencoder(
     recipe = read_recipe(config, AutoencoderRecipe)
     rows = read_index(data)
     train_rows, judge_rows = generator_rows(rows), generator_rows(rows, "judge")[:32]
-    squares = square_images(
-        data, [*train_rows, *judge_rows], side=recipe.side, cache=out / "squares.npz"
-    )
+    with start_accelerator(recipe.precision).main_process_first():
+        squares = square_images(
+            data, [*train_rows, *judge_rows], side=recipe.side, cache=out / "squares.npz"
+        )
     images = np.stack([squares[row.id] for row in train_rows])
-    held_out = np.stack([squares[row.id] for row in judge_rows])
     run = _Run(recipe, images, out, max_minutes=max_minutes)
     if resume:
         run.restore()
-    while run.progress.share < 1:
-        losses = run.step(crops(images, recipe, run.progress.step))
-        if run.progress.step % 25 == 0:
-            run.journal.write(run.progress.step, minutes_left=run.progress.minutes_left, **losses)
-        if run.progress.step % recipe.check_every == 0:
-            run.check(held_out)
-    run.check(held_out)
+    run.train(images, np.stack([squares[row.id] for row in judge_rows]))
     return run.export(images)
 
 
@@ -169,13 +165,13 @@ class _Run:
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         self.recipe, self.out = recipe, out
-        self.accelerator = Accelerator(mixed_precision=recipe.precision)
+        self.accelerator = start_accelerator(recipe.precision)
         self.model = self._start(images).to(self.accelerator.device)
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, recipe.learning_rate)
         self.ema = Ema(self.model, recipe.ema_decay)
         self.progress = Progress(recipe.steps, max_minutes)
-        self.journal = Journal(out)
+        self.journal = Journal(out, active=self.accelerator.is_main_process)
         self.forward = torch.compile(self._forward) if recipe.compile else self._forward
 
     def _start(self, images: NDArray[np.uint8]) -> AutoencoderKL:
@@ -195,6 +191,21 @@ class _Run:
         latent = mean + torch.exp(0.5 * log_variance.clamp(-30, 20)) * noise
         return self.model.decoder(self.model.post_quant_conv(latent)), mean, log_variance
 
+    def train(self, images: NDArray[np.uint8], held_out: NDArray[np.uint8]) -> None:
+        """Until steps or minutes are over; ``held_out`` is what the checks look at."""
+        recipe, progress = self.recipe, self.progress
+        while progress.share < 1:
+            losses = self.step(crops(images, recipe, self._draw()))
+            if progress.step % 25 == 0:
+                self.journal.write(progress.step, **progress.figures(), **losses)
+            if progress.step % recipe.check_every == 0:
+                self.check(held_out)
+        self.check(held_out)
+
+    def _draw(self) -> int:
+        """Number of the next batch of this process."""
+        return next(draws(self.accelerator, self.progress.step))
+
     def step(self, batch: Tensor) -> dict[str, float]:
         """One optimiser step; returns the losses."""
         progress, recipe = self.progress, self.recipe
@@ -202,18 +213,20 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.learning_rate * factor
         side = batch.shape[-1] // 2 ** (len(recipe.channels) - 1)
-        generator = step_generator(recipe.seed, progress.step)
+        generator = step_generator(recipe.seed, self._draw())
         noise = torch.randn(len(batch), 4, side, side, generator=generator)
         batch, noise = batch.to(self.accelerator.device), noise.to(self.accelerator.device)
         with self.accelerator.autocast():
             output, mean, log_variance = self.forward(batch, noise)
         losses = autoencoder_loss(output, batch, mean, log_variance, recipe)
         self.accelerator.backward(losses["total"])
+        share_gradients(self.accelerator, self.model)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(self.model)
-        progress.advance()
+        progress.advance(len(batch) * self.accelerator.num_processes)
+        share_clock(self.accelerator, progress)
         return {name: value.item() for name, value in losses.items()}
 
     def averaged(self) -> AutoencoderKL:
@@ -225,6 +238,11 @@ class _Run:
 
     def check(self, images: NDArray[np.uint8]) -> None:
         """Validate the EMA weights on whole images; write sheet, curves and checkpoint."""
+        if self.accelerator.is_main_process:
+            self._check(images)
+        self.accelerator.wait_for_everyone()
+
+    def _check(self, images: NDArray[np.uint8]) -> None:
         rebuilt = reconstruct(self.averaged(), images)
         target = np.asarray(images / np.float32(255), np.float32)
         self.journal.write(
@@ -253,6 +271,8 @@ class _Run:
 
     def export(self, images: NDArray[np.uint8]) -> Path:
         """Write ``out/vae``: decorrelated latents, scaling factor 1 / std of posterior means."""
+        if not self.accelerator.is_main_process:
+            return self.out / "vae"
         model = self.averaged()
         if self.recipe.decoder_only:
             model.save_pretrained(self.out / "vae", safe_serialization=True)
@@ -269,18 +289,7 @@ class _Run:
 
 def main() -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(description="Train the KL autoencoder of a backbone.")
-    parser.add_argument("--config", type=Path, required=True, help="recipe (YAML)")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder with index.csv and images/"
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for weights, state and logs"
-    )
-    parser.add_argument("--resume", action="store_true", help="continue from OUT/state.pt")
-    parser.add_argument("--max-minutes", type=float, help="end cleanly after this time")
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    args = read_arguments("Train the KL autoencoder of a backbone.")
     train_autoencoder(
         args.config, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
     )

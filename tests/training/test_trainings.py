@@ -14,22 +14,23 @@ from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline
 from PIL import Image
 
 from monai_cxr_cf.data.folder import read_index
-from monai_cxr_cf.errors import BadRequest, UnreadableInput
+from monai_cxr_cf.errors import BadRequest, ComponentMissing, UnreadableInput
 from monai_cxr_cf.training import autoencoder, denoiser, diffusion
 from monai_cxr_cf.training.batches import BatchMaker
 from monai_cxr_cf.training.images import generator_rows, square_images
 from monai_cxr_cf.training.latents import Pool
 from monai_cxr_cf.training.loop import read_recipe
 from monai_cxr_cf.training.pool import build_pool
+from monai_cxr_cf.training.prepare import _organ_maps, prepare_pool
 from monai_cxr_cf.training.whiten import fit_basis, fold
 
 VAE_RECIPE = (
     "channels: [8, 8, 8, 8]\nnorm_groups: 4\nside: 64\ncrop: 32\nbatch: 2\nsteps: 4\n"
-    "check_every: 2\nprecision: 'no'\nwarmup: 1\n"
+    "check_every: 2\nprecision: 'no'\nwarmup: 1\nlinear: false\n"
 )
 UNET_RECIPE = (
     "channels: [32, 32, 32, 32]\ntext_width: 32\ntext_layers: 1\nsteps: 4\ncheck_every: 4\n"
-    "precision: 'no'\ntext_steps: 2\nreal: 1\ntwins: 1\ncrossed: 1\nwarmup: 1\n"
+    "precision: 'no'\ntext_steps: 2\nreal: 1\ntwins: 1\ncrossed: 1\nwarmup: 1\nsheet_steps: 2\n"
 )
 
 
@@ -79,12 +80,12 @@ def test_the_autoencoder_resumes_bit_exactly(small_data: Path, tmp_path: Path) -
     recipe = read_recipe(tmp_path / "r.yaml", autoencoder.AutoencoderRecipe)
     rows = generator_rows(read_index(small_data))
     images = np.stack(list(square_images(small_data, rows, side=64).values()))
-    straight = autoencoder._Run(recipe, tmp_path / "a", None)
+    straight = autoencoder._Run(recipe, images, tmp_path / "a", max_minutes=None)
     for step in range(4):
         straight.step(autoencoder.crops(images, recipe, step))
         if step == 1:
             straight.check(images[:1])
-    resumed = autoencoder._Run(recipe, tmp_path / "a", None)
+    resumed = autoencoder._Run(recipe, images, tmp_path / "a", max_minutes=None)
     resumed.restore()
     for step in range(2, 4):
         resumed.step(autoencoder.crops(images, recipe, step))
@@ -121,6 +122,30 @@ def test_the_diffusion_training_resumes_bit_exactly(trained: Path, small_data: P
         second.step(maker(second)(recipe.seed, step))
     for name, weight in finished["model"].items():
         assert torch.equal(weight, second.model.state_dict()[name]), name
+
+
+def test_what_the_diffusion_training_lacks_is_made_once(
+    trained: Path, small_data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ComponentMissing, match="autoencoder"):
+        prepare_pool(small_data, tmp_path, versions=1, draws=2)
+    shutil.copytree(trained / "first" / "vae", tmp_path / "vae")
+    organs = {p.stem: np.asarray(Image.open(p)) for p in (small_data / "organ_masks").iterdir()}
+    np.savez(tmp_path / "organs.npz", **organs)
+    made = prepare_pool(small_data, tmp_path, versions=1, draws=2)
+    pool, written = Pool.load(made), made.stat().st_mtime_ns
+    assert len(pool.real) == 5
+    assert len(pool.plain) == len(pool.drawings) > 0
+    prepare_pool(small_data, tmp_path, versions=1, draws=2)
+    assert made.stat().st_mtime_ns == written
+
+
+def test_organ_maps_have_the_side_of_the_latents_pictures(small_data: Path, tmp_path: Path) -> None:
+    _organ_maps(small_data, tmp_path / "organs.npz", 64)
+    with np.load(tmp_path / "organs.npz") as maps:
+        assert len(maps.files) == 6
+        assert all(maps[name].shape == (64, 64) and maps[name].max() <= 3 for name in maps.files)
+    assert [path.name for path in tmp_path.iterdir()] == ["organs.npz"]
 
 
 def test_minutes_end_a_run_before_its_steps(small_data: Path, tmp_path: Path) -> None:
