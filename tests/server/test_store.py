@@ -144,7 +144,7 @@ def test_series_of_the_store_are_images_for_label_clients(
     with storing.client() as client:
         listed = client.get("/datastore/", params={"output": "all"}).json()["objects"]
         image = client.get("/datastore/image", params={"image": chest["series"]})
-    assert list(listed) == [chest["series"]]
+    assert chest["series"] in listed
     assert image.content == orthanc.instances()[chest["instance"]]
 
 
