@@ -13,7 +13,8 @@ import sqlalchemy as sql
 
 from monai_cxr_cf.errors import CxrError
 from monai_cxr_cf.server.jobs import ATTEMPTS, CANCELLED, DONE, FAILED, QUEUED, RUNNING
-from monai_cxr_cf.server.store import Store, add_event, end, size_of
+from monai_cxr_cf.server.rows import add_event, end, size_of
+from monai_cxr_cf.server.store import Store
 from monai_cxr_cf.server.tables import jobs, workers
 
 DIED = CxrError(

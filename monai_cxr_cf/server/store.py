@@ -4,10 +4,9 @@
 One SQLite file and one folder a job below the data folder. ``line`` holds the worker's side.
 """
 
-import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,8 @@ from monai_cxr_cf.server.jobs import (
     Submission,
     result_files,
 )
-from monai_cxr_cf.server.refusals import Busy, Conflict, Gone, NotFound
+from monai_cxr_cf.server.refusals import Busy, Conflict, Gone
+from monai_cxr_cf.server.rows import change, end, job_of, key_of, row_of, size_of
 from monai_cxr_cf.server.settings import Limits
 from monai_cxr_cf.server.tables import events, jobs, workers
 
@@ -66,7 +66,7 @@ class Store:
 
     def same(self, submission: Submission) -> Job | None:
         """The job that waits, runs or is done for an equal submission."""
-        key = _key(submission)
+        key = key_of(submission)
         if key is None:
             return None
         alive = jobs.c.state.in_((QUEUED, RUNNING, DONE))
@@ -109,7 +109,7 @@ class Store:
         row = {
             "id": name,
             "kind": submission.kind,
-            "key": _key(submission),
+            "key": key_of(submission),
             "state": QUEUED,
             "priority": PRIORITY[submission.kind],
             "request": dict(submission.request),
@@ -131,7 +131,7 @@ class Store:
     def get(self, job: str) -> Job:
         """A job by its id; NotFound if there is none."""
         with self.reading.connect() as connection:
-            row = _row(connection, job)
+            row = row_of(connection, job)
             if row["state"] != QUEUED:
                 return job_of(row, self.limits)
             ahead = sql.or_(
@@ -168,11 +168,11 @@ class Store:
         A job that is over loses its files now instead of at its age limit.
         """
         with self.writing.begin() as connection:
-            row = _row(connection, job)
+            row = row_of(connection, job)
             if row["state"] in OVER:
                 self._expire(connection, row)
             elif row["state"] == RUNNING:
-                _set(connection, row["seq"], {"cancel_asked": True})
+                change(connection, row["seq"], {"cancel_asked": True})
             else:
                 end(connection, row["seq"], CANCELLED, Cancelled().as_dict())
         return self.get(job)
@@ -180,7 +180,7 @@ class Store:
     def events(self, job: str, after: int = 0) -> tuple[str, ...]:
         """JSON lines of a job, those numbered above ``after``; NotFound if there is no job."""
         with self.reading.connect() as connection:
-            row = _row(connection, job)
+            row = row_of(connection, job)
             query = sql.select(events.c.n, events.c.line).where(
                 events.c.job == row["seq"], events.c.n > after
             )
@@ -247,59 +247,4 @@ class Store:
             "bytes": 0,
             "key": None,
         }
-        _set(connection, row["seq"], blank)
-
-
-def job_of(row: RowMapping, limits: Limits) -> Job:
-    """A row as a job; the place of one that waits is not known here."""
-    plain = {name: row[name] for name in _PLAIN}
-    finished = row["finished"]
-    kept = finished is not None and row["state"] != EXPIRED
-    return Job(
-        **plain,
-        position=0 if row["state"] == RUNNING else None,
-        expires=finished + limits.age_s if kept else None,
-    )
-
-
-_PLAIN = (
-    *("id", "kind", "state", "request", "created", "attempts", "stage", "step", "total", "eta_s"),
-    *("started", "finished", "cancel_asked", "error", "result"),
-)
-
-
-def end(connection: Connection, seq: int, state: str, error: Mapping[str, str]) -> None:
-    """Close a job that did not succeed; its last event says why."""
-    add_event(connection, seq, {"event": "error", **error})
-    values = {"state": state, "error": dict(error), "finished": time.time(), "worker": None}
-    _set(connection, seq, values | {"eta_s": None})
-
-
-def add_event(connection: Connection, seq: int, event: Mapping[str, Any]) -> None:
-    """Append one event under the next number."""
-    highest = sql.select(sql.func.coalesce(sql.func.max(events.c.n), 0) + 1)
-    n = connection.execute(highest.where(events.c.job == seq)).scalar_one()
-    line = json.dumps(dict(event), ensure_ascii=True)
-    connection.execute(sql.insert(events).values(job=seq, n=n, line=line))
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _key(submission: Submission) -> str | None:
-    """None where a fresh copy is asked for: then no two submissions are the same."""
-    return None if submission.request.get("uids") == "random" else submission.key()
-
-
-def _row(connection: Connection, job: str) -> RowMapping:
-    row = connection.execute(sql.select(jobs).where(jobs.c.id == job)).mappings().first()
-    if row is None:
-        raise NotFound("There is no job of that id.", hint="GET /v1/jobs lists them.")
-    return row
-
-
-def _set(connection: Connection, seq: int, values: Mapping[str, Any]) -> None:
-    changed = {**values, "updated": time.time()}
-    connection.execute(sql.update(jobs).where(jobs.c.seq == seq).values(**changed))
+        change(connection, row["seq"], blank)
