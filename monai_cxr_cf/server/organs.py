@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_cxr_cf.account import Stages
 from monai_cxr_cf.anatomy.organs import Organs, check
 from monai_cxr_cf.anatomy.zones import region_mask
 from monai_cxr_cf.case import words
@@ -23,7 +24,7 @@ ANY = "cardiomegaly"  # a request needs words; these are not used
 
 
 def find_organs(
-    request: Mapping[str, Any], files: Path, out: Path, networks: Networks
+    request: Mapping[str, Any], files: Path, *, out: Path, networks: Networks, stages: Stages
 ) -> dict[str, Any]:
     """Masks of ``files/source`` into ``out``: labels, overlay, SEG; region for given words.
 
@@ -33,16 +34,22 @@ def find_organs(
     named = "prompt" in request or "findings" in request
     plain = dict(request) if named else {**request, "prompt": ANY}
     asked = from_json({**plain, "source": str(files / "source")})
-    radiograph = read_source(asked.source, asked.reading)
-    segmenter = networks.segmenter(asked.segmenter)
-    found = segmenter(radiograph.pixels, radiograph.valid, aspect=pixel_aspect(radiograph))
-    measures = check(found.organs, agreement=found.agreement)
+    with stages("read"):
+        radiograph = read_source(asked.source, asked.reading)
+    with stages("segment"):
+        segmenter = networks.segmenter(asked.segmenter)
+        found = segmenter(radiograph.pixels, radiograph.valid, aspect=pixel_aspect(radiograph))
+        measures = check(found.organs, agreement=found.agreement)
     masks = {**found.organs.as_dict()}
-    pictures = [write_picture("source", radiograph.pixels, out / "source.png", out)]
     if named:
-        region = masks["edit_region"] = _region(asked, found.organs) & radiograph.valid
-        pictures += [write_picture("region", region.astype(np.float32), out / "region.png", out)]
-    written = write_masks(radiograph, found, masks, out)
+        with stages("region"):
+            masks["edit_region"] = _region(asked, found.organs) & radiograph.valid
+    with stages("write"):
+        written = write_masks(radiograph, found, masks, out)
+        pictures = [write_picture("source", radiograph.pixels, out / "source.png", out)]
+        if named:
+            region = masks["edit_region"].astype(np.float32)
+            pictures.append(write_picture("region", region, out / "region.png", out))
     uids = {f.path: {"sop_class": f.sop_class, "series_uid": f.series_uid, "sop_uid": f.sop_uid}
             for f in written}  # fmt: skip
     return {

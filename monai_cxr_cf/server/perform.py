@@ -71,10 +71,14 @@ def perform(
         What the store keeps: files relative to ``out``, figures, verdict; also in result.json.
     """
     with staged(folder / "out", overwrite=True) as out:
+        events.hello(models.warm_up())
         if job["kind"] == SEGMENT:
+            from monai_cxr_cf.account import Stages
             from monai_cxr_cf.server.organs import find_organs
 
-            result = find_organs(job["request"], folder / "in", out, models.networks())
+            stages, networks = Stages(events), models.networks()
+            files = folder / "in"
+            result = find_organs(job["request"], files, out=out, networks=networks, stages=stages)
         else:
             result = _edit(job["request"], folder / "in", out, models=models, events=events)
         (out / RESULT).write_text(json.dumps(result))
@@ -88,7 +92,6 @@ def _edit(
     from monai_cxr_cf.server.view import write_view
 
     asked = _with_files(request, files, models)
-    events.hello(models.warm_up())
     outcome = pipeline.run(asked, out, networks=models.networks(), progress=events, overwrite=True)
     for code, message in outcome.warnings:
         events.warning(code, message)

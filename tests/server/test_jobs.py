@@ -134,9 +134,9 @@ def test_a_fresh_copy_is_a_new_job_each_time(client: httpx.Client, files: dict[s
 
 
 def test_a_segment_job_finds_organs_and_region_before_waiting_edits(
-    client: httpx.Client, shared: Path
+    client: httpx.Client, root: Path
 ) -> None:
-    source = Path(__file__).parents[2] / "docs" / "example.dcm"
+    source = root / "docs" / "example.dcm"
     answer = client.post(
         "/v1/jobs",
         data={"request": '{"prompt": "left pleural effusion"}', "kind": "segment"},
@@ -148,6 +148,10 @@ def test_a_segment_job_finds_organs_and_region_before_waiting_edits(
     files = client.get(f"/v1/jobs/{found['id']}/files").json()
     roles = [file["role"] for file in files]
     assert sorted(roles) == ["labels", "overlay", "region", "seg", "source"]
+    told = [json.loads(x) for x in client.get(f"/v1/jobs/{found['id']}/events").text.splitlines()]
+    assert [e["event"] for e in told if e["event"] != "progress"] == ["hello", "result"]
+    stages = dict.fromkeys(e["stage"] for e in told if e["event"] == "progress")
+    assert list(stages) == ["read", "segment", "region", "write"]
     index = roles.index("labels")
     labels = client.get(f"/v1/jobs/{found['id']}/files/{index}").content
     values = np.asarray(Image.open(io.BytesIO(labels)))
