@@ -27,7 +27,7 @@ def verdict_on(after: dict[str, float], *, name="pleural effusion", rise=1) -> d
     item = Expected(
         name, REGION, rise, may_change=("left_lung",), rise=rise, related=("atelectasis",)
     )
-    change = np.where(REGION, np.float32(rise * 20 / 255), 0).astype(np.float32)
+    change = np.where(REGION, np.float32(rise * 8 / 255), 0).astype(np.float32)
     counts = frozenset(f for f, auc in AUC.items() if auc >= 0.8)
     opinion = Opinion("j1", "0" * 64, BEFORE, {**BEFORE, **after}, AUC, counts)
     return judge(Evidence(SOURCE, change, (item,), ORGANS, ORGANS, 0, opinion))
