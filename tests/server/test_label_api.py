@@ -12,7 +12,7 @@ import pytest
 import SimpleITK
 from fastapi.testclient import TestClient
 
-from tests.server.serving import Serving
+from tests.server.serving import PATIENCE, Serving
 
 # As MONAILabelClient 0.8.5 builds it, in Slicer: its boundary, no quotes, the whole path as name.
 EDGE = "----------lImIt_of_THE_fIle_eW_$"
@@ -85,7 +85,8 @@ def parts(answer: httpx.Response) -> tuple[dict[str, Any], bytes]:
 def test_slicer_gets_masks_with_the_geometry_of_what_it_sent(
     server: Serving, volume: Path, tmp_path: Path
 ) -> None:
-    with server.ready().client(timeout=400) as client:
+    with server.ready().client() as client:
+        client.timeout = PATIENCE
         with volume.open("rb") as stream:
             opened = client.put("/session/", files={"files": (volume.name, stream)}).json()
         body, headers = multipart({"params": json.dumps(SLICER)}, {})
@@ -108,7 +109,8 @@ def test_ohif_gets_what_it_asks_for_from_its_own_origin(
 ) -> None:
     serving: Serving = serve("--allow-origin", ORIGIN).ready()
     ask = {"origin": ORIGIN, "access-control-request-method": "POST"}
-    with serving.client(timeout=400, headers={"origin": ORIGIN}) as client:
+    with serving.client() as client:
+        client.timeout, client.headers["origin"] = PATIENCE, ORIGIN
         before = client.options("/infer/cxr_organs", headers=ask)
         with (root / "docs" / "example.dcm").open("rb") as stream:
             client.put("/datastore/image?image=1.2.3", files={"file": ("x.dcm", stream)})

@@ -43,18 +43,19 @@ async function act(words, action) {
 async function take(file) {
   if (!file) return;
   const head = new Uint8Array(await file.slice(0, 4).arrayBuffer());
-  now.file = file;
   now.job = null;
   now.raster = RASTER.some((mark) => mark.every((byte, index) => head[index] === byte));
   at("file-name").textContent = file.name;
-  at("file-more").textContent = `${(file.size / 1e6).toFixed(1)} MB, ${now.raster ? "picture" : "DICOM"}. Choose another`;
+  at("file-more").textContent = `${Math.ceil(file.size / 1000)} kB. Choose another`;
   at("drop").classList.add("taken");
   at("result").hidden = true;
   viewer.clear();
   await act("Reading the image …", async (turn) => {
-    const sent = await submit("segment", {}, now.file, now.raster);
+    now.file = null; // only a radiograph that was read can be edited
+    const sent = await submit("segment", {}, file, now.raster);
     const job = await follow(sent, () => turn === now.turn);
     if (!job) return;
+    now.file = file;
     viewer.source(await picture(job, await filesOf(job), "source"));
     say("Lungs and heart were found. Now say what should change.");
     at("prompt").focus();
@@ -123,22 +124,25 @@ async function showResult(job) {
   tellUnproven(at("result-unproven"), words());
   const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
   list(at("facts"), [
-    ["Largest change outside the region", `${metrics.outside_max_diff} stored units`],
+    ["Largest change outside region and rim", `${metrics.outside_max_diff} stored units`],
     ["Time", `${total.toFixed(0)} s`],
     ["Files are removed", job.expires ? new Date(job.expires * 1000).toLocaleString() : ""],
   ]);
   listFiles(job, files);
   at("result").hidden = false;
   say("Done. The slider compares source and counterfactual.");
+  at("result").scrollIntoView({ block: "nearest" });
   at("slider").focus({ preventScroll: true });
 }
 
 function listFiles(job, files) {
-  const rows = files.filter((file) => ROLES[file.role]).map((file) => {
+  const shown = files.filter((file) => ROLES[file.role]);
+  const rows = shown.map((file) => {
+    const sisters = shown.filter((each) => each.role === file.role).length;
     const button = document.createElement("button");
     const size = document.createElement("small");
     button.type = "button";
-    button.textContent = ROLES[file.role] + (file.label ? `, ${file.label}` : "");
+    button.textContent = ROLES[file.role] + (sisters > 1 ? `, ${file.label}` : "");
     size.textContent = `${file.name.split(".").pop()} · ${Math.ceil(file.bytes / 1000)} kB`;
     button.append(size);
     button.addEventListener("click", () => save(`/v1/jobs/${job.id}/files/${file.index}`, file.name));
