@@ -78,7 +78,8 @@ def _licence(folder: Path, path: Path) -> str:
     card = folder / "segmenter" / "config.json"
     if path.parent in (folder, folder / "segmenter") and card.is_file():
         return str(json.loads(card.read_text(encoding="utf-8")).get("licence", "unknown"))
-    top = folder / path.relative_to(folder).parts[0]
+    parts = path.relative_to(folder).parts
+    top = path.parent if parts[0] == "judges" else folder / parts[0]  # each judge has a card
     return stated_licence(top)
 
 

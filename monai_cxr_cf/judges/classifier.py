@@ -64,7 +64,7 @@ class Judge:
             return np.zeros((0, len(self.findings)), np.float32)
         squares = torch.from_numpy(to_squares(images, self.side))[:, None]
         with torch.inference_mode():
-            logits = torch.cat([self.network(batch) for batch in squares.split(BATCH)])
+            logits = torch.cat([self.network(batch) for batch in torch.split(squares, BATCH)])
         return torch.sigmoid(logits).numpy()
 
     def read(self, image: Array) -> dict[str, float]:

@@ -16,7 +16,7 @@ PERCENTILES = (1.0, 99.0)  # of the image itself; collections differ widely in c
 def stretch(image: Array) -> Array:
     """H x W float32, 0..1 -> the same with its 1st and 99th percentile at 0 and 1, clipped."""
     low, high = np.percentile(image, PERCENTILES)
-    return np.clip((image - low) / max(high - low, 1 / 255), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((image - low) / max(high - low, 1 / 255), 0, 1), np.float32)
 
 
 def to_square(image: Array, side: int) -> Array:

@@ -46,7 +46,7 @@ def region_map(labels: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
     masks += [organs.heart, _zone(organs, "cardiac_silhouette", None), organs.lungs]
     step = labels.shape[0] // side
     cells = np.stack(masks).reshape(len(masks), side, step, side, step)
-    return cells.mean((2, 4), dtype=np.float32)
+    return np.asarray(cells.mean((2, 4)), np.float32)
 
 
 def _zone(organs: Organs, zone: str, side: str | None) -> NDArray[np.bool_]:

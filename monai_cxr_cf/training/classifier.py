@@ -242,7 +242,7 @@ def train_classifier(
 def pooled_features(network: JudgeNetwork, images: Tensor) -> Tensor:
     """(N, 1, S, S) in 0..1 -> (N, D) pooled features, in batches, float32."""
     parts = []
-    for batch in images.split(16):
+    for batch in torch.split(images, 16):
         features, regions = network.look(batch)
         parts.append(pool(features.float(), torch.sigmoid(regions.float())))
     return torch.cat(parts)

@@ -18,9 +18,10 @@ from torch.nn import functional
 from monai_cxr_cf.data.folder import Row, load_image, read_index
 from monai_cxr_cf.errors import UnreadableInput
 from monai_cxr_cf.judges.preprocess import to_square
-from monai_cxr_cf.judges.regions import PLANES, region_map
+from monai_cxr_cf.judges.regions import region_map
 from monai_cxr_cf.judges.split import judge_rows
-from monai_cxr_cf.prompts.clean import NORMAL, clean_report
+from monai_cxr_cf.prompts.clean import clean_report
+from monai_cxr_cf.prompts.compose import NORMAL
 from monai_cxr_cf.prompts.parse import parse_prompt
 
 STRIDE = 8  # region maps lie on the finest grid of the trunk
@@ -156,13 +157,10 @@ def zone_figures(images: Tensor, regions: Tensor) -> Tensor:
 
     What the trunk must know without any reader's label: mean and standard deviation of grey.
     """
-    grid = list(regions.shape[-2:])
+    grid = (regions.shape[-2], regions.shape[-1])
     mean = functional.adaptive_avg_pool2d(images, grid)
     square = functional.adaptive_avg_pool2d(images.square(), grid)
     weights = regions / (regions.sum((2, 3), keepdim=True) + 1e-3)
     first = (weights * mean).sum((2, 3))
     second = (weights * square).sum((2, 3))
     return torch.stack([first, (second - first.square()).clamp(min=1e-6).sqrt()], -1)
-
-
-PLANE_COUNT = len(PLANES)
