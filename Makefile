@@ -45,7 +45,7 @@ $(VENV)/.product: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.product
-	$(PIP) -c constraints.txt -e '.[train,dev]'
+	$(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 clean:
