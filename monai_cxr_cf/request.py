@@ -15,7 +15,7 @@ from typing import Any
 
 from monai_cxr_cf.dicom.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import EditConfig, preset
+from monai_cxr_cf.presets import EditConfig, checked, preset
 
 VERSION = 1
 SIDES = ("left", "right", "both")
@@ -81,14 +81,27 @@ class EditRequest:
         return config
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, without what stands at its default."""
-        plain = json.loads(json.dumps(asdict(self)))
+        """JSON-ready, without what stands at its default; 2 and 2.0 of a dial are the same."""
+        plain = json.loads(json.dumps({**asdict(self), **self._numbers()}))
         keep = {
             f.name
             for f in fields(self)
             if getattr(self, f.name) != f.default or f.name == "version"
         }
         return {k: v for k, v in plain.items() if k in keep and v not in ([], {})}
+
+    def _numbers(self) -> dict[str, Any]:
+        """The fields that hold numbers, each of the type of its setting: doors differ in that."""
+        parts = EditConfig()
+        return {
+            "strength": None if self.strength is None else float(self.strength),
+            "levels": [float(level) for level in self.levels],
+            "overrides": {
+                part: {key: checked(getattr(parts, part), key, v) for key, v in values.items()}
+                for part, values in self.overrides.items()
+                if values
+            },
+        }
 
     def canonical_json(self) -> str:
         """The identity of the request: sorted keys, no white space, no paths."""

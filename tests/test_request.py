@@ -156,3 +156,18 @@ def test_errors_say_what_was_found_and_what_to_do() -> None:
 def test_a_request_needs_words_or_findings_and_not_both(words: dict[str, object]) -> None:
     with pytest.raises(BadRequest, match="not both"):
         EditRequest(source="x.dcm", **words)
+
+
+def test_whole_and_decimal_numbers_of_a_dial_are_one_request() -> None:
+    whole, decimal = (
+        EditRequest(
+            source="x",
+            prompt="edema",
+            levels=(0.5, one),
+            strength=one,
+            overrides={"boost": {"eta": two}, "sampling": {"steps": 4}, "gate": {}},
+        )
+        for one, two in ((1, 2), (1.0, 2.0))
+    )
+    assert whole.hash() == decimal.hash()
+    assert whole.as_dict()["overrides"] == {"boost": {"eta": 2.0}, "sampling": {"steps": 4}}
