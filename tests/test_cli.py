@@ -67,7 +67,9 @@ def test_help_answers_in_under_a_second(words: list[str], root: Path) -> None:
     assert "usage: cxr-cf" in answer.stdout
 
 
-@pytest.mark.parametrize("verb", ["edit", "read", "segment", "info", "train", "evaluate"])
+@pytest.mark.parametrize(
+    "verb", ["edit", "read", "segment", "info", "train", "evaluate", "serve", "pacs"]
+)
 def test_help_teaches_by_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([verb, "--help"])

@@ -12,7 +12,7 @@ from monai_cxr_cf.commands.watch import watched_training
 from monai_cxr_cf.errors import BadRequest
 
 EXAMPLES = """\
-train all that is shipped, from a folder with index.csv and images/ (docs/training.md):
+examples: train all that is shipped, from a folder with index.csv and images/ (docs/training.md):
   cxr-cf train segmentation --data cxr --out seg            the organs; --recipe segmentation_unet
   cxr-cf train autoencoder --data cxr --out mini            makes mini/vae
   cxr-cf train diffusion --data cxr --out mini              makes mini/pipeline: a new cxr-mini
