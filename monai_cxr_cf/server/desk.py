@@ -14,9 +14,9 @@ from fastapi import Request, UploadFile
 from starlette.concurrency import run_in_threadpool
 
 from monai_cxr_cf.dicom.options import ReadOptions
+from monai_cxr_cf.dicom.remote import check_uids
 from monai_cxr_cf.errors import ComponentMissing
 from monai_cxr_cf.server.examine import examine, mask_name
-from monai_cxr_cf.server.intake import check_uids
 from monai_cxr_cf.server.isolate import Decoder
 from monai_cxr_cf.server.jobs import Job, Submission
 from monai_cxr_cf.server.settings import Settings

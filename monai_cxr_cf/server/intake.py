@@ -2,7 +2,6 @@
 """The words of a caller -> a checked request: no paths, known backbone, within the limits."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,6 @@ from monai_cxr_cf.prompts.parse import parse_prompt
 from monai_cxr_cf.request import EditRequest, from_json
 from monai_cxr_cf.server.settings import Settings
 
-UID = re.compile(r"[0-9.]{1,64}")
 SEGMENT_KEYS = ("prompt", "findings", "segmenter", "reading")
 PLACE = {"source": "source"}  # stands for the upload where the schema wants a path
 
@@ -67,16 +65,6 @@ def segment_request(data: Mapping[str, Any], settings: Settings) -> dict[str, An
     plain = edit_request(data if words else {**data, "prompt": "cardiomegaly"}, settings)
     kept = SEGMENT_KEYS if words else SEGMENT_KEYS[2:]
     return {key: plain[key] for key in kept if key in plain}
-
-
-def check_uids(*uids: str) -> None:
-    """UIDs of a DICOM store go into addresses: digits and points only; BadRequest if not."""
-    if not all(UID.fullmatch(uid) for uid in uids):
-        raise BadRequest(
-            "study, series and instance must be DICOM UIDs.",
-            code="invalid_uid",
-            hint="Digits and points, at most 64.",
-        )
 
 
 def _refuse_paths(data: Mapping[str, Any]) -> None:

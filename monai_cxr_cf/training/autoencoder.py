@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,10 +24,11 @@ from monai_cxr_cf.training.loop import (
     Journal,
     Progress,
     learning_rate_factor,
-    load_state,
     read_arguments,
     read_recipe,
+    restore,
     save_state,
+    state_of,
     step_generator,
     step_rng,
 )
@@ -252,22 +252,11 @@ class _Run:
         )
         reconstruction_sheet(target[:6], rebuilt[:6], self.out / "reconstructions.png")
         self.journal.curves()
-        state: dict[str, Any] = {
-            "model": self.model.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.progress.step,
-            "seconds": self.progress.seconds,
-        }
-        save_state(self.out / "state.pt", state)
+        save_state(self.out / "state.pt", state_of(self))
 
     def restore(self) -> None:
         """Continue from the checkpoint of ``check``."""
-        state = load_state(self.out / "state.pt")
-        self.model.load_state_dict(state["model"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.progress.step, self.progress.seconds = state["step"], state["seconds"]
+        restore(self, self.out / "state.pt")
 
     def export(self, images: NDArray[np.uint8]) -> Path:
         """Write ``out/vae``: decorrelated latents, scaling factor 1 / std of posterior means."""

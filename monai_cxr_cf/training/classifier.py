@@ -12,7 +12,6 @@ import argparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -184,26 +183,12 @@ class Run:
             self.progress.step, **{f"unseen_{k}": float(v) for k, v in losses.items()}
         )
         self.journal.curves()
-        loop.save_state(self.out / "state.pt", self.state())
+        loop.save_state(self.out / "state.pt", loop.state_of(self))
         return model.network
-
-    def state(self) -> dict[str, Any]:
-        """Everything a resumed run needs."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "ema": self.ema.state_dict(),
-            "step": self.progress.step,
-            "seconds": self.progress.seconds,
-        }
 
     def restore(self) -> None:
         """Continue from the checkpoint of ``check``."""
-        state = loop.load_state(self.out / "state.pt")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.ema.load_state_dict(state["ema"])
-        self.progress.step, self.progress.seconds = state["step"], state["seconds"]
+        loop.restore(self, self.out / "state.pt")
 
 
 def train_classifier(

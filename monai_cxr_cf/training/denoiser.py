@@ -27,8 +27,9 @@ from monai_cxr_cf.training.loop import (
     Journal,
     Progress,
     learning_rate_factor,
-    load_state,
+    restore,
     save_state,
+    state_of,
 )
 from monai_cxr_cf.training.monitor import (
     Backbone,
@@ -239,24 +240,11 @@ class Trainer:
         """Write the checkpoint of the last whole step."""
         if not self.accelerator.is_main_process:
             return
-        state: dict[str, Any] = {
-            "model": self.model.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.progress.step,
-            "seconds": self.progress.seconds,
-            "best": self.best,
-        }
-        save_state(self.out / "state.pt", state)
+        save_state(self.out / "state.pt", {**state_of(self), "best": self.best})
 
     def restore(self) -> None:
         """Continue from the checkpoint of ``save``."""
-        state = load_state(self.out / "state.pt")
-        self.model.load_state_dict(state["model"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.progress.step, self.progress.seconds = state["step"], state["seconds"]
-        self.best = state.get("best", math.inf)
+        self.best = restore(self, self.out / "state.pt").get("best", math.inf)
 
 
 def _means(parts: list[dict[str, float]]) -> dict[str, float]:

@@ -15,7 +15,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -171,6 +171,47 @@ def load_state(path: Path) -> dict[str, Any]:
             f"There is no checkpoint {path.name} to resume from.", hint="Train without --resume."
         )
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class Learner(Protocol):
+    """What every training has in hand."""
+
+    @property
+    def model(self) -> Any:
+        """The module that learns."""
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Its optimiser."""
+
+    @property
+    def ema(self) -> Ema:
+        """Its averaged weights."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+
+
+def state_of(learner: Learner) -> dict[str, Any]:
+    """Everything a resumed run needs."""
+    return {
+        "model": learner.model.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "ema": learner.ema.state_dict(),
+        "step": learner.progress.step,
+        "seconds": learner.progress.seconds,
+    }
+
+
+def restore(learner: Learner, path: Path) -> dict[str, Any]:
+    """Let ``learner`` go on from the checkpoint at ``path``, made of ``state_of``; returns it."""
+    state = load_state(path)
+    learner.model.load_state_dict(state["model"])
+    learner.optimizer.load_state_dict(state["optimizer"])
+    learner.ema.load_state_dict(state["ema"])
+    learner.progress.step, learner.progress.seconds = state["step"], state["seconds"]
+    return state
 
 
 class Journal:

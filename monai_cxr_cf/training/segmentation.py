@@ -124,24 +124,6 @@ class Trainer:
                 model.features(images) if isinstance(model, HybridGNet) else model.scores(images)
         return model.eval()
 
-    def state(self) -> dict[str, object]:
-        """Everything a resumed run needs."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "ema": self.ema.state_dict(),
-            "step": self.progress.step,
-            "seconds": self.progress.seconds,
-        }
-
-    def restore(self, path: Path) -> None:
-        """Continue from a checkpoint written by ``state``."""
-        state = loop.load_state(path)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.ema.load_state_dict(state["ema"])
-        self.progress.step, self.progress.seconds = state["step"], state["seconds"]
-
     @property
     def _precision(self) -> torch.dtype:
         return torch.bfloat16 if self.recipe.precision == "bf16" else torch.float32
@@ -187,14 +169,14 @@ def train_segmentation(
     journal = loop.Journal(out)
     trainer.progress.max_minutes = max_minutes
     if resume:
-        trainer.restore(out / "state.pt")
+        loop.restore(trainer, out / "state.pt")
     while trainer.progress.share < 1.0:
         values = trainer.step()
         at = trainer.progress.step
         if at % recipe.log_every == 0 or trainer.progress.share >= 1.0:
             journal.write(at, **values, minutes_left=trainer.progress.minutes_left)
         if at % recipe.save_every == 0 or trainer.progress.share >= 1.0:
-            loop.save_state(out / "state.pt", trainer.state())
+            loop.save_state(out / "state.pt", loop.state_of(trainer))
             export(trainer.averaged(), out / FILES[recipe.network])
             journal.curves()
     return out / FILES[recipe.network]

@@ -25,6 +25,7 @@ from monai_cxr_cf.training.classifier_data import (
     zone_figures,
 )
 from monai_cxr_cf.training.classifier_heads import Samples, auc, fit, folds_of, train_head
+from monai_cxr_cf.training.loop import state_of
 
 SIDE = 64
 COLUMNS = (
@@ -109,7 +110,7 @@ def test_a_run_resumed_from_its_checkpoint_is_bit_exact(own, tmp_path):
     second.restore()
     for _ in range(2):
         second.step()
-    expected, found = straight.state(), second.state()
+    expected, found = state_of(straight), state_of(second)
     for name, value in expected["model"].items():
         assert torch.equal(value, found["model"][name]), name
     for name, value in expected["ema"]["shadow"].items():

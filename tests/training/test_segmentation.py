@@ -15,7 +15,7 @@ from PIL import Image
 from monai_cxr_cf.anatomy.hybridgnet import HybridGNet
 from monai_cxr_cf.anatomy.polygon import fill_polygon
 from monai_cxr_cf.data.folder import Row, read_index
-from monai_cxr_cf.training.loop import read_recipe
+from monai_cxr_cf.training.loop import read_recipe, state_of
 from monai_cxr_cf.training.segmentation import (
     RECIPES,
     SegmentationRecipe,
@@ -95,7 +95,7 @@ def test_loss_falls_and_a_resumed_run_repeats_the_bits(
     cut = Trainer(recipe, load_training_set(data, recipe.size))
     first = [cut.step()["loss"] for _ in range(3)]
     (tmp_path / "cut").mkdir()
-    torch.save(cut.state(), tmp_path / "cut" / "state.pt")
+    torch.save(state_of(cut), tmp_path / "cut" / "state.pt")
     resumed = train_segmentation(recipe, data, out=tmp_path / "cut", resume=True)
     assert whole.read_bytes() == resumed.read_bytes()
     a, b = (torch.load(p.with_name("state.pt"), weights_only=True) for p in (whole, resumed))
