@@ -15,7 +15,8 @@ import torch
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.dicom.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
-from tests.bundle.tiny import BUNDLE, PROMPT, contents, run, spoken
+from tests.bundle.tiny import BUNDLE, PROMPT, run, spoken
+from tests.folders import contents
 
 
 def test_bundle_and_command_line_write_the_same_bytes(

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the bundle's tests share: the smallest edit, how to run it, and how to compare outputs."""
 
-import json
 import os
 import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +50,3 @@ def spoken(*words: str, cwd: Path = BUNDLE) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=1500,
     )
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """sha256 of every file; of ``report.json`` without ``run``."""
-    found = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        data = path.read_bytes()
-        if path.name == "report.json":
-            report = json.loads(data)
-            del report["run"]
-            data = json.dumps(report).encode()
-        found[path.relative_to(folder).as_posix()] = sha256(data).hexdigest()
-    return found

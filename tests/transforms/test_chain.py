@@ -33,8 +33,8 @@ from monai_cxr_cf.transforms import (
 )
 from monai_cxr_cf.transforms.items import cleaned
 from monai_cxr_cf.transforms.segmenter import UNSTATED, adopted
-from tests.bundle.tiny import contents
 from tests.dicom.factory import Spec, phantom_masks, save
+from tests.folders import contents
 
 
 @pytest.fixture(scope="module")
