@@ -4,7 +4,7 @@
 Last step of ``pipeline``; the writers themselves live in ``dicom`` and ``figures``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from monai_cxr_cf.diffusion.modes import ensemble
 from monai_cxr_cf.networks import VERDICT_JUDGE
 
 Mask = NDArray[np.bool_]
+Ask = Callable[[NDArray[np.float32]], validity.Opinion | None]
 CHANGED = 4 / 255  # a pixel counts as changed in P(|change| > tau) of a seed ensemble
 
 
@@ -58,7 +59,8 @@ def write_all(run: Run, pictures: Sequence[Picture], folder: Path, *, arrays: bo
 def prepare(run: Run, pictures: Sequence[Picture]) -> Writing:
     """Judge every picture and fix what the files will say; nothing is written yet."""
     outside = [outside_of(run, picture) for picture in pictures]
-    verdicts = [judge(run, p, outside=o) for p, o in zip(pictures, outside, strict=True)]
+    ask = classifier(run)
+    verdicts = [judge(run, p, outside=o, ask=ask) for p, o in zip(pictures, outside, strict=True)]
     metrics = {
         "outside_max_diff": max(outside, default=0),
         "members": [
@@ -105,12 +107,12 @@ def main_member(run: Run) -> int:
     return levels.index(max(levels))
 
 
-def judge(run: Run, picture: Picture, *, outside: int) -> dict[str, Any]:
+def judge(run: Run, picture: Picture, *, outside: int, ask: Ask) -> dict[str, Any]:
     """The verdict on one counterfactual; its organs are found by the same segmenter.
 
-    The classifier J1 gives its opinion if its weights are among the shipped ones.
-
-    ``outside``: largest change outside region and band, stored units.
+    Args:
+        outside: largest change outside region and band, stored units.
+        ask: what a classifier says about a counterfactual.
     """
     edited = np.clip(run.radiograph.pixels + picture.change, 0, 1)
     segmenter = run.networks.segmenter(run.request.segmenter)
@@ -123,24 +125,25 @@ def judge(run: Run, picture: Picture, *, outside: int) -> dict[str, Any]:
         before=run.scene.found.as_dict(),
         after=after.as_dict(),
         outside_max_diff=outside,
-        opinion=opinion(run, edited),
+        opinion=ask(edited),
     )
     return validity.judge(evidence)
 
 
-def opinion(run: Run, edited: NDArray[np.float32]) -> validity.Opinion | None:
-    """What the classifier J1 says about the source and ``edited``; None where it is missing."""
+def classifier(run: Run) -> Ask:
+    """Opinions of the classifier J1, which reads the source once; None where J1 is not shipped."""
     judge_ = run.networks.judge(VERDICT_JUDGE)
     if judge_ is None:
-        return None
-    return validity.Opinion(
-        judge=judge_.name,
-        sha256=judge_.sha256,
-        before=judge_.read(run.radiograph.pixels),
-        after=judge_.read(edited),
-        auc={name: found["auc"] for name, found in judge_.auc.items()},
-        counts=frozenset(filter(judge_.counts, judge_.findings)),
-    )
+        return lambda edited: None
+    before = judge_.read(run.radiograph.pixels)
+    auc = {name: found["auc"] for name, found in judge_.auc.items()}
+    counts = frozenset(filter(judge_.counts, judge_.findings))
+
+    def ask(edited: NDArray[np.float32]) -> validity.Opinion:
+        after = judge_.read(edited)
+        return validity.Opinion(judge_.name, judge_.sha256, before, after, auc, counts)
+
+    return ask
 
 
 def outside_of(run: Run, picture: Picture) -> int:

@@ -2,12 +2,11 @@
 """``cxr-cf evaluate ablation``: radiographs in, each law of the method switched off once out."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.commands.numbers import count
-from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.commands.say import announcer, say, show
 from monai_cxr_cf.presets import PRESETS
 
 EXAMPLES = """\
@@ -67,11 +66,9 @@ def run(args: argparse.Namespace) -> int:
         models=args.models,
     )
 
-    def announce(words: str) -> None:
-        if args.progress != "none":
-            sys.stderr.write(words + "\n")
-
-    result = evaluate_ablation(args.data, args.out, plan, progress=args.talker, announce=announce)
+    result = evaluate_ablation(
+        args.data, args.out, plan, progress=args.talker, announce=announcer(args)
+    )
     args.talker.close()
     if args.json:
         show(result)

@@ -2,12 +2,11 @@
 """``cxr-cf evaluate calibrate``: tuning radiographs in, the settings that suit a backbone out."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.commands.numbers import count
-from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.commands.say import announcer, say, show
 from monai_cxr_cf.presets import PRESETS
 
 EXAMPLES = """\
@@ -73,11 +72,7 @@ def run(args: argparse.Namespace) -> int:
         tools=Tools(models=args.models, judges=judges, workers=args.workers),
     )
 
-    def announce(words: str) -> None:
-        if args.progress != "none":
-            sys.stderr.write(words + "\n")
-
-    result = calibrate(args.data, args.out, plan, progress=args.talker, announce=announce)
+    result = calibrate(args.data, args.out, plan, progress=args.talker, announce=announcer(args))
     args.talker.close()
     if args.json:
         show(result)

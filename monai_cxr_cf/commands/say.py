@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the command line speaks: results on standard output, everything else on standard error."""
 
+import argparse
 import errno
 import json
 import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from monai_cxr_cf.dicom.privacy import install_privacy_filter
@@ -53,6 +55,16 @@ def typed(error: BaseException) -> CxrError:
         f"An unexpected {type(error).__name__} ended the run: a bug of this program.",
         hint="Run it again with --debug for the traceback, and look through it before sharing.",
     )
+
+
+def announcer(args: argparse.Namespace) -> Callable[[str], None]:
+    """What tells on standard error what comes and how long it takes, unless --progress is none."""
+
+    def announce(words: str) -> None:
+        if args.progress != "none":
+            sys.stderr.write(words + "\n")
+
+    return announce
 
 
 def details(error: BaseException) -> None:
