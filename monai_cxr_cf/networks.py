@@ -5,6 +5,7 @@ Everything that is slow to load goes through here; ``pipeline`` asks for a part 
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,34 +79,53 @@ class Networks:
         part: Judge = self._loaded[key]
         return part
 
-    def calibrated(self, spec: str, preset: str, mode: str = "edit") -> EditConfig:
+    def calibrated(
+        self, spec: str, preset: str, mode: str = "edit", findings: Sequence[str] = ()
+    ) -> EditConfig:
         """The preset as calibrated for this backbone, if its folder says so.
 
         ``calibration.json`` beside the weights holds overrides by preset name, under ``presets``
         for every edit and under ``removals`` on top of those for what removes; correction steps,
-        guidance and strength depend on the backbone (method 4.5). A backbone without the file
-        gets the preset as published, and removals what ``modes.config_for`` makes of it.
+        guidance and strength depend on the backbone (method 4.5). Under ``findings`` it may hold
+        both once more by finding, on top, for edits of that finding alone. A backbone without the
+        file gets the preset as published, and removals what ``modes.config_for`` makes of it.
 
         Args:
             mode: of the task: edit, removal or mixed.
+            findings: canonical names of what is asked.
         """
         from monai_cxr_cf.diffusion.modes import REMOVAL_STRENGTH, config_for
 
-        config = PRESETS[preset].with_overrides(self._calibration(spec, "presets", preset))
+        layers = self._calibration(spec, findings)
+        config = PRESETS[preset]
+        for layer in layers:
+            config = config.with_overrides(_overrides(layer, "presets", preset))
         if mode == "edit" or config.start.kind == "noise":
             return config
-        removal = self._calibration(spec, "removals", preset)
-        if mode == "removal" and removal:
-            return config.with_overrides(removal)
-        strength = removal.get("start", {}).get("strength", REMOVAL_STRENGTH)
+        removals = [_overrides(layer, "removals", preset) for layer in layers]
+        if mode == "removal" and any(removals):
+            for removal in removals:
+                config = config.with_overrides(removal)
+            return config
+        general = removals[0] if removals else {}
+        strength = general.get("start", {}).get("strength", REMOVAL_STRENGTH)
         return config_for(config, mode, strength=strength)
 
-    def _calibration(self, spec: str, kind: str, preset: str) -> dict[str, Any]:
-        """Overrides of one kind for one preset; {} where the backbone brings none."""
+    def _calibration(self, spec: str, findings: Sequence[str]) -> list[dict[str, Any]]:
+        """What the backbone brings for every edit, then what for edits of one finding alone."""
         folders = [self.folder() / spec, Path(spec)]
         path = next((f / CALIBRATION for f in folders if (f / CALIBRATION).is_file()), None)
-        found = {} if path is None else json.loads(path.read_text())
-        overrides = found.get(kind, {}).get(preset, {})
-        if not isinstance(overrides, dict):
-            raise BadRequest(f"{CALIBRATION} of the backbone holds no settings for '{preset}'.")
-        return overrides
+        if path is None:
+            return []
+        found = json.loads(path.read_text())
+        names = set(findings)
+        own = found.get("findings", {}).get(names.pop(), {}) if len(names) == 1 else {}
+        return [found, own]
+
+
+def _overrides(layer: dict[str, Any], kind: str, preset: str) -> dict[str, Any]:
+    """One kind's overrides for one preset; {} where there are none."""
+    overrides = layer.get(kind, {}).get(preset, {})
+    if not isinstance(overrides, dict):
+        raise BadRequest(f"{CALIBRATION} of the backbone holds no settings for '{preset}'.")
+    return overrides

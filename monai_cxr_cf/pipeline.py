@@ -202,8 +202,10 @@ def configure(request: EditRequest, networks: Networks) -> EditConfig:
 
     A sham gets those of the edit that it controls.
     """
-    mode = MODES[words(request).mode]
-    return request.config(networks.calibrated(request.backbone, request.preset, mode))
+    asked = words(request)
+    findings = [item.finding for item in asked.findings]
+    mode = MODES[asked.mode]
+    return request.config(networks.calibrated(request.backbone, request.preset, mode, findings))
 
 
 def decode(

@@ -49,6 +49,23 @@ def test_a_backbone_brings_settings_for_edits_and_on_top_for_removals(calibrated
     assert settings(calibrated, prompt=MIXED) == (0.75, 3.0, 0.05)
 
 
+def test_a_finding_may_have_settings_of_its_own(calibrated: Path) -> None:
+    made = json.loads((calibrated / CALIBRATION).read_text())
+    made["findings"] = {
+        "pleural effusion": {
+            "presets": {"default": {"sampling": {"guidance_scale": 4.0}}},
+            "removals": {"default": {"start": {"strength": 0.9}}},
+        }
+    }
+    (calibrated / CALIBRATION).write_text(json.dumps(made))
+    assert settings(calibrated, prompt=ADD) == (0.6, 4.0, 0.05)
+    assert settings(calibrated, prompt=REMOVE) == (0.9, 4.0, 0.0)
+    assert settings(calibrated, prompt="cardiomegaly") == (0.6, 3.0, 0.05)
+    assert settings(calibrated, prompt=MIXED) == (0.75, 3.0, 0.05)
+    both = "left pleural effusion and right pleural effusion"
+    assert settings(calibrated, prompt=both) == (0.6, 4.0, 0.05)
+
+
 def test_other_presets_stay_as_they_are(calibrated: Path) -> None:
     assert Networks(models=calibrated.parent).calibrated("mine", "paper") == PRESETS["paper"]
     assert settings(calibrated, prompt=REMOVE, preset="paper")[0] == 1.0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.commands.numbers import count
+from monai_cxr_cf.commands.options import overrides_from
 from monai_cxr_cf.commands.say import announcer, say, show
 from monai_cxr_cf.presets import PRESETS
 
@@ -13,11 +14,13 @@ EXAMPLES = """\
 how far an edit may go from its source (strength), how much words weigh (guidance), how much the
 finding's words are boosted (eta) and how hard the latent is corrected (alpha) depend on the
 backbone. A few settings edit a few radiographs, the better half edits more, and so on. Additions
-and removals are searched apart. The radiographs are never those of split test.
+and removals are searched apart, then strength and guidance once more for each finding. The
+radiographs are never those of split test.
 
 examples:
   cxr-cf evaluate calibrate --data cxr --out search                     about an hour on two cores
   cxr-cf evaluate calibrate --data cxr --out try --inputs 1 --modes edit
+  cxr-cf evaluate calibrate --data cxr --out wide --set keep.band_px=24   hold a dial, and keep it
   cp search/calibration.json bundles/cxr_counterfactual/models/cxr-mini/   then edits use it
 
 what lands in --out: calibration.json (put it beside the backbone's weights), table.md, table.json,
@@ -43,6 +46,9 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=count, default=1, metavar="N", help="per radiograph (1)")
     parser.add_argument("--cells", nargs="+", default=[], metavar="NAME",
                         help="only edits whose names hold one of these, e.g. edema")  # fmt: skip
+    parser.add_argument("--set", action="append", dest="settings", default=[],
+                        metavar="PART.FIELD=VALUE",
+                        help="hold this dial; it is written with what is found")  # fmt: skip
     parser.add_argument("--judge", default="j1", metavar="NAME|DIR|none",
                         help="classifier that is asked beside geometry (j1)")  # fmt: skip
     parser.add_argument("--preset", choices=list(PRESETS), default="default")
@@ -69,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         preset=args.preset,
         presets=presets,
         backbone=args.backbone,
+        fixed=overrides_from(args.settings),
         tools=Tools(models=args.models, judges=judges, workers=args.workers),
     )
 

@@ -218,6 +218,13 @@ def _overrides(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return merged
 
 
+def overrides_from(settings: list[str]) -> dict[str, dict[str, Any]]:
+    """What ``--set PART.FIELD=VALUE`` says, tried on a configuration; BadRequest if wrong."""
+    found = _overrides({"settings": settings})
+    PRESETS["default"].with_overrides(found)
+    return found
+
+
 def _dials(given: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     for name in given.get("switches") or ():
         ((part, values),) = SWITCHES[name].items()

@@ -38,11 +38,14 @@ class Candidate:
 
     def overrides(self) -> dict[str, dict[str, float]]:
         """As ``EditConfig.with_overrides`` and ``calibration.json`` want it."""
+        found = {"boost": {"eta": self.eta}, "correct": {"alpha_max": self.alpha}}
+        return {**self.reach(), **found}
+
+    def reach(self) -> dict[str, dict[str, float]]:
+        """Those of the first stage: how far an edit goes."""
         return {
             "start": {"strength": self.strength},
             "sampling": {"guidance_scale": self.guidance},
-            "boost": {"eta": self.eta},
-            "correct": {"alpha_max": self.alpha},
         }
 
 

@@ -8,7 +8,7 @@ The file goes beside a backbone's weights, where ``networks`` reads it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from monai_cxr_cf.evaluation.calibrate import (
     SPACES,
     Candidate,
     Space,
-    Tried,
     by_finding,
     halve,
     schedule,
@@ -60,6 +59,7 @@ class Plan:
     presets: tuple[str, ...] = ("default", "fast")  # to which the result applies
     backbone: str = "cxr-mini"
     tools: Tools = field(default_factory=Tools)
+    fixed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # held, and written too
     spaces: dict[str, Space] = field(default_factory=lambda: dict(SPACES))
 
 
@@ -69,6 +69,7 @@ class _Search:
 
     plan: Plan
     mode: str
+    edits: Sequence[Edit]
     chooser: Chooser
     bench: Bench
     folder: Path
@@ -78,12 +79,12 @@ class _Search:
         """The candidate's edits of the first ``inputs`` radiographs of every cell."""
         settings = Settings(
             preset=self.plan.preset,
-            overrides=candidate.overrides(),
+            overrides=merged(self.plan.fixed, candidate.overrides()),
             backbone=self.plan.backbone,
         )
         chosen = choose(
             self.chooser,
-            edits_of(self.plan, self.mode),
+            self.edits,
             count=inputs,
             seeds=range(self.plan.seeds),
             settings=settings,
@@ -122,11 +123,14 @@ def calibrate(
     tables: dict[str, Any] = {}
     for mode in plan.modes:
         chooser = Chooser(data, inputs_for(rows, mode), bench.networks.segmenter("hybridgnet"))
-        search = _Search(plan, mode, chooser, bench, out, progress)
+        search = _Search(plan, mode, edits_of(plan, mode), chooser, bench, out, progress)
         announce(_expected(search))
-        tried, tables[mode] = _searched(search)
-        best = tried[0].candidate.overrides()
-        calibration[KEYS[mode]] = dict.fromkeys(plan.presets, best)
+        best, tables[mode] = _searched(search)
+        calibration[KEYS[mode]] = _for_presets(plan, best.overrides())
+        for finding, narrower in _by_finding(search).items():
+            best, tables[f"{mode}, {finding}"] = _searched(narrower, stages=1)
+            own = calibration.setdefault("findings", {}).setdefault(finding, {})
+            own[KEYS[mode]] = dict.fromkeys(plan.presets, best.reach())
     result = {
         "backbone": Path(plan.backbone).name,
         "preset": plan.preset,
@@ -143,6 +147,30 @@ def _write(out: Path, result: dict[str, Any], calibration: dict[str, Any]) -> No
     write_json(out / "table.json", result)
     (out / "table.md").write_text(table_text(result) + "\n", encoding="utf-8")
     draw(result, out / "search.png")
+
+
+def merged(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Overrides of later layers over those of earlier ones, field by field."""
+    found: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for part, values in layer.items():
+            found[part] = {**found.get(part, {}), **values}
+    return found
+
+
+def _for_presets(plan: Plan, best: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return dict.fromkeys(plan.presets, merged(plan.fixed, best))
+
+
+def _by_finding(search: _Search) -> dict[str, _Search]:
+    """The same search for each finding apart; {} if there is only one."""
+    findings = list(dict.fromkeys(edit.finding for edit in search.edits))
+    if len(findings) == 1:
+        return {}
+    return {
+        finding: replace(search, edits=[e for e in search.edits if e.finding == finding])
+        for finding in findings
+    }
 
 
 def edits_of(plan: Plan, mode: str) -> list[Edit]:
@@ -164,28 +192,25 @@ def inputs_for(rows: Sequence[Radiograph], mode: str) -> list[Radiograph]:
     return tuning
 
 
-def _searched(search: _Search) -> tuple[list[Tried], dict[str, Any]]:
-    """Both stages of one mode: everything tried, best first, and what the table shows."""
+def _searched(search: _Search, *, stages: int = 2) -> tuple[Candidate, dict[str, Any]]:
+    """The best of the first or of both stages, and what the table shows."""
     plan, space = search.plan, search.plan.spaces[search.mode]
     # The judges' figures stand in run.json once the first edit is made.
     search(space.first()[0], 1)
     judges = read_header(search.folder / "rows")["judges"]
-    first = halve(space.first(), search, judges, stage="strength and guidance", inputs=plan.inputs)
-    second = halve(
-        space.second(first[0].candidate),
-        search,
-        judges,
-        stage="boost and correction",
-        inputs=plan.inputs,
-    )
-    rows = search(second[0].candidate, plan.inputs)
+    inputs, stage = plan.inputs, "strength and guidance"
+    tried = halve(space.first(), search, judges, stage=stage, inputs=inputs)
+    if stages == 2:
+        around, stage = space.second(tried[0].candidate), "boost and correction"
+        tried = [*halve(around, search, judges, stage=stage, inputs=inputs), *tried]
+    rows = search(tried[0].candidate, inputs)
     about = {
-        "best": second[0].as_dict(),
+        "best": tried[0].as_dict(),
         "by_edit": by_finding(rows, judges),
         "patients": sorted({row["patient"] for row in rows}),
-        "tried": [tried.as_dict() for tried in [*second, *first]],
+        "tried": [one.as_dict() for one in tried],
     }
-    return [*second, *first], about
+    return tried[0].candidate, about
 
 
 def _expected(search: _Search) -> str:

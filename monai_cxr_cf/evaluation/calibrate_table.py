@@ -69,6 +69,9 @@ def draw(result: dict[str, Any], path: Path) -> None:
         for row, (mode, about) in zip(axes, modes.items(), strict=True):
             for axis, stage in zip(row, STAGES, strict=True):
                 mine = [tried for tried in about["tried"] if tried["stage"] == stage]
+                if not mine:  # a finding of its own has no second stage
+                    axis.set_axis_off()
+                    continue
                 _panel(axis, mine, *STAGES[stage])
                 axis.set_title(f"{mode}: {stage}")
             row[0].set_ylabel("worth of an edit, 0 to 1")

@@ -168,9 +168,37 @@ def test_the_result_is_what_edits_then_use_and_a_second_start_makes_nothing(
     assert again == result
 
 
+def test_each_finding_is_also_searched_apart_and_a_held_dial_is_written(
+    data: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    plan = Plan(
+        modes=("edit",),
+        inputs=1,
+        cells=("left effusion", "edema"),
+        backbone=str(tiny_folder),
+        tools=Tools(pictures=False),
+        fixed={"keep": {"band_px": 24}, "boost": {"mu": 0.5}},
+        spaces={"edit": Space((0.1, 0.2), (2.0,), (0.0,), (0.0,))},
+    )
+    result = calibrate(data, tmp_path, plan, progress=lambda e: None)
+    made = json.loads((tmp_path / "calibration.json").read_text())
+    assert made["presets"]["default"]["keep"] == {"band_px": 24}
+    eta = result["modes"]["edit"]["best"]["eta"]
+    assert made["presets"]["default"]["boost"] == {"mu": 0.5, "eta": eta}
+    assert set(made["findings"]) == {"pleural effusion", "pulmonary edema"}
+    own = made["findings"]["pulmonary edema"]["presets"]["fast"]
+    best = result["modes"]["edit, pulmonary edema"]["best"]
+    assert own == {"start": {"strength": best["strength"]}, "sampling": {"guidance_scale": 2.0}}
+    assert "## edit, pleural effusion" in (tmp_path / "table.md").read_text()
+    rows = [json.loads(line) for line in (tmp_path / "rows" / "rows.jsonl").open()]
+    assert len(rows) == len({(r["trial"], r["seed"]) for r in rows})
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--set", "keep.width=3"], "width"),
+        (["--set", "band"], "PART.FIELD=VALUE"),
         (["--modes", "repair"], "invalid choice"),
         (["--inputs", "none"], "no whole number"),
         (["--modes", "removal", "--cells", "edema"], "No edit of mode 'removal'"),
