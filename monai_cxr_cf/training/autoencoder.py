@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from monai.losses import SSIMLoss
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -59,6 +60,7 @@ class AutoencoderRecipe:
     kl_weight: float = 1e-4  # per latent element, against per-pixel losses
     squared_weight: float = 2.0  # of the squared error, which PSNR measures
     gradient_weight: float = 0.5  # of the error of horizontal and vertical differences
+    structure_weight: float = 0.0  # of 1 - SSIM
     ema_decay: float = 0.995
     precision: str = "bf16"  # accelerate's mixed_precision
     seed: int = 7
@@ -90,7 +92,7 @@ def autoencoder_loss(
 ) -> dict[str, Tensor]:
     """Losses of a batch in [-1, 1]: ``total`` and its parts.
 
-    total = |e| + w_s e^2 + w_g |grad e| + w_kl KL(q || N(0, I)), each a mean over its elements.
+    total = |e| + w_s e^2 + w_g |grad e| + w_kl KL(q || N(0, I)) + w_c (1 - SSIM), each a mean.
     """
     error = output.float() - target
     edges = (error[..., 1:] - error[..., :-1]).abs().mean() + (
@@ -105,7 +107,12 @@ def autoencoder_loss(
         + recipe.gradient_weight * edges
         + recipe.kl_weight * kl
     )
-    return {"total": total, "l1": l1, "mse": squared, "edges": edges, "kl": kl}
+    parts = {"l1": l1, "mse": squared, "edges": edges, "kl": kl}
+    if recipe.structure_weight:
+        grey = (x.mean(1, keepdim=True) for x in (output.float(), target))
+        parts["structure"] = SSIMLoss(2, data_range=2.0)(*grey)
+        total = total + recipe.structure_weight * parts["structure"]
+    return {"total": total, **parts}
 
 
 def crops(images: NDArray[np.uint8], recipe: AutoencoderRecipe, step: int) -> Tensor:
@@ -215,6 +222,8 @@ class _Run:
         side = batch.shape[-1] // 2 ** (len(recipe.channels) - 1)
         generator = step_generator(recipe.seed, self._draw())
         noise = torch.randn(len(batch), 4, side, side, generator=generator)
+        if recipe.decoder_only:  # nothing is left to regularise: decode what an edit decodes
+            noise.zero_()
         batch, noise = batch.to(self.accelerator.device), noise.to(self.accelerator.device)
         with self.accelerator.autocast():
             output, mean, log_variance = self.forward(batch, noise)

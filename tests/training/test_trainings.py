@@ -156,6 +156,24 @@ def test_minutes_end_a_run_before_its_steps(small_data: Path, tmp_path: Path) ->
     assert (vae / "diffusion_pytorch_model.safetensors").is_file()
 
 
+def test_the_decoder_learns_alone_and_leaves_the_latents(
+    trained: Path, small_data: Path, tmp_path: Path
+) -> None:
+    recipe = VAE_RECIPE + "decoder_only: true\nstructure_weight: 0.3\n"
+    (tmp_path / "r.yaml").write_text(recipe.replace("steps: 4", "steps: 25"))
+    shutil.copytree(trained / "first" / "vae", tmp_path / "run" / "vae")
+    before = AutoencoderKL.from_pretrained(tmp_path / "run" / "vae")
+    vae = autoencoder.train_autoencoder(tmp_path / "r.yaml", small_data, out=tmp_path / "run")
+    after = AutoencoderKL.from_pretrained(vae)
+    image = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
+    with torch.no_grad():
+        old, new = (model.encode(image).latent_dist.mean for model in (before, after))
+        assert torch.equal(old, new)
+        assert not torch.equal(before.decode(old).sample, after.decode(new).sample)
+    assert after.config.scaling_factor == before.config.scaling_factor
+    assert '"structure"' in (tmp_path / "run" / "history.jsonl").read_text()
+
+
 def test_crossed_twins_aim_at_the_caption_s_twin(trained: Path, small_data: Path) -> None:
     recipe = read_recipe(trained / "unet.yaml", diffusion.DiffusionRecipe)
     pool = Pool.load(trained / "second" / "pool.npz")
