@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A finished run in, its images, masks and change map in the source's study out (slicer.md 7).
+
+The order matters: verify, import, images, grid and grey scale as the source, masks, change, and
+last the record on the nodes. If any step refuses, the scene is left as it was.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from . import change_map, hierarchy, pictures
+from .history import MEMBER, Added, choice_of, write
+from .loading import NOT_IMPORTED, Place, load_images, load_masks, verify
+from .refused import Refused
+
+if TYPE_CHECKING:
+    from .app_services import SlicerApp
+    from .jobs import Result
+
+GEOMETRY = "The result's own spacing differs from the radiograph's; the radiograph's was kept."
+NO_FILE = "The radiograph is not in the DICOM database: the result was added to the scene only."
+LONGEST_NAME = 80
+SHOWN = ("cf", "seg", "arrays")
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the report of a run says, as far as the scene needs it."""
+
+    words: str
+    labels: tuple[str, ...]
+    levels: tuple[float, ...]
+    seeds: tuple[int, ...]
+    choice: dict[str, Any]
+    facts: dict[str, Any]
+
+    def name(self, index: int) -> str:
+        """Of a member's volume; long words are cut, a label is not."""
+        tail = f" ({self.labels[index]})" if len(self.labels) > 1 else ""
+        return f"SYNTHETIC {self.words[: LONGEST_NAME - len(tail)]}{tail}"
+
+
+def add_results(
+    scene: Any,
+    app: "SlicerApp",
+    source: Any,
+    result: "Result",
+    folder: str | Path,
+    *,
+    scene_only: bool = False,
+) -> Added:
+    """Bring a run into the scene, and unless ``scene_only`` into the DICOM database.
+
+    Args:
+        scene: the MRML scene.
+        app: the calls into the application.
+        source: the radiograph's volume node, which the run started from.
+        result: the runner's last event.
+        folder: the runner's output folder.
+        scene_only: leave the database untouched.
+
+    Raises:
+        Refused: a file is damaged or missing, or does not lie on the radiograph's grid. The scene
+            is then as it was; what was imported stays in the database.
+    """
+    images = [file for file in result.files if file.role == "cf"]
+    verify([file for file in result.files if file.role in SHOWN])
+    story = read_story(Path(folder) / result.report, len(images))
+    place, notes = _import(scene, app, source, folder, scene_only=scene_only)
+    made: list[Any] = []
+    try:
+        for volume in load_images(place, images, [story.name(k) for k in range(len(images))]):
+            made.append(volume)
+        volumes = tuple(made)
+        moved = [pictures.match_geometry(source, volume) for volume in volumes]
+        _match_windows(place, volumes)
+        masks, told = load_masks(place, result.files, f"Masks: {story.words}"[:LONGEST_NAME])
+        made.append(masks)
+        added = _added(story, result, source, notes + told + ((GEOMETRY,) if any(moved) else ()))
+        made.append(_change(place, volumes[added.main], added))
+        return _recorded(scene, added, made)
+    except Exception:
+        for node in made:
+            scene.RemoveNode(node)
+        raise
+
+
+def _import(
+    scene: Any, app: "SlicerApp", source: Any, folder: str | Path, *, scene_only: bool
+) -> tuple[Place, tuple[str, ...]]:
+    """Where to load to; a database that refuses costs the user a note, not the result."""
+    known = [app.files_for_instance(uid) for uid in app.instance_uids(source)]
+    if scene_only:
+        return Place(scene, app, source, False), ()
+    if not known or not all(known):
+        return Place(scene, app, source, False), (NO_FILE,)
+    if not app.importDicom(str(folder)):
+        return Place(scene, app, source, False), (NOT_IMPORTED,)
+    return Place(scene, app, source, True), ()
+
+
+def _match_windows(place: Place, volumes: Sequence[Any]) -> None:
+    """Every member as the source is shown; the source's own window is mended first."""
+    for uid in place.app.instance_uids(place.source):
+        for path in place.app.files_for_instance(uid):
+            pictures.mend_window(place.source, path)
+    for volume in volumes:
+        pictures.match_window(place.source, volume)
+
+
+def _added(story: Story, result: "Result", source: Any, notes: tuple[str, ...]) -> Added:
+    """The record of a run, as yet without its nodes."""
+    return Added(
+        run=uuid4().hex[:12],
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+        words=story.words,
+        labels=story.labels,
+        levels=story.levels,
+        seeds=story.seeds,
+        source_id=str(source.GetID()),
+        preview=next((str(file.path) for file in result.files if file.role == "preview"), ""),
+        outside=int(result.metrics.get("outside_max_diff") or 0),
+        verdict=str(result.verdict.get("verdict", "unproven")),
+        verdict_words=str(result.verdict.get("words", "")),
+        choice=story.choice,
+        facts=story.facts,
+        notes=notes,
+    )
+
+
+def _change(place: Place, shown: Any, added: Added) -> Any:
+    name = f"SYNTHETIC change: {added.words}"[:LONGEST_NAME]
+    volume = change_map.add_change(place.scene, place.source, shown, name)
+    volume.SetAttribute(MEMBER, str(added.main))
+    hierarchy.place_beside(place.scene, volume, place.source)
+    return volume
+
+
+def _recorded(scene: Any, added: Added, made: list[Any]) -> Added:
+    *volumes, masks, change = (str(node.GetID()) for node in made)
+    complete = replace(added, volume_ids=tuple(volumes), segmentation_id=masks, change_id=change)
+    write(scene, complete)
+    return complete
+
+
+def read_story(path: Path, count: int) -> Story:
+    """What a ``report.json`` says of a run with ``count`` members.
+
+    Raises:
+        Refused: no such file, or it does not fit the images.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        story = _story(report)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused("The report of the run cannot be read.", "Run again.") from error
+    if not count or len(story.labels) != count or len(story.levels) != count:
+        raise Refused(
+            f"The result holds {count} images, its report tells of {len(story.labels)}.",
+            "Run again.",
+        )
+    return story
+
+
+def _story(report: dict[str, Any]) -> Story:
+    request, seeds = report["request"], report["seeds"]
+    levels = request.get("levels") or [1.0]
+    findings = (f"{each['direction']} {each['words']}" for each in report["findings"])
+    return Story(
+        words=", ".join(findings),
+        labels=tuple(str(member["label"]) for member in report["metrics"]["members"]),
+        levels=tuple(float(level) for _ in seeds for level in levels),
+        seeds=tuple(int(seed) for seed in seeds for _ in levels),
+        choice=choice_of(request, seeds),
+        facts={
+            "strength": report["strength"],
+            "region": report["region"],
+            "weights": {each["name"]: each["sha256"] for each in report["weights"]},
+            "version": report["versions"]["monai_cxr_cf"],
+        },
+    )
+
+
+def show_member(scene: Any, added: Added, index: int) -> str:
+    """Let the change map show member ``index``; for the severity slider and the seed picker.
+
+    Returns:
+        The id of that member's volume; the map is left alone where map or source is gone.
+    """
+    volume = scene.GetNodeByID(added.volume_ids[index])
+    source, change = (_node(scene, each) for each in (added.source_id, added.change_id))
+    if source is not None and change is not None and change.GetAttribute(MEMBER) != str(index):
+        change_map.show_change(change, source, volume)
+        change.SetAttribute(MEMBER, str(index))
+    return str(volume.GetID())
+
+
+def _node(scene: Any, identifier: str) -> Any:
+    """A node by its id; None for an empty one."""
+    return scene.GetNodeByID(identifier) if identifier else None
