@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a command over the real back end with a beating window beside it; keeps what was told."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import qt
+from CXRCounterfactualLib.backend import Backend, End
+from CXRCounterfactualLib.commands import Command
+
+FAKE = Path(__file__).with_name("fake_runner.py")
+BEAT = 0.01  # seconds
+PATIENCE = 60.0
+
+
+@dataclass
+class Told:
+    """Everything the callbacks heard, and how the window fared."""
+
+    events: list[Any] = field(default_factory=list)
+    logs: list[str] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)  # seconds between two beats
+    cancelled_at: float = 0.0
+    stop_s: float = 0.0  # from cancel to the end as told
+
+    @property
+    def end(self) -> End:
+        """The one end."""
+        (end,) = self.ends
+        return end
+
+    def of(self, kind: type) -> list[Any]:
+        """Events of one class."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def fake(mode: str, out: Path, *words: str) -> Command:
+    """A command for the fake runner, started by this interpreter."""
+    return Command(sys.executable, (str(FAKE), mode, str(out), *words), dict(os.environ), out)
+
+
+def drive(
+    backend: Backend,
+    command: Command,
+    *,
+    cancel_if: Callable[[Any], bool] = lambda event: False,
+    patience: float = PATIENCE,
+) -> Told:
+    """Start, spin the event loop until the end is told, and measure the beats meanwhile.
+
+    Args:
+        backend: the one under test.
+        command: what to run.
+        cancel_if: cancel at the first event for which this is true.
+        patience: seconds after which the test fails.
+    """
+    told, loop, beat = Told(), qt.QEventLoop(), qt.QTimer()
+    last = [time.perf_counter()]
+
+    def beaten() -> None:
+        now = time.perf_counter()
+        told.gaps.append(now - last[0])
+        last[0] = now
+
+    def heard(event: Any) -> None:
+        told.events.append(event)
+        if not told.cancelled_at and cancel_if(event):
+            told.cancelled_at = time.perf_counter()
+            backend.cancel()
+
+    def ended(end: End) -> None:
+        told.stop_s = time.perf_counter() - told.cancelled_at
+        told.ends.append(end)
+        loop.quit()
+
+    beat.setInterval(int(BEAT * 1000))
+    beat.timeout.connect(beaten)
+    beat.start()
+    qt.QTimer.singleShot(int(patience * 1000), loop.quit)
+    backend.start(command, heard, ended, told.logs.append)
+    loop.exec()
+    beat.stop()
+    assert told.ends, f"no end within {patience} s; heard {told.events[-3:]}"
+    return told
+
+
+def spin(seconds: float) -> None:
+    """Let the event loop run for a while."""
+    loop = qt.QEventLoop()
+    qt.QTimer.singleShot(int(seconds * 1000), loop.quit)
+    loop.exec()
+
+
+def living(words: str) -> list[int]:
+    """Processes, not zombies, with ``words`` in their command line (Linux)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().decode("utf-8", "replace")
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if words in line and state != "Z":
+                found.append(int(entry.name))
+    return found
