@@ -8,14 +8,17 @@ main suite starts them in one of their own (``tests/test_slicer.py``).
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import pytest_runtest_makereport, root, shared
 from tests.slicer.environment import RUNNER, Runner
+from tests.slicer.runs import runs
 
-__all__ = ["pytest_runtest_makereport", "root", "shared"]
+__all__ = ["pytest_runtest_makereport", "root", "runs", "shared"]
 
 INSIDE = importlib.util.find_spec("slicer_core") is not None
 collect_ignore_glob = [] if INSIDE else ["*.py"]
@@ -37,3 +40,11 @@ def application() -> object:
     import qt
 
     return qt.QApplication.instance() or qt.QApplication(sys.argv[:1])
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Any]:
+    """A fresh scene with a DICOM database and slice views around it (``tests.slicer.scene``)."""
+    from tests.slicer.scene import open_desk
+
+    yield from open_desk(tmp_path)

@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -29,9 +28,9 @@ class Runner:
     python: str
     checkout: str
 
-    def environment(self, startup: Mapping[str, str]) -> dict[str, str]:
-        """``startup`` made fit for real runs in tests: one thread, this checkout's package."""
-        return {**startup, "PYTHONPATH": self.checkout, "OMP_NUM_THREADS": "1"}
+    def environment(self) -> dict[str, str]:
+        """This process's environment made fit for it: one thread, this checkout's package."""
+        return {**os.environ, "PYTHONPATH": self.checkout, "OMP_NUM_THREADS": "1"}
 
 
 def environment() -> Path:

@@ -106,10 +106,10 @@ def _shebang(script: Path) -> str:
 
 def base_python(environment: Mapping[str, str]) -> str | None:
     """A Python of the system to make an environment from; never the one that runs this."""
-    own = Path(sys.prefix).resolve()
+    own = {Path(sys.prefix), Path(sys.prefix).resolve()}
     for name in BASES:
         found = shutil.which(name, path=environment.get("PATH", ""))
-        if found and own not in Path(found).resolve().parents:
+        if found and not own & {*Path(found).absolute().parents, *Path(found).resolve().parents}:
             return found
     return None
 
