@@ -107,7 +107,7 @@ def understand(request: EditRequest, scene: Scene, *, config: EditConfig, tokeni
         UnsupportedImage: a region that covers no pixel of the image.
     """
     asked = words(request)
-    regions = tuple(_region(item, scene) for item in asked.findings)
+    regions = _regions(asked, scene)
     region = np.logical_or.reduce(regions)
     feathered = kappa(region, config.keep.band_px / scene.grid.scale) * scene.valid
     # Without a composite the decoder's output is the result everywhere.
@@ -131,6 +131,15 @@ def understand(request: EditRequest, scene: Scene, *, config: EditConfig, tokeni
     weight = scene.valid.astype(np.float32) if everywhere else feathered
     cut = any(table.truncated for table in tables)
     return Case(asked, regions, region, weight, task, config, cut)
+
+
+def edit_region(request: EditRequest, scene: Scene) -> Mask:
+    """Where an edit would act, H x W, before anything is sampled; raises as ``understand``."""
+    return np.asarray(np.logical_or.reduce(_regions(words(request), scene)))
+
+
+def _regions(asked: ParsedPrompt, scene: Scene) -> tuple[Mask, ...]:
+    return tuple(_region(item, scene) for item in asked.findings)
 
 
 def _region(item: FindingEdit, scene: Scene) -> Mask:

@@ -37,6 +37,29 @@ def test_segment_writes_masks_that_agree_and_can_be_fed_back(
     assert (region & drawn["left_lung"]).sum() > 0.9 * region.sum()
 
 
+def test_a_job_file_shows_where_its_edit_would_act(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, drawn = root / "docs" / "example.dcm", tmp_path / "drawn.png"
+    radiograph = read_source(source, ReadOptions())
+    box = np.zeros(radiograph.shape, np.uint8)
+    box[300:400, 500:650] = 1
+    Image.fromarray(box).save(drawn)
+    finding = {"finding": "pleural effusion", "side": "left", "severity": 0.7}
+    job = {"source": str(source), "findings": [finding], "preset": "fast", "seeds": [1]}
+    regions = {}
+    for name, more in (("words", {}), ("drawn", {"roi": str(drawn)})):
+        (tmp_path / "job.json").write_text(json.dumps(job | more))
+        words = ["segment", "--request", str(tmp_path / "job.json"), "--json"]
+        assert main([*words, "--out", str(tmp_path / name)]) == 0
+        told = json.loads(capsys.readouterr().out)
+        masks = read_segmentation(tmp_path / name / "seg.dcm", radiograph)
+        regions[name] = masks["edit_region"]
+        assert told["pixels"]["edit_region"] == int(masks["edit_region"].sum())
+    assert np.array_equal(regions["drawn"], box > 0)
+    assert (regions["words"] & masks["left_lung"]).sum() > 0.9 * regions["words"].sum() > 0
+
+
 def test_segment_refuses_what_is_no_chest_and_leaves_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

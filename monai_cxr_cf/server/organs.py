@@ -12,7 +12,7 @@ from monai_cxr_cf.account import Stages
 from monai_cxr_cf.anatomy.organs import Organs, check
 from monai_cxr_cf.anatomy.zones import region_mask
 from monai_cxr_cf.case import words
-from monai_cxr_cf.commands.segment import write_masks
+from monai_cxr_cf.commands.segment import weights_of, write_masks
 from monai_cxr_cf.dicom.read import read_source
 from monai_cxr_cf.networks import Networks
 from monai_cxr_cf.pipeline import pixel_aspect
@@ -45,7 +45,9 @@ def find_organs(
         with stages("region"):
             masks["edit_region"] = _region(asked, found.organs) & radiograph.valid
     with stages("write"):
-        written = write_masks(radiograph, found, masks, out)
+        written = write_masks(
+            radiograph, found.organs, masks=masks, weights=weights_of(found), folder=out
+        )
         pictures = [write_picture("source", radiograph.pixels, out / "source.png", out)]
         if named:
             region = masks["edit_region"].astype(np.float32)
