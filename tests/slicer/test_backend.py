@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The back end over a real QProcess and a fake runner: what is told, in what order, and the end."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def test_a_crash_is_told_with_its_last_words_and_leaves_no_partial_files(
     backend: Backend, out: Path
 ) -> None:
     told = drive(backend, fake("crash", out))
-    assert told.end.crashed
+    assert (told.end.crashed, told.end.exit_code) == (True, signal.SIGSEGV)
     assert not told.end.saw_result
     assert "a library broke" in told.end.stderr_tail
     assert left(out) == ["job.json"]
