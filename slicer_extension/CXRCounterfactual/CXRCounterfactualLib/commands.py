@@ -7,13 +7,14 @@
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
 from .environment import Plan
 
 HERE = Path(__file__).resolve().parent
+CLIENT = HERE / "remote_client.py"
 RUNNER = ("-m", "monai_cxr_cf.cli")
 KEY = "CXR_CF_API_KEY"  # the key travels in the child's environment: never in words or files
 
@@ -72,6 +73,25 @@ def remote_command(
     python: str, server: str, job: Path, out: Path, *, key: str, environment: Mapping[str, str]
 ) -> Command:
     """The same edit on a server; ``python`` is Slicer's own, the client needs nothing more."""
-    words = (str(HERE / "remote_client.py"), "--server", server, "--request", str(job))
-    known = {**environment, KEY: key} if key else dict(environment)
-    return Command(python, (*words, "--out", str(out)), known, folder=out)
+    words = (str(CLIENT), "--server", server, "--request", str(job), "--out", str(out))
+    return Command(python, words, _with_key(environment, key), folder=out)
+
+
+def remote_region_command(
+    python: str, server: str, job: Path, out: Path, *, key: str, environment: Mapping[str, str]
+) -> Command:
+    """``region_command`` on a server, told in events."""
+    edit = remote_command(python, server, job, out, key=key, environment=environment)
+    return replace(edit, words=(*edit.words, "--kind", "segment"))
+
+
+def server_command(
+    python: str, server: str, *, key: str, environment: Mapping[str, str]
+) -> Command:
+    """Does the server answer, is it ready, what does it offer: checks and facts in one document."""
+    words = (str(CLIENT), "--server", server, "--check")
+    return Command(python, words, _with_key(environment, key), document=True)
+
+
+def _with_key(environment: Mapping[str, str], key: str) -> dict[str, str]:
+    return {**environment, KEY: key} if key else dict(environment)
