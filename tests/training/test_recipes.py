@@ -15,6 +15,7 @@ RECIPES = {
     "autoencoder": AutoencoderRecipe,
     "decoder": AutoencoderRecipe,
     "diffusion": DiffusionRecipe,
+    "diffusion_finish": DiffusionRecipe,
     "finetune": FinetuneRecipe,
 }
 
