@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cancel: the whole process tree and every partial file gone within two seconds, 20 of 20."""
 
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,18 @@ def test_cancel_ends_tree_and_files_in_two_seconds(mode: str, tmp_path: Path) ->
     if mode == "polite":
         assert told.end.exit_code == 143
         assert told.stop_s < 1.0, "nobody waits for a kill that is not needed"
+
+
+@pytest.mark.parametrize("mode", ["polite", "stubborn"])
+def test_a_launcher_in_front_of_python_does_not_hide_its_tree(mode: str, tmp_path: Path) -> None:
+    # Slicer's own Python stands behind one: the process that Qt knows is not the one that works.
+    folder, launcher = tmp_path / "job", tmp_path / "launcher"
+    folder.mkdir()
+    launcher.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n')
+    launcher.chmod(0o755)
+    command = replace(fake(mode, folder / "out"), program=str(launcher))
+    told = drive(Backend(), command, cancel_if=is_step)
+    stopped(told, folder)
 
 
 def test_nothing_is_told_after_cancel_but_the_end(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ class Run:
     @property
     def alive(self) -> bool:
         """Whether the system still has the process."""
-        return bool(self._process.state() != qt.QProcess.NotRunning)
+        return self._process is not None and self._process.state() != qt.QProcess.NotRunning
 
     def start(self) -> None:
         """Start; that it could not be started is told as its end."""
@@ -90,7 +90,7 @@ class Run:
 
     def cancel(self) -> None:
         """A line on standard input for Windows, SIGTERM for the rest; kill after a grace."""
-        if self._cancelled or self._leaving:
+        if self._cancelled or self._leaving or self.over:
             return
         self._cancelled = True
         self._process.write(b"cancel\n")
@@ -124,9 +124,9 @@ class Run:
         chunk = _bytes(self._process.readAllStandardError())
         _append(self._tail, chunk, TAIL_BYTES)
         if self._listener.on_log is not None:
-            _append(self._unsaid, chunk, TELL_BYTES)
-            if not self._say.isActive():
+            if not self._unsaid:
                 self._say.start()
+            _append(self._unsaid, chunk, TELL_BYTES)
 
     def _tell(self, events: Iterable[Any]) -> None:
         for event in _newest(list(events)):
@@ -190,9 +190,16 @@ class Run:
             return
         self._command.group_file.unlink(missing_ok=True)
         self._tell_log()
-        self._say.stop()
         self.over = True
+        if not self.alive:
+            self._release()
         self._listener.on_end(self._end())
+
+    def _release(self) -> None:
+        """Let go of Qt's objects, which hold this one by their connections."""
+        for each in (self._process, self._grace, self._limit, self._poll, self._say):
+            each.deleteLater()
+        self._process = None
 
     def _end(self) -> End:
         code, crashed, error = self._told
@@ -224,8 +231,7 @@ def _timer(milliseconds: int, slot: Callable[..., None]) -> Any:
 
 def _bytes(array: Any) -> bytes:
     """A QByteArray as bytes."""
-    data = array.data()
-    return data if isinstance(data, bytes) else bytes(data)
+    return bytes(array.data() or b"")
 
 
 def _append(buffer: bytearray, chunk: bytes, most: int) -> None:
