@@ -84,9 +84,11 @@ def rest(memory: Memory, event: Any) -> Step:
 def rest_if_new(memory: Memory, event: SourceChanged | RequestChanged) -> Step:
     """The same for what differs; a second look at the same leaves a result or message in place."""
     if isinstance(event, SourceChanged):
-        same = event.valid and memory.source.valid and event.source_id == memory.source.source_id
+        known = event.source_id == memory.source.source_id != ""
+        same = known and event.valid and memory.source.valid
     else:
-        same = not event.problems and event.choice in (None, memory.request.choice)
+        known = event.choice is not None and event.choice == memory.request.choice
+        same = known and not event.problems
     noted, _ = note(memory, event)
     return (noted, ()) if same else (settled(noted), ())
 

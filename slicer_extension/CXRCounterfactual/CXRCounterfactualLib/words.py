@@ -38,7 +38,9 @@ def progress_words(progress: Progress | None) -> str:
     words = DOING.get(progress.stage, progress.stage)
     if progress.stage in STAGES:
         words = f"Stage {STAGES.index(progress.stage) + 1} of {len(STAGES)}: {words}"
-    if progress.total > 1:
+    if progress.stage == "queue":
+        words += f", place {progress.total}"
+    elif progress.total > 1:
         words += f", step {progress.step} of {progress.total}"
     if progress.eta_s is not None and progress.step < progress.total:
         words += f", {seconds_words(progress.eta_s)} left in this stage"
