@@ -80,9 +80,9 @@ def remote_command(
 def remote_region_command(
     python: str, server: str, job: Path, out: Path, *, key: str, environment: Mapping[str, str]
 ) -> Command:
-    """``region_command`` on a server, told in events."""
+    """``region_command`` on a server."""
     edit = remote_command(python, server, job, out, key=key, environment=environment)
-    return replace(edit, words=(*edit.words, "--kind", "segment"))
+    return replace(edit, words=(*edit.words, "--region"), document=True)
 
 
 def server_command(

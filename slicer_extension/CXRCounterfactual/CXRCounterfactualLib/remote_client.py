@@ -132,8 +132,11 @@ def work(server: Server, args: argparse.Namespace) -> int:
 
 
 def check(server: Server) -> int:
-    """What a run needs of the server, row by row, as ``cxr-cf doctor --json``."""
-    rows = []
+    """What a run needs of the server, row by row, as ``cxr-cf doctor --json``; and what it offers.
+
+    Both in one document, for a panel asks for both at once.
+    """
+    rows, offered = [], {}
     try:
         server.get("/healthz")
         rows.append(_row("server", True, "answers"))
@@ -144,12 +147,13 @@ def check(server: Server) -> int:
         rows.append(_row("worker", True, found))
         count = len(about["weights"])
         rows.append(_row("weights", count > 0, f"{count} files", "Reinstall the server."))
+        offered = dict(about)
     except Trouble as trouble:
         rows.append(_row("server", False, trouble.message, trouble.hint))
     except (ValueError, KeyError, TypeError, AttributeError):
         rows.append(_row("server", False, "does not answer as one of ours", OURS))
     healthy = all(row["ok"] for row in rows)
-    tell({"ok": healthy, "checks": rows})
+    tell({**offered, "ok": healthy, "checks": rows})
     return 0 if healthy else MISSING
 
 
