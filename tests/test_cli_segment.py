@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
 
 from monai_cxr_cf.anatomy.user_masks import read_masks
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.dicom.options import ReadOptions
 from monai_cxr_cf.dicom.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
+from monai_cxr_cf.pipeline import pixel_aspect
 
 pytestmark = pytest.mark.weights
 
@@ -69,3 +71,22 @@ def test_segment_refuses_what_is_no_chest_and_leaves_nothing(
     assert main([*words, "--allow-raster"]) == 2
     assert "frontal chest" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["board.png"]
+
+
+def test_pixels_that_are_not_square_are_seen_as_an_edit_sees_them(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ds = dcmread(root / "docs" / "example.dcm")
+    ds.ImagerPixelSpacing = [0.25, 0.2]
+    ds.save_as(source := tmp_path / "wide.dcm")
+    assert pixel_aspect(read_source(source, ReadOptions())) == pytest.approx(1.25)
+    job = {"source": str(source), "prompt": "left pleural effusion"}
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    told = []
+    for name, words in (
+        ("file", [str(source), "--prompt", job["prompt"]]),
+        ("job", ["--request", str(tmp_path / "job.json")]),
+    ):
+        assert main(["segment", *words, "--json", "--out", str(tmp_path / name)]) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    assert told[0]["pixels"] == told[1]["pixels"]

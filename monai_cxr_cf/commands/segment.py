@@ -98,12 +98,13 @@ def _of_source(args: argparse.Namespace) -> Found:
     from monai_cxr_cf.anatomy.organs import check
     from monai_cxr_cf.dicom.read import read_source
     from monai_cxr_cf.networks import Networks
+    from monai_cxr_cf.pipeline import pixel_aspect
 
     if not args.source:
         raise BadRequest("No source is named.", hint="Give a DICOM file, or --request.")
     radiograph = read_source(args.source, reading_from(args))
     segmenter = Networks().segmenter(getattr(args, "segmenter", "hybridgnet"))
-    found = segmenter(radiograph.pixels, radiograph.valid)
+    found = segmenter(radiograph.pixels, radiograph.valid, aspect=pixel_aspect(radiograph))
     measures = check(found.organs, agreement=found.agreement)
     masks = {**found.organs.as_dict(), **_region(getattr(args, "prompt", ""), found)}
     return Found(radiograph, found.organs, masks, measures, weights_of(found))
