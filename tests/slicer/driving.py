@@ -60,13 +60,7 @@ def drive(
         cancel_if: cancel at the first event for which this is true.
         patience: seconds after which the test fails.
     """
-    told, loop, beat = Told(), qt.QEventLoop(), qt.QTimer()
-    last = [time.perf_counter()]
-
-    def beaten() -> None:
-        now = time.perf_counter()
-        told.gaps.append(now - last[0])
-        last[0] = now
+    told, loop = Told(), qt.QEventLoop()
 
     def heard(event: Any) -> None:
         told.events.append(event)
@@ -79,15 +73,28 @@ def drive(
         told.ends.append(end)
         loop.quit()
 
-    beat.setInterval(int(BEAT * 1000))
-    beat.timeout.connect(beaten)
-    beat.start()
+    heart = beating(told.gaps)
     qt.QTimer.singleShot(int(patience * 1000), loop.quit)
     backend.start(command, heard, ended, told.logs.append)
     loop.exec()
-    beat.stop()
+    heart.stop()
     assert told.ends, f"no end within {patience} s; heard {told.events[-3:]}"
     return told
+
+
+def beating(gaps: list[float]) -> Any:
+    """A timer as the window's heart; every time between two beats goes to ``gaps``, in seconds."""
+    beat, last = qt.QTimer(), [time.perf_counter()]
+
+    def beaten() -> None:
+        now = time.perf_counter()
+        gaps.append(now - last[0])
+        last[0] = now
+
+    beat.setInterval(int(BEAT * 1000))
+    beat.timeout.connect(beaten)
+    beat.start()
+    return beat
 
 
 def spin(seconds: float) -> None:
