@@ -71,7 +71,7 @@ class Compare:
     def change_map(self, change_id: str) -> None:
         """Lay the change map over the source; an empty id brings the counterfactual back."""
         for view in self._views(self._faded):
-            view.composite.SetForegroundVolumeID(change_id or self._pair[1])
+            view.composite.SetForegroundVolumeID(change_id or self._pair[1] or None)
         self.fade(1.0)
 
     def outline(self, segmentation_id: str, on: bool) -> None:
@@ -103,15 +103,17 @@ class Compare:
         return [view for view in self._app.slice_views() if view.name in names]
 
     def _lay(self, name: str, opacity: float) -> None:
-        source = self._app.scene().GetNodeByID(self._pair[0])
+        source = self._app.scene().GetNodeByID(self._pair[0]) if self._pair[0] else None
         for view in self._views(name):
             composite = view.composite
-            composite.SetBackgroundVolumeID(self._pair[0])
-            composite.SetForegroundVolumeID(self._pair[1])
+            composite.SetBackgroundVolumeID(self._pair[0] or None)
+            composite.SetForegroundVolumeID(self._pair[1] or None)
             composite.SetForegroundOpacity(opacity)
             composite.SetLinkedControl(1)
             composite.SetHotLinkedControl(1)
             if source is not None:
+                # Rotating alone keeps a sagittal view sagittal: a radiograph seen edge on.
+                view.node.SetOrientation("Axial")
                 view.node.RotateToVolumePlane(source)
             view.fit()
 

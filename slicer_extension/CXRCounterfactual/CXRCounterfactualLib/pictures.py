@@ -22,9 +22,13 @@ TOLERANCE = 1e-6  # mm; geometry read twice from the same numbers
 
 def pixels(volume: Any) -> "NDArray[Any]":
     """HxW view of a one-slice volume's values, first row on top."""
+    return of_image(volume.GetImageData())
+
+
+def of_image(image: Any) -> "NDArray[Any]":
+    """HxW view of the one slice of VTK's image data."""
     from vtk.util.numpy_support import vtk_to_numpy
 
-    image = volume.GetImageData()
     columns, rows, _ = image.GetDimensions()
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns)
 

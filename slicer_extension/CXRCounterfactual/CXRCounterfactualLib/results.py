@@ -190,14 +190,16 @@ def show_member(scene: Any, added: Added, index: int) -> str:
     """Let the change map show member ``index``; for the severity slider and the seed picker.
 
     Returns:
-        The id of that member's volume; the map is left alone where map or source is gone.
+        The id of that member's volume, empty if it was removed; the map is left alone where any
+        of the three nodes is gone.
     """
-    volume = scene.GetNodeByID(added.volume_ids[index])
-    source, change = (_node(scene, each) for each in (added.source_id, added.change_id))
-    if source is not None and change is not None and change.GetAttribute(MEMBER) != str(index):
+    needed = (added.volume_ids[index], added.source_id, added.change_id)
+    volume, source, change = (_node(scene, identifier) for identifier in needed)
+    complete = None not in (volume, source, change)
+    if complete and change.GetAttribute(MEMBER) != str(index):
         change_map.show_change(change, source, volume)
         change.SetAttribute(MEMBER, str(index))
-    return str(volume.GetID())
+    return "" if volume is None else str(volume.GetID())
 
 
 def _node(scene: Any, identifier: str) -> Any:

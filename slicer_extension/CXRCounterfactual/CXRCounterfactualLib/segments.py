@@ -96,23 +96,26 @@ def show_outlines(node: Any) -> None:
 
 
 def mask_of(node: Any, segment_id: str, source: Any) -> "Mask":
-    """One segment, drawn or loaded, as HxW bool on the source's grid."""
+    """One segment, drawn or loaded, as HxW bool on the source's grid; the scene is not touched.
+
+    Raises:
+        Refused: the segment has no picture on that grid.
+    """
+    import numpy as np
+    from slicer import vtkOrientedImageData, vtkOrientedImageDataResample
     from slicer import vtkSlicerSegmentationsModuleLogic as Logic
 
-    scene = node.GetScene()
-    label = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "CXRCF temporary")
-    try:
-        if not Logic.ExportSegmentsToLabelmapNode(node, [segment_id], label, source):
-            raise Refused("The segment cannot be read on the radiograph's grid.",
-                          "Draw it with the radiograph as source volume.")  # fmt: skip
-        return pictures.pixels(label) != 0
-    finally:
-        if label.GetDisplayNode() is not None:
-            colour = label.GetDisplayNode().GetColorNode()
-            scene.RemoveNode(label.GetDisplayNode())
-            if colour is not None and colour.GetName() == f"{label.GetName()}_ColorTable":
-                scene.RemoveNode(colour)
-        scene.RemoveNode(label)
+    node.CreateBinaryLabelmapRepresentation()  # a segment may have been made from a surface
+    drawn, on_grid = vtkOrientedImageData(), vtkOrientedImageData()
+    grid = _labelmap(np.zeros(pictures.shape(source), bool), source)
+    read = Logic.GetSegmentBinaryLabelmapRepresentation(node, segment_id, drawn)
+    resample = vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
+    if not read or not resample(drawn, grid, on_grid):
+        raise Refused("The segment cannot be read on the radiograph's grid.",
+                      "Draw it with the radiograph as source volume.")  # fmt: skip
+    # Segments that do not overlap share one picture, each with a value of its own.
+    value = node.GetSegmentation().GetSegment(segment_id).GetLabelValue()
+    return pictures.of_image(on_grid) == value
 
 
 def region_to_file(node: Any, segment_id: str, source: Any, path: str | Path) -> str:
