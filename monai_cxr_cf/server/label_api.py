@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from monai_cxr_cf import __version__
-from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.errors import BadRequest, RemoteFailure
 from monai_cxr_cf.server import label_data, label_infer
 from monai_cxr_cf.server.answers import ERRORS
 from monai_cxr_cf.server.datastore import checksum
@@ -44,8 +44,16 @@ def info(shelf: AtShelf) -> dict[str, Any]:
         "strategies": {name: {"description": text} for name, text in STRATEGIES.items()},
         "scoring": {},
         "train_stats": {},
-        "datastore": shelf.datastore.status(),
+        "datastore": _shelf_status(shelf),
     }
+
+
+def _shelf_status(shelf: AtShelf) -> dict[str, Any]:
+    """A DICOM store that is down must not keep clients from the models; it is said, though."""
+    try:
+        return shelf.datastore.status()
+    except RemoteFailure as error:
+        return {"total": 0, "completed": 0, "label_tags": {}, "error": str(error)}
 
 
 @router.get("/auth/", tags=[TAG], summary="Is a key needed?")

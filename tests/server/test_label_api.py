@@ -178,3 +178,13 @@ def test_an_image_keeps_its_id_and_another_does_not_get_it(
 def _put(client: TestClient, data: bytes) -> httpx.Response:
     answer: httpx.Response = client.put("/datastore/image?image=a", files={"file": data})
     return answer
+
+
+def test_a_store_that_is_down_keeps_no_client_from_the_models(within: Any) -> None:
+    with within(dicomweb="http://127.0.0.1:9/dicom-web") as client:
+        told = client.get("/info/").json()
+        assert told["models"]
+        assert told["datastore"]["total"] == 0
+        assert "127.0.0.1:9" not in told["datastore"]["error"]
+        assert len(told["datastore"]["error"]) > 20
+        assert client.get("/datastore/").status_code == 502
