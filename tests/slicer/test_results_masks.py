@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from CXRCounterfactualLib import mask_files, segments
+from CXRCounterfactualLib import mask_files, results, segments
 from CXRCounterfactualLib.refused import Refused
 
 from tests.slicer.environment import Runner
@@ -190,3 +190,6 @@ def test_the_region_is_outlined_before_a_run_and_one_node_is_reused(
     display = node.GetDisplayNode()
     assert display.GetVisibility2DOutline()
     assert not display.GetVisibility2DFill()
+    case = runs["plain"]
+    results.add_results(desk.scene, desk.app, source, case.result, case.out)
+    assert not display.GetVisibility(), "a run's own masks take its place"

@@ -54,8 +54,8 @@ def show_change(volume: Any, source: Any, counterfactual: Any) -> None:
     """
     import numpy as np
 
-    change = pixels(counterfactual).astype(np.float64) - pixels(source).astype(np.float64)
-    put_pixels(volume, change.astype(np.float32))
+    change = np.subtract(pixels(counterfactual), pixels(source), dtype=np.float32)
+    put_pixels(volume, change)
     volume.CreateDefaultDisplayNodes()
     display = volume.GetDisplayNode()
     display.SetAndObserveColorNodeID(colours(volume.GetScene()).GetID())

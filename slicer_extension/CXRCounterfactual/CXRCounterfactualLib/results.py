@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from . import change_map, hierarchy, pictures
+from . import change_map, hierarchy, pictures, segments
 from .history import MEMBER, Added, choice_of, write
 from .loading import NOT_IMPORTED, Place, load_images, load_masks, verify
 from .refused import Refused
@@ -145,6 +145,7 @@ def _recorded(scene: Any, added: Added, made: list[Any]) -> Added:
     *volumes, masks, change = (str(node.GetID()) for node in made)
     complete = replace(added, volume_ids=tuple(volumes), segmentation_id=masks, change_id=change)
     write(scene, complete)
+    segments.hide_region(scene)
     return complete
 
 

@@ -168,8 +168,7 @@ def show_region(scene: Any, source: Any, mask: "Mask") -> str:
     Returns:
         The segmentation node's id.
     """
-    every = nodes(scene, "vtkMRMLSegmentationNode")
-    node = next((each for each in every if each.GetAttribute(PREVIEW)), None)
+    node = _preview(scene)
     if node is None:
         node = add_masks(scene, source, {"edit_region": mask}, "Region to be edited")
         node.SetAttribute(PREVIEW, "1")
@@ -178,3 +177,16 @@ def show_region(scene: Any, source: Any, mask: "Mask") -> str:
         place_beside(scene, node, source)
     node.GetDisplayNode().SetVisibility(True)
     return str(node.GetID())
+
+
+def hide_region(scene: Any) -> None:
+    """Take the outline off again: a run's own masks show where it acted."""
+    node = _preview(scene)
+    if node is not None:
+        node.GetDisplayNode().SetVisibility(False)
+
+
+def _preview(scene: Any) -> Any:
+    """The segmentation that ``show_region`` made; None before its first call."""
+    every = nodes(scene, "vtkMRMLSegmentationNode")
+    return next((each for each in every if each.GetAttribute(PREVIEW)), None)
