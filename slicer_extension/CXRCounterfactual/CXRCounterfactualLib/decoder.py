@@ -90,7 +90,7 @@ class Outside(Exception):
 
 def inside(folder: Path | None, name: str) -> Path:
     """A relative path made absolute; Outside if it would leave ``folder``, links included."""
-    if folder is None or not name or "\0" in name:
+    if folder is None or not name:
         raise Outside
     path = folder / name
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):

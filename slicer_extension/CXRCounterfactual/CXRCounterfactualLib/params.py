@@ -53,8 +53,6 @@ def problems(choice: Choice) -> list[str]:
         if getattr(choice, name) not in known:
             found.append(f"The {name} is not known; choose one of the list.")
     found += _outside(choice)
-    if len(choice.seeds) > 1 and len(choice.levels) > 1:
-        found.append("A series of severities has one seed; take out seeds or levels.")
     if not _is_settings(choice.overrides):
         found.append('The advanced settings are not of the form {"boost": {"eta": 2}}.')
     if choice.backend == REMOTE:
@@ -178,7 +176,9 @@ def _settings(text: str) -> dict[str, Any]:
 
 
 def _flag(text: str) -> bool:
-    return {"1": True, "0": False}.get(text, False)
+    if text not in ("0", "1"):
+        raise ValueError
+    return text == "1"
 
 
 def _one_line(text: str) -> str:

@@ -9,7 +9,6 @@ import hashlib
 import http.client
 import json
 import secrets
-import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ ANSWER_BYTES = 64 << 20
 PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8)  # seconds between attempts to reach a server again
 LAST_GOOD = 299  # HTTP status
 # What a network does; a disk that is full is an OSError too, and none of these.
-LOST = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError, http.client.HTTPException)
+LOST = (ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException)
 Report = Callable[[int, int], None]  # bytes so far, of all
 Answer = TypeVar("Answer")
 
@@ -147,10 +146,19 @@ class Server:
 
     def _connection(self) -> http.client.HTTPConnection:
         where = (self._address.host, self._address.port)
-        if not self._address.secure:
-            return http.client.HTTPConnection(*where, timeout=self._patience)
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(*where, timeout=self._patience, context=context)
+        link: http.client.HTTPConnection
+        if self._address.secure:
+            context = ssl.create_default_context()
+            link = http.client.HTTPSConnection(*where, timeout=self._patience, context=context)
+        else:
+            link = http.client.HTTPConnection(*where, timeout=self._patience)
+        try:
+            link.connect()
+        except ssl.SSLError:
+            raise
+        except OSError as error:  # no such name, no route: the system has many
+            raise ConnectionError from error
+        return link
 
 
 class Form:
