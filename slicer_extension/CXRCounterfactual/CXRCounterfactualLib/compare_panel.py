@@ -4,14 +4,17 @@
 What the views do lies in ``layout``; which nodes belong together in ``history.Added``.
 """
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import qt
 
+from .events import Result
 from .results import show_member
 from .styles import AMBER, TONES
 from .widgets import Widgets, fill, index_of, is_on, on, quiet, say, value_of
+from .words import outside_words
 
 if TYPE_CHECKING:
     from .history import Added
@@ -28,6 +31,7 @@ class ComparePanel:
     def __init__(self, widgets: Widgets, views: "Compare", scene: Any) -> None:
         self._w, self._views, self._scene = widgets, views, scene
         self._added: Added | None = None
+        self._verdict: tuple[str, ...] = ()
         self._beat, self._ticks = False, qt.QTimer()
         self._ticks.setInterval(BEAT_MS)
         self._ticks.timeout.connect(self._flick)
@@ -48,10 +52,15 @@ class ComparePanel:
         """The run in view."""
         return self._added
 
-    def show(self, added: "Added") -> None:
-        """Bring a run into view, its strongest member first."""
+    def show(self, added: "Added", verdict: Sequence[str] = ()) -> None:
+        """Bring a run into view, its strongest member first.
+
+        Args:
+            added: the run.
+            verdict: sentences about a run that has just ended; else its record speaks.
+        """
         w = self._w
-        self._added = added
+        self._added, self._verdict = added, tuple(verdict)
         levels, seeds = sorted(set(added.levels)), list(dict.fromkeys(added.seeds))
         main = added.main
         with quiet(w.memberSlider, w.seedBox, w.changeMapCheck, w.flickerButton, w.outlineCheck):
@@ -81,11 +90,15 @@ class ComparePanel:
             return
         index = self._index()
         w.memberLabel.setText(f"<b>{escape(added.words)}</b><br>{escape(added.labels[index])}")
-        words = added.verdict_words.removeprefix(f"{added.verdict}: ")
-        say(w.verdictLabel, f"<b>Checks {escape(added.verdict)}</b>: {escape(words)}. {NOBODY}")
+        # The sentence on the outside comes first and has a place of its own.
+        words = self._verdict[1:] or (f"Verdict: {added.verdict_words or added.verdict}.",)
+        say(w.verdictLabel, escape(" ".join((*words, NOBODY))))
         tones = {"passed": "good", "failed": "bad"}
         w.verdictLabel.setStyleSheet(TONES[tones.get(added.verdict, "doubt")])
-        say(w.outsideLabel, outside_words(added.outside))
+        say(
+            w.outsideLabel,
+            f"<b>{escape(outside_words(Result((), {'outside_max_diff': added.outside})))}</b>",
+        )
         w.outsideLabel.setStyleSheet(TONES["good" if added.outside == 0 else "bad"])
         notes = "".join(f"<br>{escape(note)}" for note in added.notes)
         say(w.notesLabel, notes.removeprefix("<br>"))
@@ -157,10 +170,3 @@ class ComparePanel:
     def _outline(self) -> None:
         if self._added is not None:
             self._views.outline(self._added.segmentation_id, is_on(self._w.outlineCheck))
-
-
-def outside_words(largest: int) -> str:
-    """The largest change outside region and band, in plain words."""
-    if largest == 0:
-        return "Outside the region and its rim <b>nothing changed</b> (largest difference 0)."
-    return f"Outside the region pixels <b>did change</b>, by up to {largest} stored units."

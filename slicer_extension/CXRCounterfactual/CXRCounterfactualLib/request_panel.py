@@ -11,7 +11,17 @@ from typing import Any
 
 from .params import Choice
 from .widgets import (
-    Handler, Widgets, data_of, fill, index_of, is_on, on, quiet, say, text_of, value_of,
+    Handler,
+    Widgets,
+    data_of,
+    fill,
+    index_of,
+    is_on,
+    on,
+    quiet,
+    say,
+    text_of,
+    value_of,
 )  # fmt: skip
 
 PICK, TYPE = 0, 1  # the tabs

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does what the presenter asks for: start, stop, import, show, clean up."""
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+import qt
+
+from . import presenter, results
+from .history import Added, history
+from .params import Choice
+from .refused import Refused
+
+if TYPE_CHECKING:
+    from .app_services import SlicerApp
+    from .events import Result
+    from .session import Session
+
+log = logging.getLogger(__name__)
+TIMINGS = "timings"  # the setting that keeps how long runs took
+
+
+class Performer:
+    """The hands of a session."""
+
+    def __init__(self, session: "Session", app: "SlicerApp") -> None:
+        self._session, self._app = session, app
+        self._added: Added | None = None
+
+    def perform(self, effect: presenter.Effect) -> None:
+        """Do one thing; what comes of it is told to the presenter."""
+        session = self._session
+        if isinstance(effect, presenter.StartJob):
+            choice = session.presenter.choice or Choice()
+            session.runner.start(effect.job, choice, session.source, session.region)
+        elif isinstance(effect, presenter.ImportResult):
+            # Not from inside the process's own signal: importing may take a second or two.
+            result = effect.result
+            qt.QTimer.singleShot(0, lambda: self.bring_in(result))
+        elif isinstance(effect, presenter.ShowPreview):
+            session.status.show_preview(effect.path)
+        else:
+            {
+                presenter.CheckRunner: session.setup.check,
+                presenter.CancelJob: session.runner.cancel,
+                presenter.ClearPreview: session.status.clear_preview,
+                presenter.CleanFolder: session.runner.clean,
+                presenter.ShowCompare: self._show,
+            }[type(effect)]()
+
+    def bring_in(self, result: "Result") -> None:
+        """Import a result; whatever goes wrong is a message, never a lost panel."""
+        session, folder = self._session, self._session.runner.out
+        choice = session.presenter.choice or Choice()
+        try:
+            if session.source is None or folder is None:
+                raise Refused("The radiograph was closed before its result came.", "Load it again.")
+            self._added = results.add_results(
+                self._app.scene(), self._app, session.source, result, folder,
+                scene_only=choice.scene_only,
+            )  # fmt: skip
+        except Refused as refused:
+            session.feed(presenter.ImportFailed(refused.message, refused.hint))
+        except Exception:  # of any library below: told to the user, kept in the log
+            log.exception("A result could not be imported.")
+            session.feed(presenter.ImportFailed(""))
+        else:
+            session.feed(presenter.Imported(summary(self._added)))
+        self._app.set_setting(TIMINGS, json.dumps(session.presenter.timings))
+
+    def _show(self) -> None:
+        session = self._session
+        session.past.show(history(self._app.scene()))
+        if self._added is not None:
+            session.compare.show(self._added, session.presenter.view().verdict)
+
+
+def summary(added: Added) -> str:
+    """What is in the scene now, in one sentence."""
+    count = len(added.volume_ids)
+    images = "1 image" if count == 1 else f"{count} images"
+    return (
+        f"{added.words[:1].upper()}{added.words[1:]}: {images}, masks and a change map are added."
+    )
+
+
+def timings(app: "SlicerApp") -> list[tuple[str, int, float]]:
+    """How long earlier runs took, as kept in the settings; none if that cannot be read."""
+    try:
+        kept = json.loads(app.settings(TIMINGS, "[]"))
+        return [(str(preset), int(images), float(seconds)) for preset, images, seconds in kept]
+    except (ValueError, TypeError):
+        return []

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Panel, presenter, back ends and scene of one module, wired together; it decides nothing.
+
+What the user does and what a process tells become inputs of the presenter; the effects that it
+answers with are performed here, and its view is shown.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import qt
+
+from . import dicom_source, presenter
+from .compare_panel import ComparePanel
+from .effects import Performer, timings
+from .history import SYNTHETIC, Added, history
+from .history_panel import HistoryPanel
+from .job_runner import OUT, JobRunner
+from .layout import Badge, Compare
+from .params import Choice, Parameters, problems
+from .questions import Question, Questions
+from .refused import Refused
+from .region_panel import RegionPanel
+from .request_panel import RequestPanel
+from .setup_panel import SetupPanel, licence_words
+from .states import State
+from .status_panel import StatusPanel, copy
+from .widgets import Widgets, on, quiet, say
+
+if TYPE_CHECKING:
+    from .app_services import SlicerApp
+    from .backend import Backend
+    from .doctor import Diagnosis
+    from .facts import Facts
+    from .run import End
+
+ORIGINAL = "Its original DICOM file is used."
+LOOKING = "Looking for lungs, heart and the region …"
+VOLUME = "vtkMRMLScalarVolumeNode"
+
+
+@dataclass(frozen=True)
+class Backends:
+    """Two processes at a time: a run, and a small question beside it."""
+
+    runs: "Backend"
+    questions: "Backend"
+
+
+class Session:
+    """One panel at work.
+
+    Args:
+        root: the loaded .ui.
+        parameters: gives the parameter node of the scene that is open now.
+        app: the calls into the application.
+        backends: what runs processes.
+    """
+
+    def __init__(
+        self,
+        root: Any,
+        parameters: Callable[[], Parameters],
+        *,
+        app: "SlicerApp",
+        backends: Backends,
+    ) -> None:
+        self.widgets = w = Widgets(root)
+        self._parameters, self._app = parameters, app
+        self.presenter = presenter.Presenter(timings(app))
+        self.questions = Questions(backends.questions)
+        self._facts: Facts | None = None
+        self._open = True
+        self.status = StatusPanel(w)
+        self.setup = SetupPanel(w, app, self.questions, self.changed)
+        self.setup.listen(self._checked, self._informed)
+        self.request = RequestPanel(w, self.changed)
+        self.region = RegionPanel(w, app, parameters, self.changed)
+        self.compare = ComparePanel(w, Compare(app), app.scene)
+        self.past = HistoryPanel(w, self.compare.show, self._use)
+        self.badge = Badge(app)
+        self.runner = JobRunner(app, backends.runs, self.setup, self.feed)
+        self.performer = Performer(self, app)
+        app.on_layout_changed(self.badge.update)
+        self._wire()
+
+    def _wire(self) -> None:
+        w = self.widgets
+        for selector in (w.sourceSelector, w.segmentationSelector):
+            selector.setMRMLScene(self._app.scene())
+        on(w.sourceSelector.currentNodeChanged, self.source_changed)
+        on(w.runButton.clicked, lambda: self.feed(presenter.RunPressed()))
+        on(w.cancelButton.clicked, lambda: self.feed(presenter.CancelPressed()))
+        on(w.dismissButton.clicked, lambda: self.feed(presenter.Dismissed()))
+        for button in (w.checkAgainButton, w.doctorButton):
+            on(button.clicked, lambda: self.feed(presenter.CheckPressed()))
+        on(w.copyReportButton.clicked, lambda: copy(self.presenter.report()))
+        on(w.showRegionButton.clicked, self.show_region)
+
+    def on_sample(self, load: Callable[[], Any]) -> None:
+        """What the button for the sample radiograph does."""
+
+        def pressed() -> None:
+            node = load()
+            self.widgets.sourceSelector.setCurrentNodeID(node.GetID())
+
+        on(self.widgets.sampleButton.clicked, pressed)
+
+    # Coming and going
+
+    def enter(self) -> None:
+        """The module is shown: what does the scene say, and is the runner there?"""
+        self.badge.start()
+        self.restore()
+        if self.presenter.state is State.NO_RUNNER:
+            self.feed(presenter.CheckPressed())
+
+    def exit(self) -> None:
+        """Another module is shown: the user's own views come back, the mark stays."""
+        self.compare.leave()
+
+    def close(self) -> None:
+        """The module goes away; what its widgets say while they do is not heard."""
+        self._open = False
+        self.compare.leave()
+        self.badge.stop()
+        self.runner.close()
+        self.questions.close()
+
+    def restore(self) -> None:
+        """Show what the scene holds: its parameters, its runs, a radiograph to start with."""
+        w, parameters = self.widgets, self._parameters()
+        choice = parameters.read()
+        self.request.write(choice)
+        self.setup.write(choice)
+        self.region.restore()
+        if not parameters.source_id:
+            parameters.source_id = self._first_radiograph()
+        with quiet(w.sourceSelector):
+            w.sourceSelector.setCurrentNodeID(parameters.source_id)
+        self.past.show(history(self._app.scene()))
+        self.source_changed()
+        self.changed()
+
+    def scene_closed(self) -> None:
+        """All nodes are gone."""
+        self.compare.forget()
+        self.past.show(())
+        self.feed(presenter.SceneClosed())
+
+    def node_removed(self, node: Any) -> None:
+        """One node is about to go: was it the radiograph, or one of a run?"""
+        shown, identifier = self.compare.shown, node.GetID()
+        if shown is not None and identifier in (shown.source_id, *shown.volume_ids):
+            self.compare.forget()
+        if identifier == self._parameters().source_id:
+            self.feed(presenter.NodeRemoved())
+        elif node.GetAttribute(SYNTHETIC):
+            qt.QTimer.singleShot(0, lambda: self.past.show(history(self._app.scene())))
+
+    def _first_radiograph(self) -> str:
+        """One click from a loaded radiograph: the first volume that can be edited is picked."""
+        scene = self._app.scene()
+        for index in range(scene.GetNumberOfNodesByClass(VOLUME)):
+            node = scene.GetNthNodeByClass(index, VOLUME)
+            try:
+                dicom_source.check(self._app, node)
+            except Refused:
+                continue
+            return str(node.GetID())
+        return ""
+
+    # What the user changes
+
+    @property
+    def source(self) -> Any:
+        """The radiograph's node, or None."""
+        identifier = self._parameters().source_id
+        return self._app.scene().GetNodeByID(identifier) if identifier else None
+
+    def source_changed(self) -> None:
+        """Another radiograph, or the same one looked at again."""
+        if not self._open:
+            return
+        chosen = str(self.widgets.sourceSelector.property("currentNodeID") or "")
+        self._parameters().source_id = chosen
+        label, node = self.widgets.sourceStatusLabel, self.source
+        try:
+            dicom_source.check(self._app, node)
+        except Refused as refused:
+            say(label, f"{refused.message} {refused.hint}" if chosen else refused.hint)
+            self.feed(presenter.SourceChanged(False, refused.message if chosen else ""))
+            return
+        known = any(self._app.files_for_instance(u) for u in self._app.instance_uids(node))
+        say(label, ORIGINAL if known else dicom_source.NO_DICOM)
+        self.feed(presenter.SourceChanged(True, "", chosen))
+
+    def changed(self) -> None:
+        """Read the panel, keep it in the scene, and ask whether it can be run."""
+        if not self._open:
+            return
+        choice, found = self.read()
+        parameters = self._parameters()
+        if choice != parameters.read():
+            parameters.write(choice)
+        self.request.refresh(self._licence())
+        found = [*found, *self.region.problems, *problems(choice)]
+        self.feed(presenter.RequestChanged(tuple(dict.fromkeys(found)), choice))
+
+    def read(self) -> tuple[Choice, list[str]]:
+        """The panel's choice, and what it cannot mean."""
+        choice, found = self.request.read(Choice())
+        choice, more = self.setup.read(choice)
+        return choice, found + more
+
+    def _use(self, added: Added) -> None:
+        """The settings of a past run; where it runs stays as it is."""
+        choice, _ = self.setup.read(Choice(**added.choice))
+        self.request.write(choice)
+        self.changed()
+
+    def feed(self, happening: presenter.Happening) -> None:
+        """Let something happen, show it, and do what follows."""
+        effects = self.presenter.handle(happening)
+        self.status.show(self.presenter.view(), self.presenter.state)
+        for effect in effects:
+            self.performer.perform(effect)
+
+    def _checked(self, diagnosis: "Diagnosis") -> None:
+        ok, told = diagnosis.ok, diagnosis.problems
+        command = "" if ok or self.setup.remote else self.setup.plan_text
+        self.feed(presenter.Checked(ok, told, command, self.setup.device))
+
+    def _informed(self, facts: "Facts") -> None:
+        self._facts = facts
+        self.request.show_findings(facts.findings, tuple(facts.unproven))
+        self.request.refresh(self._licence())
+
+    def _licence(self) -> str:
+        facts = self._facts
+        return "" if facts is None else licence_words(facts)
+
+    def show_region(self) -> None:
+        """Outline where the edit would act, before anything is run."""
+        choice, found = self.read()
+        missing = [*found, *problems(choice)]
+        if missing or self.questions.busy:
+            self.region.tell(missing[0] if missing else "The runner is busy; try again.")
+            return
+        folder, source = Path(self._app.temp_folder()), self.source
+        try:
+            command = self.runner.region_command(choice, source, folder)
+        except Refused as refused:
+            shutil.rmtree(folder, ignore_errors=True)
+            self.region.tell(f"{refused.message} {refused.hint}")
+            return
+        self.region.tell(LOOKING)
+
+        def answered(end: "End") -> None:
+            self.region.show(end, source, folder / OUT)
+            shutil.rmtree(folder, ignore_errors=True)
+
+        self.questions.ask(Question(command, answered))

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where edits run: the runner's environment (found, made, checked) or a server; and the doctor.
+
+The key of a server is read from its widget when it is needed and kept nowhere.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import qt
+
+from . import commands, doctor
+from .environment import (
+    Plan,
+    Runner,
+    base_python,
+    clean_environment,
+    create_commands,
+    find_runner,
+    python_in,
+)  # fmt: skip
+from .events import Failed, Progress
+from .facts import Facts, read_facts
+from .params import LOCAL, REMOTE, Choice
+from .questions import Question, Questions
+from .widgets import Handler, Widgets, index_of, is_on, on, quiet, say, text_of
+
+if TYPE_CHECKING:
+    from .app_services import SlicerApp
+    from .run import End
+
+PACKAGE = "monai-cxr-cf"
+CONSENT = "Tick that images may be sent to this server, in the section on where it runs."
+NO_PYTHON = ("no Python 3.11 to 3.13 was found on this computer", "Install one.")
+STAGES = {
+    "check": "looking at Python",
+    "create": "making the environment",
+    "install": "installing (some minutes)",
+    "doctor": "checking it",
+}
+Checked = Callable[[doctor.Diagnosis], None]
+Told = Callable[[Facts], None]
+
+
+def ask_file() -> str:
+    """Let the user choose a program; "" for none. PySide6 answers with a pair."""
+    found = qt.QFileDialog.getOpenFileName(None, "The Python of an environment")
+    return str(found if isinstance(found, str) else found[0])
+
+
+class SetupPanel:
+    """Section "Where it runs", and the card that is shown while no runner is there."""
+
+    def __init__(
+        self, widgets: Widgets, app: "SlicerApp", questions: Questions, changed: Handler
+    ) -> None:
+        self._w, self._app, self._questions = widgets, app, questions
+        self._rows: list[doctor.Row] = []
+        self._checked: Checked = lambda diagnosis: None
+        self._told: Told = lambda facts: None
+        self._busy = False
+        self.ask_file = ask_file
+        w = widgets
+        w.pythonEdit.setText(app.settings("python"))
+        say(w.doctorLabel, "")
+        on(w.backendTabs.currentChanged, changed)
+        on(w.serverEdit.textChanged, changed)
+        on(w.keyEdit.textChanged, changed)
+        on(w.consentCheck.toggled, changed)
+        on(w.pythonEdit.editingFinished, self._keep_python)
+        on(w.browseButton.clicked, self._browse)
+        on(w.createButton.clicked, self._create_or_stop)
+
+    def listen(self, checked: Checked, told: Told) -> None:
+        """Who hears of every check, and of what the runner offers."""
+        self._checked, self._told = checked, told
+
+    @property
+    def remote(self) -> bool:
+        """Whether the server's tab is in front."""
+        return index_of(self._w.backendTabs) == 1
+
+    @property
+    def key(self) -> str:
+        """The server's key as typed."""
+        return text_of(self._w.keyEdit)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a child process may inherit."""
+        return clean_environment(self._app.startup_environment())
+
+    @property
+    def runner(self) -> Runner | None:
+        """The Python that would run an edit here."""
+        return find_runner(text_of(self._w.pythonEdit), self.environment)
+
+    @property
+    def device(self) -> str:
+        """Where a run would compute, as the doctor found it."""
+        return next((row.found for row in self._rows if row.name == "device"), "")
+
+    def read(self, base: Choice) -> tuple[Choice, list[str]]:
+        """``base`` with the back end; a sentence if images may not be sent yet."""
+        server = text_of(self._w.serverEdit).strip()
+        choice = replace(base, backend=REMOTE if self.remote else LOCAL, server=server)
+        asked = self.remote and server and not is_on(self._w.consentCheck)
+        return choice, [CONSENT] if asked else []
+
+    def write(self, choice: Choice) -> None:
+        """Show the back end of a choice; consent is never taken from a scene."""
+        with quiet(self._w.backendTabs, self._w.serverEdit, self._w.consentCheck):
+            self._w.backendTabs.setCurrentIndex(int(choice.backend == REMOTE))
+            if choice.server != text_of(self._w.serverEdit).strip():
+                self._w.serverEdit.setText(choice.server)
+                self._w.consentCheck.setChecked(False)
+
+    # The doctor
+
+    def check(self) -> None:
+        """Ask everything anew; the listener hears the diagnosis."""
+        if self.remote:
+            self._check_server()
+            return
+        runner, room = self.runner, Path(self._app.temp_folder())
+        self._rows = [doctor.runner_row(runner), doctor.disk_row(room)]
+        room.rmdir()
+        if runner is None or not runner.there:
+            if self._plan() is None:
+                self._rows.append(doctor.Row("Python", False, *NO_PYTHON))
+            self._diagnosed()
+            return
+        say(self._w.doctorLabel, "Checking …")
+        command = commands.doctor_command(runner.python, environment=self.environment)
+        self._questions.ask(Question(command, self._examined))
+
+    def _check_server(self) -> None:
+        say(self._w.doctorLabel, "Asking the server …")
+        server = text_of(self._w.serverEdit).strip()
+        command = commands.server_command(
+            self._app.slicer_python(), server, key=self.key, environment=self.environment
+        )
+        self._questions.ask(Question(command, self._server_examined))
+
+    def _examined(self, end: "End") -> None:
+        self._rows[1:1] = doctor.runner_rows(end)
+        diagnosis = self._diagnosed()
+        runner = self.runner
+        if diagnosis.ok and runner is not None:
+            command = commands.info_command(runner.python, environment=self.environment)
+            self._questions.ask(Question(command, self._informed))
+
+    def _server_examined(self, end: "End") -> None:
+        self._rows = list(doctor.server_rows(end))
+        self._diagnosed()
+        self._informed(end)
+
+    def _diagnosed(self) -> doctor.Diagnosis:
+        diagnosis = doctor.diagnose(self._rows)
+        say(self._w.doctorLabel, rows_as_table(diagnosis))
+        self._checked(diagnosis)
+        return diagnosis
+
+    def _informed(self, end: "End") -> None:
+        try:
+            facts = read_facts(end.document or {})
+        except ValueError:  # an older runner or server; the panel keeps its own list
+            return
+        say(self._w.weightsLabel, licences_as_table(facts))
+        self._told(facts)
+
+    # The environment
+
+    @property
+    def plan_text(self) -> str:
+        """The exact commands that the button would run; "" where there is no Python for them."""
+        plan = self._plan()
+        return "" if plan is None else plan.text
+
+    def _plan(self) -> Plan | None:
+        python = base_python(self.environment)
+        if python is None:
+            return None
+        folder = Path(self._app.home()) / "environment"
+        return create_commands(folder, package_source(), python=python)
+
+    def _create_or_stop(self) -> None:
+        if self._busy:
+            self._questions.stop()
+            return
+        plan = self._plan()
+        if plan is None:
+            return
+        plan.folder.parent.mkdir(parents=True, exist_ok=True)
+        self._set_busy(True)
+        command = commands.create_command(plan, environment=self.environment)
+
+        def created(end: "End") -> None:
+            self._set_busy(False)
+            if end.exit_code == 0 and not end.cancelled:
+                self._w.pythonEdit.setText(str(python_in(plan.folder)))
+                self._keep_python()
+                self.check()
+
+        self._questions.ask(Question(command, created, self._creating))
+
+    def _creating(self, event: Any) -> None:
+        label = self._w.setupMessageLabel
+        if isinstance(event, Progress):
+            words = STAGES.get(event.stage, event.stage)
+            label.setText(f"Step {min(event.step + 1, event.total)} of {event.total}: {words} …")
+        elif isinstance(event, Failed):
+            label.setText(f"{event.message} {event.hint}")
+
+    def _set_busy(self, busy: bool) -> None:
+        self._busy = busy
+        self._w.createButton.setText("Stop" if busy else "Create environment")
+        self._w.checkAgainButton.setEnabled(not busy)
+
+    def _browse(self) -> None:
+        """Take a Python that the user chooses, and look at it."""
+        found = self.ask_file()
+        if found:
+            self._w.pythonEdit.setText(found)
+            self._keep_python()
+            self.check()
+
+    def _keep_python(self) -> None:
+        self._app.set_setting("python", text_of(self._w.pythonEdit).strip())
+
+
+def package_source() -> str:
+    """What pip installs: this checkout if the extension lies in one, else the package by name."""
+    for folder in Path(__file__).resolve().parents[2:5]:
+        if (folder / "pyproject.toml").is_file() and (folder / "monai_cxr_cf").is_dir():
+            return str(folder)
+    return PACKAGE
+
+
+def rows_as_table(diagnosis: doctor.Diagnosis) -> str:
+    """The doctor's rows as rich text; what failed comes first, with its cure."""
+    rows = []
+    for row in sorted(diagnosis.rows, key=lambda row: row.ok):
+        mark, colour = ("\u2714", "#2E9E62") if row.ok else ("\u2718", "#D93A2B")
+        cure = f"<br><i>{escape(row.hint)}</i>" if row.hint and not row.ok else ""
+        rows.append(
+            f"<tr><td style='color:{colour}'>{mark}</td><td><b>{escape(row.name)}</b></td>"
+            f"<td>{escape(row.found)}{cure}</td></tr>"
+        )
+    head = "Everything is in place." if diagnosis.ok else "Something is missing:"
+    return f"<b>{head}</b><table cellpadding='3'>{''.join(rows)}</table>"
+
+
+def licence_words(facts: Facts) -> str:
+    """The terms of the generator's weights in a line; all terms lie in the table."""
+    part, licence = facts.licences[0] if facts.licences else ("weights", "unknown")
+    return f"<i>Weights: {escape(part)}, {escape(licence)}. All terms: see where it runs.</i>"
+
+
+def licences_as_table(facts: Facts) -> str:
+    """Whose weights under which terms."""
+    rows = "".join(
+        f"<tr><td><b>{escape(part)}</b></td><td>{escape(licence)}</td></tr>"
+        for part, licence in facts.licences
+    )
+    return f"<b>Weights and their licences</b><table cellpadding='3'>{rows}</table>"
