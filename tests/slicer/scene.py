@@ -33,11 +33,16 @@ def new_scene(folder: Path) -> Any:
 _kept: list[tuple[Any, ...]] = []  # a scene does not own its logics
 
 
+def application_logic(scene: Any) -> Any:
+    """The application logic of a scene made here."""
+    return next(kept[3] for kept in _kept if kept[0] is scene)
+
+
 def load_image(scene: Any, files: list[str], name: str, options: int = 0) -> Any:
     """Image files as one volume by Slicer's own reader."""
     logic, listed = slicer.vtkSlicerVolumesLogic(), vtk.vtkStringArray()
     logic.SetMRMLScene(scene)
-    logic.SetMRMLApplicationLogic(next(kept[3] for kept in _kept if kept[0] is scene))
+    logic.SetMRMLApplicationLogic(application_logic(scene))
     for path in files:
         listed.InsertNextValue(path)
     load = logic.AddArchetypeVolume if options else logic.AddArchetypeScalarVolume

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .app_services import SlicerApp, SliceView
 
 LEFT, RIGHT = "Red", "Yellow"
-MARK = "SYNTHETIC - research only"
+MARK = "SYNTHETIC\nresearch only"
 _LAYERS = ("BackgroundVolumeID", "ForegroundVolumeID")
 
 
@@ -208,10 +208,13 @@ def _text() -> Any:
 
     text = vtk.vtkTextActor()
     text.SetInput(MARK)
+    # Top centre: Slicer writes volume and patient into the corners.
     text.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
-    text.GetPositionCoordinate().SetValue(0.02, 0.93)
+    text.GetPositionCoordinate().SetValue(0.5, 0.99)
     look = text.GetTextProperty()
-    look.SetFontSize(18)
+    look.SetJustificationToCentered()
+    look.SetVerticalJustificationToTop()
+    look.SetFontSize(16)
     look.SetBold(True)
     look.SetColor(1.0, 0.75, 0.2)
     look.SetShadow(True)

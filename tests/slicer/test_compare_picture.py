@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compare view as Slicer's pipeline paints it: what a person would see, pixel by pixel."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from CXRCounterfactualLib import results
+from CXRCounterfactualLib.layout import LEFT, RIGHT, Badge, Compare
+
+from tests.slicer.rendering import photograph
+from tests.slicer.runs import Case
+from tests.slicer.scene import Desk
+
+PIXEL = 2  # of the radiograph, on the screen: a picture is interpolated
+MARKED = 50  # rows at the top where SYNTHETIC may stand
+
+
+@pytest.fixture
+def shown(desk: Desk, runs: dict[str, Case]) -> tuple[Compare, results.Added]:
+    """A run side by side with its source."""
+    case = runs["plain"]
+    source = desk.load(case.source)
+    added = results.add_results(desk.scene, desk.app, source, case.result, case.out)
+    Badge(desk.app).start()
+    compare = Compare(desk.app)
+    compare.show(added.source_id, added.volume_ids[0])
+    return compare, added
+
+
+def photo(desk: Desk, name: str) -> Any:
+    """A view as it looks now, 240 x 240 x 3."""
+    (view,) = [each for each in desk.app.slice_views() if each.name == name]
+    return photograph(desk.scene, view).astype(int)
+
+
+def amber(picture: Any) -> Any:
+    """Where a picture is yellow or orange: the mark, and the outlines of region and band."""
+    return (picture[..., 0] - picture[..., 2]) > 60
+
+
+def test_the_right_view_is_marked_the_left_is_not(
+    desk: Desk, shown: tuple[Compare, results.Added]
+) -> None:
+    assert amber(photo(desk, RIGHT))[:MARKED].sum() > 200
+    assert not amber(photo(desk, LEFT))[:MARKED].any()
+
+
+def test_both_views_show_the_same_but_for_the_change(
+    desk: Desk, shown: tuple[Compare, results.Added]
+) -> None:
+    left, right = photo(desk, LEFT)[MARKED:], photo(desk, RIGHT)[MARKED:]
+    rows, columns = np.nonzero((left != right).any(axis=2))
+    outlined = np.nonzero(amber(left))
+    assert len(rows) > 50
+    for found, allowed in zip((rows, columns), outlined, strict=True):
+        assert allowed.min() - PIXEL <= found.min() <= found.max() <= allowed.max() + PIXEL
+
+
+def test_faded_out_the_counterfactual_leaves_nothing_behind(
+    desk: Desk, shown: tuple[Compare, results.Added]
+) -> None:
+    shown[0].fade(0.0)
+    assert np.array_equal(photo(desk, LEFT), photo(desk, RIGHT))
+
+
+def test_outlines_can_be_taken_off(desk: Desk, shown: tuple[Compare, results.Added]) -> None:
+    compare, added = shown
+    assert amber(photo(desk, LEFT)).any()
+    compare.outline(added.segmentation_id, False)
+    assert not amber(photo(desk, LEFT)).any()
+
+
+def test_the_change_map_colours_the_change_and_leaves_the_rest_grey(
+    desk: Desk, shown: tuple[Compare, results.Added]
+) -> None:
+    compare, added = shown
+    compare.outline(added.segmentation_id, False)
+    plain = photo(desk, LEFT)[MARKED:]
+    compare.change_map(added.change_id)
+    mapped = photo(desk, RIGHT)[MARKED:]
+    coloured = np.ptp(mapped, axis=2) > 12
+    same = (plain == mapped).all(axis=2)
+    assert coloured.any()
+    assert not (coloured & same).any()
+    assert same.mean() > 0.9
