@@ -116,8 +116,9 @@ def _progress(said: Mapping[str, Any], folder: Path | None) -> Progress:
     total = max(_whole(said["total"]), 1)
     step = min(max(_whole(said["step"]), 0), total)
     eta = said.get("eta_s")
-    known = isinstance(eta, int | float) and math.isfinite(eta) and eta >= 0
-    return Progress(_text(said["stage"]), step, total, float(eta) if known else None)
+    if not isinstance(eta, int | float) or not math.isfinite(eta) or eta < 0:
+        eta = None
+    return Progress(_text(said["stage"]), step, total, None if eta is None else float(eta))
 
 
 def _preview(said: Mapping[str, Any], folder: Path | None) -> Preview:

@@ -74,7 +74,8 @@ class Job:
 
     def _follow(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Tell what happens until it is over; the result, and the pictures that come with it."""
-        after, previews, place = 0, [], -1
+        after, place = 0, -1
+        previews: list[dict[str, Any]] = []
         while True:
             for event in self._news(after):
                 after = int(event.pop("n"))

@@ -115,8 +115,7 @@ def start(memory: Memory, event: RunPressed) -> Step:
     if not memory.may_run:
         return memory, ()
     job = memory.job + 1
-    kept = {"check": memory.check, "source": memory.source, "request": memory.request}
-    fresh = Memory(state=State.RUNNING, job=job, live=True, **kept)
+    fresh = Memory(State.RUNNING, memory.check, memory.source, memory.request, job, live=True)
     return fresh, (ClearPreview(), CleanFolder(), StartJob(job))
 
 
