@@ -77,6 +77,14 @@ def test_a_crash_is_told_with_its_last_words_and_leaves_no_partial_files(
     assert left(out) == ["job.json"]
 
 
+def test_a_result_that_was_told_stays_though_its_process_breaks_at_the_end(
+    backend: Backend, out: Path
+) -> None:
+    told = drive(backend, fake("late", out))
+    assert (told.end.crashed, told.end.saw_result) == (True, True)
+    assert (out / "report.json").is_file()
+
+
 def test_a_refusal_keeps_its_words_and_exit_code(backend: Backend, out: Path) -> None:
     told = drive(backend, fake("refuse", out))
     (failed,) = told.of(jobs.Failed)

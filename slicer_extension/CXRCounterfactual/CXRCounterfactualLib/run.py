@@ -177,7 +177,9 @@ class Run:
         processes.signalled(self._known_group(), processes.KILL)
         folder = self._command.folder
         if folder is not None:
-            whole = self._free and (self._cancelled or crashed or code != 0)
+            # What was told as a result is whole, however the process fares at its very end.
+            failed = (crashed or code != 0) and not self._result
+            whole = self._free and (self._cancelled or failed)
             self._remains = processes.Remains(folder, whole=whole)
         self._poll.start()
 
