@@ -94,9 +94,7 @@ class FakeServer:
         else:
             send(call, {"id": ID, "state": "queued", "position": 2})
 
-    def _events(
-        self, call: BaseHTTPRequestHandler, told: list[dict[str, Any]] | None = None
-    ) -> None:
+    def _events(self, call: BaseHTTPRequestHandler, told: Sequence[dict[str, Any]] = ()) -> None:
         """Nothing at first, for the job waits; then two more at each question."""
         after = int(call.path.rpartition("=")[2])
         ready = 2 * (self.counts[f"GET {call.path.partition('?')[0]}"] - 1)
