@@ -49,6 +49,28 @@ def load_image(scene: Any, files: list[str], name: str, options: int = 0) -> Any
     return load(files[0], name, options, listed)
 
 
+def read_dicom(scene: Any, path: str, name: str, reader: str) -> Any:
+    """A DICOM image as Slicer's scalar volume reader reads it by its own "GDCM" or "DCMTK"."""
+    series = slicer.vtkITKArchetypeImageSeriesScalarReader()
+    series.SetArchetype(path)
+    series.AddFileName(path)
+    series.SetSingleFile(0)
+    series.SetOutputScalarTypeToNative()
+    series.SetDesiredCoordinateOrientationToNative()
+    series.SetUseNativeOriginOn()
+    getattr(series, f"SetDICOMImageIOApproachTo{reader}")()
+    plain = vtk.vtkImageChangeInformation()
+    plain.SetInputConnection(series.GetOutputPort())
+    plain.SetOutputSpacing(1, 1, 1)
+    plain.SetOutputOrigin(0, 0, 0)
+    plain.Update()
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    node.SetAndObserveImageData(plain.GetOutput())
+    node.SetRASToIJKMatrix(series.GetRasToIjkMatrix())
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
 def slice_pair(scene: Any, name: str) -> tuple[Any, Any]:
     """Composite node and slice node of a view, as a layout makes them."""
     classes = ("vtkMRMLSliceCompositeNode", "vtkMRMLSliceNode")

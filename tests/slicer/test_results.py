@@ -139,6 +139,23 @@ def test_the_window_of_monochrome1_is_turned_over_with_its_pixels(
     assert source.GetDisplayNode().GetWindow() == pytest.approx(float(ds.WindowWidth))
 
 
+@pytest.mark.parametrize("kind", ["mono1", "plain"])
+@pytest.mark.parametrize("scene_only", [True, False])
+def test_a_source_that_another_reader_read_keeps_its_polarity(
+    kind: str, scene_only: bool, desk: Desk, runs: dict[str, Case]
+) -> None:
+    desk.app.reader = "DCMTK"  # leaves MONOCHROME1 as it is stored; files alone go through GDCM
+    source, added = bring(desk, runs[kind], scene_only=scene_only)
+    assert np.array_equal(picture(source), pydicom.dcmread(runs[kind].source).pixel_array)
+    (volume,) = shown(desk, added)
+    masks = segment_arrays(desk.scene.GetNodeByID(added.segmentation_id), source)
+    changed = picture(volume) != picture(source)
+    assert changed.any()
+    assert not (changed & ~(masks["Edit region"] | masks["Edit band"])).any()
+    level = source.GetDisplayNode().GetLevel()
+    assert level == pytest.approx(float(pydicom.dcmread(runs[kind].source).WindowCenter))
+
+
 def test_levels_and_seeds_are_members_in_order(desk: Desk, runs: dict[str, Case]) -> None:
     _, added = bring(desk, runs["sweep"])
     assert (added.seeds, added.levels) == ((3, 3, 4, 4), (0.5, 1.0, 0.5, 1.0))

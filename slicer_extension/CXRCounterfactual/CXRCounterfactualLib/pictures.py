@@ -6,7 +6,7 @@ looks exactly like its source, so that a fade between the two shows the change a
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .refused import Refused
 
@@ -109,41 +109,70 @@ def match_window(source: Any, volume: Any) -> None:
 def mend_window(source: Any, path: str) -> bool:
     """Turn the window of a MONOCHROME1 file over, as its pixels were; True if that was needed.
 
-    Slicer's reader inverts the pixels of MONOCHROME1 but takes WindowCenter as it stands, which
-    is the window of the pixels before. The mirrored window is taken only where the node shows the
-    file's own, and more of the picture lies in the mirrored one.
+    Slicer's GDCM reader inverts the pixels of MONOCHROME1 but takes WindowCenter as it stands,
+    which is the window of the pixels before. The mirrored window is taken only where the node
+    shows the file's own, and more of the picture lies in the mirrored one.
 
     Args:
         source: the volume node.
         path: the DICOM file that it was loaded from.
     """
-    found = _window_of(path)
-    display = source.GetDisplayNode()
-    if found is None or display is None or display.GetAutoWindowLevel():
+    grey, display = _monochrome1(path), source.GetDisplayNode()
+    if grey is None or not grey.width or display is None or display.GetAutoWindowLevel():
         return False
-    level, width, mirror = found
-    as_tagged = math.isclose(display.GetLevel(), level, rel_tol=1e-4, abs_tol=0.5)
-    if not as_tagged or not math.isclose(display.GetWindow(), width, rel_tol=1e-4, abs_tol=0.5):
+    shown = ((display.GetLevel(), grey.level), (display.GetWindow(), grey.width))
+    if not all(math.isclose(a, b, rel_tol=1e-4, abs_tol=0.5) for a, b in shown):
         return False
-    other = mirror - level
-    if _share_within(source, other, width) <= _share_within(source, level, width):
+    mirrored = grey.mirror - grey.level
+    if _share_within(source, mirrored, grey.width) <= _share_within(source, grey.level, grey.width):
         return False
-    display.SetWindowLevel(width, other)
+    display.SetWindowLevel(grey.width, mirrored)
     return True
 
 
-def _window_of(path: str) -> tuple[float, float, float] | None:
-    """(level, width, sum of the ends of the grey scale) of a MONOCHROME1 file with a window."""
+def match_polarity(source: Any, volume: Any, path: str) -> bool:
+    """Turn a MONOCHROME1 volume over that was read otherwise than its source; True if it was.
+
+    Slicer's GDCM reader inverts, its DCMTK reader does not, and which one reads a file depends on
+    a setting and on the file. All but the edited region tells which is which.
+
+    Args:
+        source: the radiograph's volume node.
+        volume: the counterfactual's, on the same grid.
+        path: the counterfactual's file.
+    """
+    grey = _monochrome1(path)
+    if grey is None:
+        return False
+    ours, theirs = pixels(volume), pixels(source)
+    turned = (grey.mirror - ours).astype(ours.dtype)
+    if (turned == theirs).mean() <= (ours == theirs).mean():
+        return False
+    put_pixels(volume, turned)
+    return True
+
+
+class Monochrome1(NamedTuple):
+    """Grey scale of a file whose large values are dark, in the units that Slicer shows."""
+
+    mirror: float  # sum of both ends of the scale: a value and its inverse add up to it
+    level: float
+    width: float  # 0: the file has no window
+
+
+def _monochrome1(path: str) -> Monochrome1 | None:
+    """The grey scale of a MONOCHROME1 file; None for any other."""
     import pydicom
 
     # No other tag is decoded: pydicom's warnings quote values.
     ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_GREY_SCALE))
-    if ds.get("PhotometricInterpretation") != "MONOCHROME1" or not ds.get("WindowWidth"):
+    if ds.get("PhotometricInterpretation") != "MONOCHROME1":
         return None
-    level, width = (_first(ds[name].value) for name in ("WindowCenter", "WindowWidth"))
+    level, width = (_first(ds.get(name) or 0) for name in ("WindowCenter", "WindowWidth"))
     ends = -1 if ds.PixelRepresentation else (1 << int(ds.BitsStored)) - 1
     slope = float(ds.get("RescaleSlope") or 1.0)
-    return level, width, slope * ends + 2 * float(ds.get("RescaleIntercept") or 0.0)
+    mirror = slope * ends + 2 * float(ds.get("RescaleIntercept") or 0.0)
+    return Monochrome1(mirror, level, width)
 
 
 def _first(value: Any) -> float:

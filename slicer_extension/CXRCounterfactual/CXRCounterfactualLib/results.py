@@ -20,7 +20,7 @@ from .refused import Refused
 
 if TYPE_CHECKING:
     from .app_services import SlicerApp
-    from .jobs import Result
+    from .jobs import File, Result
 
 GEOMETRY = "The result's own spacing differs from the radiograph's; the radiograph's was kept."
 NO_FILE = "The radiograph is not in the DICOM database: the result was added to the scene only."
@@ -71,18 +71,17 @@ def add_results(
     images = [file for file in result.files if file.role == "cf"]
     verify([file for file in result.files if file.role in SHOWN])
     story = read_story(Path(folder) / result.report, len(images))
-    place, notes = _import(scene, app, source, folder, scene_only=scene_only)
+    place = Place(scene, app, source, in_database=False)
+    notes: tuple[str, ...] = ()
+    if not scene_only:
+        place, notes = _import(place, folder, images)
     made: list[Any] = []
     try:
-        for volume in load_images(place, images, [story.name(k) for k in range(len(images))]):
-            made.append(volume)
-        volumes = tuple(made)
-        moved = [pictures.match_geometry(source, volume) for volume in volumes]
-        _match_windows(place, volumes)
+        notes += _bring_images(place, images, story, made)
         masks, told = load_masks(place, result.files, f"Masks: {story.words}"[:LONGEST_NAME])
         made.append(masks)
-        added = _added(story, result, source, notes + told + ((GEOMETRY,) if any(moved) else ()))
-        made.append(_change(place, volumes[added.main], added))
+        added = _added(story, result, source, notes + told)
+        made.append(_change(place, made[added.main], added))
         return _recorded(scene, added, made)
     except Exception:
         for node in made:
@@ -91,17 +90,30 @@ def add_results(
 
 
 def _import(
-    scene: Any, app: "SlicerApp", source: Any, folder: str | Path, *, scene_only: bool
+    place: Place, folder: str | Path, images: "Sequence[File]"
 ) -> tuple[Place, tuple[str, ...]]:
-    """Where to load to; a database that refuses costs the user a note, not the result."""
-    known = [app.files_for_instance(uid) for uid in app.instance_uids(source)]
-    if scene_only:
-        return Place(scene, app, source, False), ()
+    """Import if the source came from there; a database that refuses costs a note, no result."""
+    app = place.app
+    known = [app.files_for_instance(uid) for uid in app.instance_uids(place.source)]
     if not known or not all(known):
-        return Place(scene, app, source, False), (NO_FILE,)
-    if not app.importDicom(str(folder)):
-        return Place(scene, app, source, False), (NOT_IMPORTED,)
-    return Place(scene, app, source, True), ()
+        return place, (NO_FILE,)
+    taken = app.importDicom(str(folder))
+    if not taken or not all(app.files_for_instance(file.sop_uid) for file in images):
+        return place, (NOT_IMPORTED,)
+    return replace(place, in_database=True), ()
+
+
+def _bring_images(
+    place: Place, images: "Sequence[File]", story: Story, made: list[Any]
+) -> tuple[str, ...]:
+    """Add the members to ``made``, on the grid and in the grey scale of their source; notes."""
+    for volume in load_images(place, images, [story.name(k) for k in range(len(images))]):
+        made.append(volume)
+    moved = [pictures.match_geometry(place.source, volume) for volume in made]
+    for volume, file in zip(made, images, strict=True):
+        pictures.match_polarity(place.source, volume, str(file.path))
+    _match_windows(place, made)
+    return (GEOMETRY,) if any(moved) else ()
 
 
 def _match_windows(place: Place, volumes: Sequence[Any]) -> None:

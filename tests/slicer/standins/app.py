@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stands for the Slicer application behind ``SlicerApp``, around a scene of slicer-core.
 
-Image files go through Slicer's own reader (vtkSlicerVolumesLogic), SEG through dcmqi with the
-arguments that Slicer's DICOM segmentation reader gives it. The DICOM database is a folder and a
+Image files go through Slicer's own readers (vtkITK, vtkSlicerVolumesLogic), SEG through dcmqi with
+the arguments that Slicer's DICOM segmentation reader gives it. The DICOM database is a folder and a
 dictionary. Compared: which attributes, hierarchy items and references the readers leave.
 """
 
@@ -19,7 +19,7 @@ import slicer
 import vtk
 from CXRCounterfactualLib.app_services import SliceView
 
-from tests.slicer.scene import load_image, slice_pair
+from tests.slicer.scene import load_image, read_dicom, slice_pair
 
 SINGLE_LABEL_FILE = 1 | 4  # options of vtkSlicerVolumesLogic: label map, single file
 VIEWS = ("Red", "Yellow", "Green")
@@ -30,6 +30,7 @@ class StandInApp:
     """Same methods and signatures as ``SlicerApp``; a test compares them."""
 
     seg_reader = True  # False: as Slicer 5.10, which has no SEG reader
+    reader = "GDCM"  # or DCMTK: a setting of Slicer, and what it falls back to
 
     def __init__(self, scene: Any, folder: Path) -> None:
         self._scene, self._folder = scene, folder
@@ -141,7 +142,8 @@ class StandInApp:
 
     def _load_volume(self, files: list[str], instances: list[str], ds: Any) -> None:
         """As Slicer's scalar volume reader: window of the tags, instance UIDs, hierarchy."""
-        node = load_image(self._scene, files, str(ds.get("SeriesDescription", "image")))
+        name = str(ds.get("SeriesDescription", "image"))
+        node = read_dicom(self._scene, files[0], name, self.reader)
         node.SetAttribute("DICOM.instanceUIDs", " ".join(instances))
         if ds.get("WindowWidth") is not None:
             node.GetDisplayNode().SetAutoWindowLevel(False)
