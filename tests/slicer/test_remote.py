@@ -225,11 +225,16 @@ def test_tls_towards_a_server_without_it_is_explained(serve: Serve, folder: Path
 
 
 def test_the_check_says_what_is_wrong_row_by_row(serve: Serve, folder: Path) -> None:
-    for mode, found in (("locked", "The server wants a key, or another one"),
-                        ("foreign", "does not answer as one of ours")):  # fmt: skip
-        client = start(serve(mode).url, folder, "--check")
+    wrong = {
+        serve("locked").url: "The server wants a key, or another one",
+        serve("foreign").url: "does not answer as one of ours",
+        "": "Give the address of the server, for example https://cxr.hospital.example",
+        "http://127.0.0.1:9": "The server does not answer",
+    }
+    for url, found in wrong.items():
+        client = start(url, folder, "--check")
         document = client.document()
         assert client.wait() == 3
         assert document["ok"] is False
         assert document["checks"][-1]["found"] == found
-        assert document["checks"][-1]["hint"]
+        assert not document["checks"][-1]["ok"]

@@ -2,6 +2,8 @@
 """The client and the real server on loopback: a run, the same again, cancel, refusals, death."""
 
 import os
+import sys
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -114,8 +116,6 @@ def test_cancel_in_mid_step_stops_the_job_on_the_server(
 def test_the_window_stays_alive_over_the_back_end(
     server: ProductServer, application: object, folder: Path, source: Path
 ) -> None:
-    import sys
-
     path = write(folder, source, side="right")
     command = remote_command(
         sys.executable, server.url, path, folder / "out", key=KEY, environment=dict(os.environ)
@@ -163,10 +163,16 @@ def test_organs_and_region_come_before_the_run(
 
 
 def test_check_and_info_say_what_the_screens_need(server: ProductServer, folder: Path) -> None:
+    link = Server(parse_address(server.url), KEY)
+    while link.get("/v1/capabilities")["worker"] is None:
+        time.sleep(0.2)
     document = start(server.url, folder, "--check", key=KEY).document()
     assert document["ok"] is True
-    assert [row["name"] for row in document["checks"]] == ["server", "version", "worker", "weights"]
-    facts = read_facts(start(server.url, folder, "--info", key=KEY).document())
+    assert [row["name"] for row in document["checks"]] == ["server", "version", "device", "weights"]
+    assert read_facts(document) == read_facts(
+        start(server.url, folder, "--info", key=KEY).document()
+    )
+    facts = read_facts(document)
     assert "pleural effusion" in facts.findings
     assert facts.licences
 

@@ -221,6 +221,15 @@ def test_what_changes_during_a_run_counts_afterwards() -> None:
     assert presenter.view().message == WRONG.problems[0]
 
 
+@pytest.mark.parametrize("state", [State.NO_RUNNER, State.IDLE, State.READY, State.DONE])
+def test_another_back_end_is_looked_at(state: State) -> None:
+    presenter = led(ASKED, *PATHS[state])
+    remote = RequestChanged((), Choice(backend="remote", server="https://cxr.example"))
+    assert presenter.handle(remote) == (CheckRunner(),)
+    assert presenter.handle(remote) == ()
+    assert presenter.handle(ASKED) == (CheckRunner(),)
+
+
 def test_the_estimate_comes_from_earlier_runs_and_survives_a_restart() -> None:
     clock = iter((100.0, 118.0))
     presenter = Presenter(now=lambda: next(clock))

@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script
 
 from CXRCounterfactualLib.address import parse_address
-from CXRCounterfactualLib.remote_http import Server, Trouble
+from CXRCounterfactualLib.remote_http import PAUSES, Server, Trouble
 from CXRCounterfactualLib.remote_job import Job
 
 KEY = "CXR_CF_API_KEY"
@@ -89,17 +89,11 @@ def main(words: Sequence[str] | None = None) -> int:
 def _do(args: argparse.Namespace) -> int:
     """One of the three things; all that can go wrong is a Trouble."""
     try:
-        address = parse_address(args.server)
-    except ValueError as error:
-        raise Trouble("bad_address", str(error), exit_code=2) from error
-    key = os.environ.get(KEY, "")
-    try:
-        if args.request:
-            return work(Server(address, key), args)
-        server = Server(address, key, pauses=())  # somebody waits for the answer
         if args.check:
-            return check(server)
-        tell(server.get("/v1/capabilities"))
+            return check(args.server)
+        if args.request:
+            return work(_server(args.server), args)
+        tell(_server(args.server, pauses=()).get("/v1/capabilities"))
     except OSError as error:
         raise Trouble("resource_exhausted", f"A file cannot be used ({error.strerror}).",
                       "Is the disk full?", exit_code=4) from error  # fmt: skip
@@ -107,6 +101,15 @@ def _do(args: argparse.Namespace) -> int:
         raise Trouble("protocol", "The server does not answer as one of ours.", OURS,
                       exit_code=5) from error  # fmt: skip
     return 0
+
+
+def _server(url: str, pauses: Sequence[float] = PAUSES) -> Server:
+    """The server of an address, with the key of the environment."""
+    try:
+        address = parse_address(url)
+    except ValueError as error:
+        raise Trouble("bad_address", str(error), exit_code=2) from error
+    return Server(address, os.environ.get(KEY, ""), pauses=pauses)
 
 
 def work(server: Server, args: argparse.Namespace) -> int:
@@ -131,20 +134,23 @@ def work(server: Server, args: argparse.Namespace) -> int:
     return 0
 
 
-def check(server: Server) -> int:
+def check(url: str) -> int:
     """What a run needs of the server, row by row, as ``cxr-cf doctor --json``; and what it offers.
 
     Both in one document, for a panel asks for both at once.
     """
-    rows, offered = [], {}
+    rows: list[dict[str, Any]] = []
+    offered: dict[str, Any] = {}
     try:
+        server = _server(url, pauses=())  # somebody waits for the answer
         server.get("/healthz")
         rows.append(_row("server", True, "answers"))
         about = server.get("/v1/capabilities")
         rows.append(_row("version", True, str(about["version"])))
         worker = about["worker"] or {}
-        found = str(worker.get("device", "")) or "is loading its weights; jobs wait"
-        rows.append(_row("worker", True, found))
+        device = str(worker.get("device", ""))
+        loading = _row("worker", True, "is loading its weights; jobs wait")
+        rows.append(_row("device", True, device) if device else loading)
         count = len(about["weights"])
         rows.append(_row("weights", count > 0, f"{count} files", "Reinstall the server."))
         offered = dict(about)

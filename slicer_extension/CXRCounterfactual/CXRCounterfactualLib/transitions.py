@@ -78,7 +78,7 @@ def note(memory: Memory, event: Any) -> Step:
 
 def rest(memory: Memory, event: Any) -> Step:
     """Remember it, and go where that leads."""
-    return settled(note(memory, event)[0]), ()
+    return settled(note(memory, event)[0]), _elsewhere(memory, event)
 
 
 def rest_if_new(memory: Memory, event: SourceChanged | RequestChanged) -> Step:
@@ -90,7 +90,7 @@ def rest_if_new(memory: Memory, event: SourceChanged | RequestChanged) -> Step:
         known = event.choice is not None and event.choice == memory.request.choice
         same = known and not event.problems
     noted, _ = note(memory, event)
-    return (noted, ()) if same else (settled(noted), ())
+    return (noted, ()) if same else (settled(noted), _elsewhere(memory, event))
 
 
 def check_done(memory: Memory, event: Checked) -> Step:
@@ -102,7 +102,7 @@ def check_done(memory: Memory, event: Checked) -> Step:
 def request_done(memory: Memory, event: RequestChanged) -> Step:
     """The comparison stays while a request is tuned; one that cannot be run leads away."""
     noted, _ = note(memory, event)
-    return (settled(noted), ()) if event.problems else (noted, ())
+    return settled(noted) if event.problems else noted, _elsewhere(memory, event)
 
 
 def lose_server(memory: Memory, event: ServerLost) -> Step:
@@ -210,6 +210,15 @@ def dismiss(memory: Memory, event: Dismissed) -> Step:
     """The message was read; where something may be missing, the doctor looks again."""
     again = memory.failure is not None and memory.failure.code in RECHECK
     return settled(replace(memory, details="")), (CheckRunner(),) if again else ()
+
+
+def _elsewhere(memory: Memory, event: Any) -> tuple[Effect, ...]:
+    """A request that goes to the other back end wants that one looked at."""
+    before = memory.request.choice
+    now = event.choice if isinstance(event, RequestChanged) else None
+    if before is None or now is None or before.backend == now.backend:
+        return ()
+    return (CheckRunner(),)
 
 
 def _without_source(memory: Memory) -> Memory:
