@@ -5,6 +5,7 @@ One row an event, one column a state; a cell is the next state and what is to be
 and does nothing.
 """
 
+import random
 from typing import get_args
 
 import pytest
@@ -241,6 +242,23 @@ def test_what_is_enabled_is_a_role_and_what_is_pressed_while_greyed_out_does_not
         if role not in enabled:
             assert presenter.handle(event) == ()
             assert presenter.state is state
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_in_whatever_order_it_can_go_on(seed: int) -> None:
+    dice, presenter = random.Random(seed), Presenter()
+    for _ in range(200):
+        presenter.handle(dice.choice(list(EVENTS.values())))
+        assert presenter.view().message
+    started = 0
+    while "run" in presenter.view().enabled and started < 3:
+        assert any(isinstance(e, StartJob) for e in presenter.handle(RunPressed()))
+        presenter.handle(CancelPressed())
+        presenter.handle(Ended())
+        started += 1
+    for event in (Ended(), ImportFailed(""), HEALTHY, Dismissed(), OTHER, ASKED_MORE):
+        presenter.handle(event)
+    assert presenter.state is State.READY
 
 
 def test_a_new_presenter_asks_for_the_doctor_and_waits() -> None:

@@ -120,7 +120,8 @@ class Server:
 
     def _again(self, path: str, use: Callable[[http.client.HTTPResponse], Answer]) -> Answer:
         """A GET that survives a broken connection and a server that restarts."""
-        for pause in (*self._pauses, None):
+        pauses = iter(self._pauses)
+        while True:
             try:
                 response = self._send("GET", path)
                 if response.status > LAST_GOOD:
@@ -128,10 +129,10 @@ class Server:
                 return use(response)
             except LOST as error:
                 self.close()
+                pause = next(pauses, None)
                 if pause is None or isinstance(error, ssl.SSLCertVerificationError):
                     raise unreachable(error) from error
                 time.sleep(pause)
-        raise AssertionError  # the last attempt has returned or raised
 
     def _send(self, method: str, path: str, form: "Form | None" = None) -> http.client.HTTPResponse:
         link = self._link = self._link or self._connection()
