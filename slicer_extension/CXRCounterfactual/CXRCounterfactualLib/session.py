@@ -86,6 +86,8 @@ class Session:
         self.performer = Performer(self, app)
         app.on_layout_changed(self.badge.update)
         self._wire()
+        self.status.clear_preview()
+        self.status.show(self.presenter.view(), self.presenter.state)
 
     def _wire(self) -> None:
         w = self.widgets
@@ -188,6 +190,7 @@ class Session:
         chosen = str(self.widgets.sourceSelector.property("currentNodeID") or "")
         self._parameters().source_id = chosen
         label, node = self.widgets.sourceStatusLabel, self.source
+        self.widgets.sampleButton.setVisible(node is None)
         try:
             dicom_source.check(self._app, node)
         except Refused as refused:

@@ -129,7 +129,7 @@ class SetupPanel:
         self._rows = [doctor.runner_row(runner), doctor.disk_row(room)]
         room.rmdir()
         if runner is None or not runner.there:
-            if self._plan() is None:
+            if self.plan() is None:
                 self._rows.append(doctor.Row("Python", False, *NO_PYTHON))
             self._diagnosed()
             return
@@ -177,10 +177,11 @@ class SetupPanel:
     @property
     def plan_text(self) -> str:
         """The exact commands that the button would run; "" where there is no Python for them."""
-        plan = self._plan()
+        plan = self.plan()
         return "" if plan is None else plan.text
 
-    def _plan(self) -> Plan | None:
+    def plan(self) -> Plan | None:
+        """How the button would make an environment; None where there is no Python for it."""
         python = base_python(self.environment)
         if python is None:
             return None
@@ -191,7 +192,7 @@ class SetupPanel:
         if self._busy:
             self._questions.stop()
             return
-        plan = self._plan()
+        plan = self.plan()
         if plan is None:
             return
         plan.folder.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,10 @@ WIDGETS = {
     "copy": ("copyReportButton",),
     "dismiss": ("dismissButton",),
 }
-TONE = {State.DONE: "good", State.FAILED: "bad", State.IDLE: "doubt"}
+TONE = {
+    State.DONE: "good", State.FAILED: "bad", State.IDLE: "doubt", State.RUNNING: "busy",
+    State.CANCELLING: "busy", State.IMPORTING: "busy",
+}  # fmt: skip
 
 
 class StatusPanel:
@@ -120,7 +123,8 @@ def copy(text: str) -> None:
 
 def as_text(view: "View") -> str:
     """Title, sentence and next step as rich text."""
-    parts = [f"<b>{escape(view.title)}</b>", escape(view.message)]
+    said_twice = view.message.rstrip(".") == view.title
+    parts = [f"<b>{escape(view.title)}</b>", "" if said_twice else escape(view.message)]
     if view.hint:
         parts.append(f"<i>{escape(view.hint)}</i>")
     return "<br>".join(part for part in parts if part)

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the panel looks where it must catch the eye; readable on Slicer's light and dark themes."""
 
-_STRIPE = "border-left: 4px solid {colour}; padding: 2px 0 2px 8px;"
+_STRIPE = (
+    "border-left: 4px solid {colour}; border-radius: 0px; padding: 4px 4px 4px 8px;"
+    " background: rgba({rgb}, 28);"
+)
 
 AMBER = "background: #F5C242; color: #221700; font-weight: bold; border-radius: 4px; padding: 5px;"
 TITLE = "font-weight: bold; font-size: 11pt;"
@@ -15,7 +18,8 @@ RUN = (
 )
 TONES = {  # what a message or a verdict is worth
     "plain": "",
-    "good": _STRIPE.format(colour="#2E9E62"),
-    "doubt": _STRIPE.format(colour="#F5A623"),
-    "bad": _STRIPE.format(colour="#D93A2B"),
+    "good": _STRIPE.format(colour="#2E9E62", rgb="46, 158, 98"),
+    "doubt": _STRIPE.format(colour="#F5A623", rgb="245, 166, 35"),
+    "bad": _STRIPE.format(colour="#D93A2B", rgb="217, 58, 43"),
+    "busy": _STRIPE.format(colour="#1565C0", rgb="21, 101, 192"),
 }

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The panel through its states: what may be used, what is started, and every way out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import qt
+from CXRCounterfactualLib.events import Failed, Hello, Progress
+from CXRCounterfactualLib.run import End
+from CXRCounterfactualLib.status_panel import WIDGETS
+from CXRCounterfactualLib.view import ROLES
+
+from tests.slicer.panel import SICK, Stage, ready, rehearsed, stage, wait_for
+
+__all__ = ["ready", "stage"]
+HELLO = Hello(1, "0.1.0", "cpu")
+
+
+def usable(stage: Stage) -> None:
+    """What the view lets be used is what the widgets let be used."""
+    enabled = stage.session.presenter.view().enabled
+    for role, names in WIDGETS.items():
+        for name in names:
+            assert getattr(stage.w, name).isEnabled() == (role in enabled), (stage.state, name)
+
+
+def job(stage: Stage) -> Path:
+    """The folder of the run that was started."""
+    command = stage.runs.command
+    assert command is not None
+    assert command.folder is not None
+    return command.folder.parent
+
+
+def test_every_role_of_the_presenter_has_its_widgets() -> None:
+    # details and compare fold and unfold by what there is to show
+    assert set(WIDGETS) | {"details", "compare"} == ROLES
+
+
+def test_nothing_is_asked_before_the_panel_is_opened(stage: Stage) -> None:
+    assert not stage.questions.asked
+    assert stage.state == "NoRunner"
+    usable(stage)
+
+
+def test_a_missing_part_is_named_and_checked_again(stage: Stage) -> None:
+    stage.widget.enter()
+    stage.questions.end(SICK)
+    assert stage.state == "NoRunner"
+    assert "missing: cxr-mini" in stage.w.setupMessageLabel.text()
+    usable(stage)
+    stage.w.checkAgainButton.click()
+    stage.healthy()
+    assert stage.state == "Idle"
+    usable(stage)
+
+
+def test_the_sample_makes_it_ready(ready: Stage) -> None:
+    assert ready.w.sourceStatusLabel.text() == "Its original DICOM file is used."
+    assert not ready.w.sampleButton.isVisibleTo(ready.w.sourceSection)
+    usable(ready)
+
+
+def test_a_run_is_started_with_the_original_file_and_the_choice(ready: Stage) -> None:
+    ready.w.sideBox.setCurrentIndex(1)
+    ready.w.runButton.click()
+    assert ready.state == "Running"
+    usable(ready)
+    told = (job(ready) / "job.json").read_text(encoding="utf-8")
+    uids = ready.desk.app.instance_uids(ready.session.source)
+    assert ready.desk.app.files_for_instance(uids[0])[0] in told
+    assert '"side": "left"' in told
+
+
+def test_progress_is_shown(ready: Stage) -> None:
+    ready.w.runButton.click()
+    ready.runs.tell(HELLO, Progress("sample", 12, 20, 8.0))
+    assert "step 12 of 20" in ready.w.statusLabel.text()
+    assert 40 < ready.w.progressBar.value() < 60
+
+
+def test_a_result_is_imported_compared_and_listed(ready: Stage) -> None:
+    ready.w.runButton.click()
+    ready.runs.tell(HELLO, rehearsed(ready))
+    assert ready.state == "Importing"
+    usable(ready)
+    wait_for(ready, "Done")
+    ready.runs.end(End(0, saw_result=True))
+    assert ready.state == "Done"
+    usable(ready)
+    assert not ready.w.compareSection.property("collapsed")
+    assert ready.w.historyBox.count() == 1
+    assert ready.w.runButton.text() == "Run again"
+    assert ready.session.presenter.timings
+    assert ready.desk.app.settings("timings") != ""
+
+
+def test_cancel_asks_the_process_and_leaves_no_folder(ready: Stage) -> None:
+    ready.w.runButton.click()
+    folder = job(ready)
+    ready.runs.tell(HELLO, Progress("sample", 3, 20))
+    ready.w.cancelButton.click()
+    assert (ready.state, ready.runs.cancelled) == ("Cancelling", 1)
+    usable(ready)
+    ready.runs.tell(Progress("sample", 4, 20))
+    assert ready.state == "Cancelling", "what comes after the cancel is not heard"
+    ready.runs.end(End(143, cancelled=True))
+    assert ready.state == "Ready"
+    assert not folder.exists()
+
+
+def test_an_error_says_what_to_do_and_the_report_holds_no_patient(ready: Stage) -> None:
+    ready.w.requestTabs.setCurrentIndex(1)
+    ready.w.promptEdit.setText("left effusion of Drawn^Chest")
+    ready.w.runButton.click()
+    failed = Failed("refused", "The view of '/data/Drawn^Chest.dcm' is lateral.", "Choose another.")
+    ready.runs.tell(HELLO, Progress("read", 1, 1), failed, log="a path: /data/x.dcm\n")
+    ready.runs.end(End(2))
+    assert ready.state == "Failed"
+    usable(ready)
+    assert "Choose another." in ready.w.statusLabel.text()
+    ready.w.detailsButton.click()
+    assert "a path" in ready.w.detailsEdit.toPlainText()
+    ready.w.copyReportButton.click()
+    report = qt.QApplication.clipboard().text()
+    assert "refused" in report
+    for secret in ("Drawn", "/data", "effusion", "DRAWN-1"):
+        assert secret not in report, secret
+    ready.w.dismissButton.click()
+    assert ready.state == "Ready"
+
+
+def test_a_runner_that_is_gone_is_told(ready: Stage) -> None:
+    ready.w.runButton.click()
+    ready.runs.end(End(None, error="It could not be started."))
+    assert ready.state == "Failed"
+    assert "could not be started" in ready.w.statusLabel.text()
+
+
+def test_a_result_that_cannot_be_imported_is_a_message(ready: Stage) -> None:
+    ready.w.runButton.click()
+    result = rehearsed(ready)
+    for file in result.files:
+        file.path.unlink()
+    ready.runs.tell(HELLO, result)
+    ready.settle()
+    assert ready.state == "Failed"
+    usable(ready)
+
+
+def test_closing_the_scene_while_it_runs_stops_the_run(ready: Stage) -> None:
+    ready.w.runButton.click()
+    ready.desk.scene.Clear(0)
+    assert (ready.state, ready.runs.cancelled) == ("Cancelling", 1)
+    ready.runs.end(End(143, cancelled=True))
+    assert ready.state == "Idle"
+    assert not ready.w.compareSection.isEnabled()
+
+
+def test_removing_the_radiograph_leads_back(ready: Stage) -> None:
+    ready.desk.scene.RemoveNode(ready.session.source)
+    assert ready.state == "Idle"
+    usable(ready)
+
+
+def test_a_drawn_region_goes_with_the_run(ready: Stage) -> None:
+    ready.w.drawButton.click()
+    ((segmentation, source),) = ready.desk.app.edited
+    assert source == ready.session.source.GetID()
+    assert ready.w.segmentBox.currentText() == "My region"
+    ready.w.runButton.click()
+    assert ready.state == "Failed", "it has no pixel yet"
+    assert "drawn region" in ready.w.statusLabel.text()
+    assert ready.widget.logic.parameters().region_id == segmentation
+
+
+def test_the_region_is_outlined_before_a_run(ready: Stage) -> None:
+    ready.w.showRegionButton.click()
+    command = ready.questions.command
+    assert command is not None
+    assert "segment" in command.words
+    refusal = {"error": {"message": "No chest was found.", "hint": "Choose another image."}}
+    ready.questions.end(End(2, document=refusal))
+    assert "No chest was found." in ready.w.regionStatusLabel.text()
+    assert not command.folder.parent.exists()
+
+
+def test_consent_is_needed_before_anything_is_sent(ready: Stage) -> None:
+    ready.w.backendTabs.setCurrentIndex(1)
+    ready.w.serverEdit.setText("https://cxr.example.org")
+    assert not ready.session.presenter.view().enabled & {"run"}
+    ready.w.showRegionButton.click()
+    assert not ready.questions.running, "the region is not asked for either"
+    ready.w.keyEdit.setText("sesame-0123456789")
+    ready.w.consentCheck.setChecked(True)
+    ready.w.runButton.click()
+    command = ready.runs.command
+    assert command is not None
+    assert "https://cxr.example.org" in command.words
+    assert "sesame" not in " ".join(command.words)
+    node = ready.widget.logic.getParameterNode()
+    kept = [node.GetParameter(name) or "" for name in node.GetParameterNames()]
+    assert not any("sesame" in text for text in (*kept, *ready.desk.app._settings.values()))
+
+
+def test_another_address_needs_consent_again(ready: Stage) -> None:
+    from dataclasses import replace
+
+    ready.w.backendTabs.setCurrentIndex(1)
+    ready.w.serverEdit.setText("https://one.example.org")
+    ready.w.consentCheck.setChecked(True)
+    choice = replace(ready.session.read()[0], server="https://two.example.org")
+    ready.session.setup.write(choice)
+    assert not ready.w.consentCheck.isChecked()
+
+
+@pytest.mark.parametrize("end", [End(0), End(3, document=None, stderr_tail="no")])
+def test_the_environment_is_made_by_a_button(stage: Stage, end: Any) -> None:
+    stage.widget.enter()
+    stage.questions.end(SICK)
+    if not stage.session.setup.plan_text:
+        pytest.skip("no Python 3.11 to 3.13 outside this environment")
+    stage.w.createButton.click()
+    assert stage.w.createButton.text() == "Stop"
+    stage.questions.tell(Progress("install", 2, 4))
+    assert "Step 3 of 4" in stage.w.setupMessageLabel.text()
+    stage.questions.end(end)
+    assert stage.w.createButton.text() == "Create environment"
+    assert stage.questions.running == (end.exit_code == 0), "then the doctor looks"
