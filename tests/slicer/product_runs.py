@@ -5,6 +5,7 @@ Makes ``FOLDER/KIND/source.dcm`` and ``out/`` for each kind, and ``events.ndjson
 tells first and last. One process for all, because loading the weights takes longest.
 """
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from monai_cxr_cf.progress import Events
 from monai_cxr_cf.request import from_json
 from tests.dicom.factory import KINDS, Spec, phantom_masks, save
 
+ROOT = Path(__file__).resolve().parents[2]
 MONO1 = KINDS["cr-mono1-10"].with_(WindowCenter=665, WindowWidth=716)
 ASKED: dict[str, tuple[Spec, dict[str, Any]]] = {
     "plain": (Spec(), {"prompt": "moderate left pleural effusion"}),
@@ -36,6 +38,9 @@ ASKED: dict[str, tuple[Spec, dict[str, Any]]] = {
 }
 
 
+EXAMPLE = {"source": str(ROOT / "docs" / "example.dcm"), "prompt": "moderate left pleural effusion"}
+
+
 def labels(path: Path, spec: Spec) -> str:
     """A label picture of the phantom's organs, which no segmenter has to find."""
     picture = np.zeros((spec.rows, spec.columns), np.uint8)
@@ -45,23 +50,28 @@ def labels(path: Path, spec: Spec) -> str:
     return str(path)
 
 
+def run(asked: dict[str, Any], here: Path, networks: Networks) -> None:
+    """One run: its files, and its events."""
+    outcome = pipeline.run(from_json(asked), here / "out", networks=networks, arrays=True)
+    with (here / "events.ndjson").open("w") as stream:
+        events = Events(stream)
+        events.hello({"version": __version__, "device": "cpu"})
+        events.result(result_of(outcome, here / "out"))
+
+
 def main(folder: Path) -> None:
-    """All kinds, one after another."""
+    """All kinds, one after another; ``example`` is the shipped radiograph at full quality."""
     networks = Networks()
     for kind, (spec, asked) in ASKED.items():
         here = folder / kind
         here.mkdir(parents=True)
-        request = {
-            "source": str(save(here / "source.dcm", spec)),
-            "masks": labels(here / "labels.png", spec),
-            "overrides": {"sampling": {"steps": 4}},
-            **asked,
-        }
-        outcome = pipeline.run(from_json(request), here / "out", networks=networks, arrays=True)
-        with (here / "events.ndjson").open("w") as stream:
-            events = Events(stream)
-            events.hello({"version": __version__, "device": "cpu"})
-            events.result(result_of(outcome, here / "out"))
+        few = {"masks": labels(here / "labels.png", spec), "overrides": {"sampling": {"steps": 4}}}
+        source = {"source": str(save(here / "source.dcm", spec))}
+        run(source | few | asked, here, networks)
+    here = folder / "example"
+    here.mkdir()
+    shutil.copyfile(EXAMPLE["source"], here / "source.dcm")
+    run(EXAMPLE, here, networks)
 
 
 if __name__ == "__main__":

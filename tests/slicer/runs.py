@@ -24,7 +24,7 @@ class Case:
 
 @pytest.fixture(scope="session")
 def runs(runner: Runner, root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
-    """Kind -> finished run: plain, sweep (2 seeds x 2 levels), mono1, calibrated, same."""
+    """Kind -> finished run: plain, sweep (2 seeds x 2 levels), mono1, calibrated, same, example."""
     folder = tmp_path_factory.mktemp("runs")
     script = str(root / "tests" / "slicer" / "product_runs.py")
     done = subprocess.run(

@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compare view as Slicer's pipeline paints it: what a person would see, pixel by pixel."""
+"""The compare view as Slicer's pipeline paints it: what a person would see, pixel by pixel.
 
+    CXR_CF_SCREENSHOTS=slicer_extension/Screenshots pytest tests/slicer/test_compare_picture.py
+
+keeps the strip of source, counterfactual and change map; else it goes to a temporary folder.
+"""
+
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +24,11 @@ MARKED = 50  # rows at the top where SYNTHETIC may stand
 
 
 @pytest.fixture
-def shown(desk: Desk, runs: dict[str, Case]) -> tuple[Compare, results.Added]:
+def shown(
+    desk: Desk, runs: dict[str, Case], request: pytest.FixtureRequest
+) -> tuple[Compare, results.Added]:
     """A run side by side with its source."""
-    case = runs["plain"]
+    case = runs[getattr(request, "param", "plain")]
     source = desk.load(case.source)
     added = results.add_results(desk.scene, desk.app, source, case.result, case.out)
     Badge(desk.app).start()
@@ -28,10 +37,10 @@ def shown(desk: Desk, runs: dict[str, Case]) -> tuple[Compare, results.Added]:
     return compare, added
 
 
-def photo(desk: Desk, name: str) -> Any:
-    """A view as it looks now, 240 x 240 x 3."""
+def photo(desk: Desk, name: str, side: int = 240) -> Any:
+    """A view as it looks now, ``side`` x ``side`` x 3."""
     (view,) = [each for each in desk.app.slice_views() if each.name == name]
-    return photograph(desk.scene, view).astype(int)
+    return photograph(desk.scene, view, side).astype(int)
 
 
 def amber(picture: Any) -> Any:
@@ -84,3 +93,20 @@ def test_the_change_map_colours_the_change_and_leaves_the_rest_grey(
     assert coloured.any()
     assert not (coloured & same).any()
     assert same.mean() > 0.9
+
+
+@pytest.mark.parametrize("shown", ["example"], indirect=True)
+def test_the_strip_for_the_documentation_shows_source_counterfactual_and_change(
+    desk: Desk, shown: tuple[Compare, results.Added], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    compare, added = shown
+    parts = [photo(desk, LEFT, 400), photo(desk, RIGHT, 400)]
+    compare.change_map(added.change_id)
+    parts.append(photo(desk, RIGHT, 400))
+    strip = np.concatenate(parts, axis=1).astype(np.uint8)
+    folder = Path(os.environ.get("CXR_CF_SCREENSHOTS") or tmp_path)
+    Image.fromarray(strip).save(folder / "compare.png")
+    assert all((a != b).any() for a, b in ((parts[0], parts[1]), (parts[1], parts[2])))
+    assert [bool(amber(part)[:MARKED].any()) for part in parts] == [False, True, True]

@@ -70,13 +70,15 @@ class SlicerApp:
 
     def on_layout_changed(self, callback: Callable[[], None]) -> None:
         """Call back whenever views may have come or gone."""
-        slicer.app.layoutManager().layoutChanged.connect(lambda _layout: callback())
+        manager = slicer.app.layoutManager()
+        if manager is not None:
+            manager.layoutChanged.connect(lambda _layout: callback())
 
     def slice_views(self) -> list[SliceView]:
-        """All slice views made so far, shown or not."""
+        """All slice views made so far, shown or not; none without a main window."""
         manager = slicer.app.layoutManager()
         views = []
-        for name in manager.sliceViewNames():
+        for name in () if manager is None else manager.sliceViewNames():
             widget = manager.sliceWidget(name)
             logic, view = widget.sliceLogic(), widget.sliceView()
             renderer = view.renderWindow().GetRenderers().GetFirstRenderer()

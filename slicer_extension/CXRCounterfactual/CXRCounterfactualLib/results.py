@@ -57,8 +57,7 @@ def add_results(
     """Bring a run into the scene, and unless ``scene_only`` into the DICOM database.
 
     Args:
-        scene: the MRML scene.
-        app: the calls into the application.
+        scene, app: the scene, and the calls into the application around it.
         source: the radiograph's volume node, which the run started from.
         result: the runner's last event.
         folder: the runner's output folder.
@@ -71,16 +70,15 @@ def add_results(
     images = [file for file in result.files if file.role == "cf"]
     verify([file for file in result.files if file.role in SHOWN])
     story = read_story(Path(folder) / result.report, len(images))
-    place = Place(scene, app, source, in_database=False)
-    notes: tuple[str, ...] = ()
+    place, notes = Place(scene, app, source, in_database=False), ()
     if not scene_only:
         place, notes = _import(place, folder, images)
     made: list[Any] = []
     try:
-        notes += _bring_images(place, images, story, made)
-        masks, told = load_masks(place, result.files, f"Masks: {story.words}"[:LONGEST_NAME])
+        told = _bring_images(place, images, story, made)
+        masks, more = load_masks(place, result.files, f"Masks: {story.words}"[:LONGEST_NAME])
         made.append(masks)
-        added = _added(story, result, source, notes + told)
+        added = _added(story, result, source, (*notes, *told, *more))
         made.append(_change(place, made[added.main], added))
         return _recorded(scene, added, made)
     except Exception:
