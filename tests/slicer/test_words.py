@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from CXRCounterfactualLib.events import STAGES, Progress, Result
+from CXRCounterfactualLib.params import Choice
 from CXRCounterfactualLib.words import (
     DOING,
     estimate,
+    kind_of,
     outside_words,
     percent_of,
     progress_words,
@@ -91,12 +93,15 @@ def test_times_as_people_say_them(seconds: float, expected: str) -> None:
     assert seconds_words(seconds) == expected
 
 
-def test_the_estimate_takes_the_middle_of_the_same_preset_for_each_image() -> None:
+def test_the_estimate_takes_the_middle_of_runs_that_are_alike_for_each_image() -> None:
+    fast, remote = Choice(preset="fast"), Choice(backend="remote")
     past = [("default", 1, 20.0), ("default", 2, 80.0), ("default", 1, 30.0), ("fast", 1, 5.0)]
-    assert estimate(past, "default") == "about 30 s"
-    assert estimate(past, "default", images=4) == "about 2 min"
-    assert estimate(past, "fast") == "about 5 s"
-    assert "not known" in estimate([], "fast")
+    assert estimate(past, Choice()) == "about 30 s"
+    assert estimate(past, Choice(seeds=(1, 2), levels=(0.5, 1.0))) == "about 2 min"
+    assert estimate(past, fast) == "about 5 s"
+    assert "not known" in estimate(past, remote)
+    assert estimate([*past, (kind_of(remote), 1, 60.0)], remote) == "about 60 s"
+    assert "not known" in estimate([], fast)
 
 
 def test_a_stage_of_the_runner_has_a_name_and_a_place() -> None:

@@ -39,7 +39,7 @@ from .states import (
 )
 from .transitions import TABLE
 from .view import ROLES, View, view_of
-from .words import Timing, estimate, verdict_words
+from .words import Timing, estimate, images_of, kind_of, verdict_words
 
 __all__ = [
     "ROLES", "CancelJob", "CancelPressed", "CheckPressed", "CheckRunner", "Checked", "CleanFolder",
@@ -110,6 +110,6 @@ class Presenter:
         if self.state is State.RUNNING:
             self._began = self._now()
         elif before is State.RUNNING and self.state is State.IMPORTING and self.choice is not None:
-            images = max(len(self.choice.seeds), 1) * max(len(self.choice.levels), 1)
-            took = (self.choice.preset, images, round(self._now() - self._began, 1))
+            seconds = round(self._now() - self._began, 1)
+            took = (kind_of(self.choice), images_of(self.choice), seconds)
             self.timings = (*self.timings, took)[-KEPT:]

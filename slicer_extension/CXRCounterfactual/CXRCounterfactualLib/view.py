@@ -127,8 +127,7 @@ def _estimate(memory: Memory, timings: Sequence[Timing]) -> str:
     choice = memory.request.choice
     if choice is None or memory.state not in (State.READY, State.DONE):
         return ""
-    images = max(len(choice.seeds), 1) * max(len(choice.levels), 1)
-    words = estimate(timings, choice.preset, images)
+    words = estimate(timings, choice)
     device = memory.check.device if memory.check is not None else ""
     device = device or (memory.hello.device if memory.hello is not None else "")
     return f"{words} on {device}" if device else words

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from .events import STAGES, Progress, Result
+from .params import LOCAL, Choice
 
 BADGE = "SYNTHETIC - research only, never for diagnosis"
 DOING = {
@@ -20,7 +21,7 @@ DOING = {
     "write": "Writing DICOM files",
     "download": "Fetching the results",
 }
-Timing = tuple[str, int, float]  # preset, images, seconds
+Timing = tuple[str, int, float]  # what ran (``kind_of``), images, seconds
 
 
 def percent_of(progress: Progress) -> int:
@@ -56,18 +57,23 @@ def seconds_words(seconds: float) -> str:
     return f"about {round(seconds / 60)} min"
 
 
-def estimate(past: Sequence[Timing], preset: str, images: int = 1) -> str:
-    """The time a run will take, from earlier runs of the same preset on this back end.
+def kind_of(choice: Choice) -> str:
+    """What runs are alike in time: "fast", "fast on a server"."""
+    return choice.preset if choice.backend == LOCAL else f"{choice.preset} on a server"
 
-    Args:
-        past: earlier runs.
-        preset: of the run to come.
-        images: its seeds times levels; each adds time.
-    """
-    known = [seconds / max(count, 1) for name, count, seconds in past[-20:] if name == preset]
+
+def images_of(choice: Choice) -> int:
+    """How many images a choice asks for."""
+    return max(len(choice.seeds), 1) * max(len(choice.levels), 1)
+
+
+def estimate(past: Sequence[Timing], choice: Choice) -> str:
+    """The time a run will take, from the last earlier ones that are like it; each image adds."""
+    kind = kind_of(choice)
+    known = [seconds / max(count, 1) for name, count, seconds in past[-20:] if name == kind]
     if not known:
         return "time not known before the first run with this preset"
-    return seconds_words(median(known) * images)
+    return seconds_words(median(known) * images_of(choice))
 
 
 def outside_words(result: Result) -> str:
