@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The panel through its states: what may be used, what is started, and every way out."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from CXRCounterfactualLib.run import End
 from CXRCounterfactualLib.status_panel import WIDGETS
 from CXRCounterfactualLib.view import ROLES
 
-from tests.slicer.panel import SICK, Stage, ready, rehearsed, stage, wait_for
+from tests.slicer.panel import HEALTHY, SICK, Stage, ready, rehearsed, stage, wait_for
 
 __all__ = ["ready", "stage"]
 HELLO = Hello(1, "0.1.0", "cpu")
@@ -188,11 +189,18 @@ def test_the_region_is_outlined_before_a_run(ready: Stage) -> None:
 
 def test_consent_is_needed_before_anything_is_sent(ready: Stage) -> None:
     ready.w.backendTabs.setCurrentIndex(1)
-    ready.w.serverEdit.setText("https://cxr.example.org")
-    assert not ready.session.presenter.view().enabled & {"run"}
-    ready.w.showRegionButton.click()
-    assert not ready.questions.running, "the region is not asked for either"
+    assert "no address" in ready.w.setupMessageLabel.text()
     ready.w.keyEdit.setText("sesame-0123456789")
+    ready.w.serverEdit.setText("https://cxr.example.org")
+    ready.w.serverEdit.editingFinished.emit()
+    check = ready.questions.command
+    assert check is not None
+    assert "--check" in check.words
+    ready.questions.end(HEALTHY)
+    assert ready.state == "Idle"
+    assert "may be sent" in ready.w.statusLabel.text()
+    ready.session.show_region()
+    assert not ready.questions.running, "the region is not asked for either"
     ready.w.consentCheck.setChecked(True)
     ready.w.runButton.click()
     command = ready.runs.command
@@ -227,4 +235,5 @@ def test_the_environment_is_made_by_a_button(stage: Stage, end: Any) -> None:
     assert "Step 3 of 4" in stage.w.setupMessageLabel.text()
     stage.questions.end(end)
     assert stage.w.createButton.text() == "Create environment"
-    assert stage.questions.running == (end.exit_code == 0), "then the doctor looks"
+    made = stage.w.pythonEdit.text() != sys.executable
+    assert made == (end.exit_code == 0), "the new one is used, and looked at"

@@ -90,7 +90,7 @@ class RegionPanel:
         node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", NAME)
         node.CreateDefaultDisplayNodes()
         node.SetReferenceImageGeometryParameterFromVolumeNode(source)
-        segment = str(node.GetSegmentation().AddEmptySegment("", NAME))
+        segment = segments.add_empty(node, NAME)
         with quiet(self._w.regionBox, self._w.segmentationSelector):
             self._w.regionBox.setCurrentIndex(OWN)
             self._w.segmentationSelector.setCurrentNodeID(node.GetID())

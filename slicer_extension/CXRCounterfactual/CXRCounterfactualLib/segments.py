@@ -190,3 +190,15 @@ def _preview(scene: Any) -> Any:
     """The segmentation that ``show_region`` made; None before its first call."""
     every = nodes(scene, "vtkMRMLSegmentationNode")
     return next((each for each in every if each.GetAttribute(PREVIEW)), None)
+
+
+def add_empty(node: Any, name: str) -> str:
+    """A segment to draw into; its id."""
+    from slicer import vtkOrientedImageData, vtkSegment, vtkSegmentationConverter
+
+    segment = vtkSegment()
+    segment.SetName(name)
+    kind = vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    segment.AddRepresentation(kind, vtkOrientedImageData())
+    node.GetSegmentation().AddSegment(segment)
+    return str(node.GetSegmentation().GetSegmentIdBySegment(segment))

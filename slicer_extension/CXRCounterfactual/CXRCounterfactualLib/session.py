@@ -99,6 +99,8 @@ class Session:
         on(w.dismissButton.clicked, lambda: self.feed(presenter.Dismissed()))
         for button in (w.checkAgainButton, w.doctorButton):
             on(button.clicked, lambda: self.feed(presenter.CheckPressed()))
+        for edit in (w.serverEdit, w.keyEdit):
+            on(edit.editingFinished, self._server_typed)
         on(w.copyReportButton.clicked, lambda: copy(self.presenter.report()))
         on(w.showRegionButton.clicked, self.show_region)
 
@@ -212,6 +214,10 @@ class Session:
         self.request.refresh(self._licence())
         found = [*found, *self.region.problems, *problems(choice)]
         self.feed(presenter.RequestChanged(tuple(dict.fromkeys(found)), choice))
+
+    def _server_typed(self) -> None:
+        if self._open and self.setup.stale:
+            self.feed(presenter.CheckPressed())
 
     def read(self) -> tuple[Choice, list[str]]:
         """The panel's choice, and what it cannot mean."""

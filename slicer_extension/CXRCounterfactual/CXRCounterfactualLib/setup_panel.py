@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PACKAGE = "monai-cxr-cf"
 CONSENT = "Tick that images may be sent to this server, in the section on where it runs."
 NO_PYTHON = ("no Python 3.11 to 3.13 was found on this computer", "Install one.")
+NO_ADDRESS = ("it has no address yet", "Type it in the section on where it runs.")
 STAGES = {
     "check": "looking at Python",
     "create": "making the environment",
@@ -62,6 +63,7 @@ class SetupPanel:
         self._checked: Checked = lambda diagnosis: None
         self._told: Told = lambda facts: None
         self._busy = False
+        self._asked = ("", "")  # address and key of the last check of a server
         self.ask_file = ask_file
         w = widgets
         w.pythonEdit.setText(app.settings("python"))
@@ -92,6 +94,12 @@ class SetupPanel:
     def environment(self) -> dict[str, str]:
         """What a child process may inherit."""
         return clean_environment(self._app.startup_environment())
+
+    @property
+    def stale(self) -> bool:
+        """Whether the server, as typed now, was not looked at yet."""
+        now = (text_of(self._w.serverEdit).strip(), self.key)
+        return self.remote and bool(now[0]) and now != self._asked
 
     @property
     def runner(self) -> Runner | None:
@@ -138,8 +146,13 @@ class SetupPanel:
         self._questions.ask(Question(command, self._examined))
 
     def _check_server(self) -> None:
-        say(self._w.doctorLabel, "Asking the server …")
         server = text_of(self._w.serverEdit).strip()
+        self._asked = (server, self.key)
+        if not server:
+            self._rows = [doctor.Row("server", False, *NO_ADDRESS)]
+            self._diagnosed()
+            return
+        say(self._w.doctorLabel, "Asking the server …")
         command = commands.server_command(
             self._app.slicer_python(), server, key=self.key, environment=self.environment
         )
