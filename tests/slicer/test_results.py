@@ -15,7 +15,7 @@ from CXRCounterfactualLib.refused import Refused
 from tests.slicer.runs import Case
 from tests.slicer.scene import Desk, names, picture, segment_arrays
 
-KINDS = ("plain", "mono1", "calibrated", "same", "sweep")
+KINDS = ("plain", "mono1", "calibrated", "same", "sweep", "example")
 
 
 def bring(desk: Desk, case: Case, **how: Any) -> tuple[Any, results.Added]:
@@ -173,6 +173,16 @@ def test_the_severity_slider_moves_the_change_map_along(desk: Desk, runs: dict[s
         assert identifier == added.volume_ids[index]
         member = picture(desk.scene.GetNodeByID(identifier)).astype(float)
         assert np.array_equal(picture(change), member - picture(source))
+
+
+def test_a_source_that_was_moved_takes_its_results_along(desk: Desk, runs: dict[str, Case]) -> None:
+    case = runs["plain"]
+    source = desk.load(case.source)
+    transform = desk.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    source.SetAndObserveTransformNodeID(transform.GetID())
+    added = results.add_results(desk.scene, desk.app, source, case.result, case.out)
+    for identifier in (*added.volume_ids, added.segmentation_id, added.change_id):
+        assert desk.scene.GetNodeByID(identifier).GetTransformNodeID() == transform.GetID()
 
 
 def test_everything_made_by_the_model_says_so(desk: Desk, runs: dict[str, Case]) -> None:

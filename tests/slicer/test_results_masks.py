@@ -161,6 +161,19 @@ def test_segments_that_share_a_picture_are_told_apart(desk: Desk, runs: dict[str
         assert np.array_equal(segments.mask_of(node, name, source), mask), name
 
 
+def test_a_segmentation_under_another_transform_is_refused(
+    desk: Desk, runs: dict[str, Case]
+) -> None:
+    source = desk.load(runs["plain"].source)
+    node, identifier = drawn(desk, source, wedge())
+    transform = desk.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    source.SetAndObserveTransformNodeID(transform.GetID())
+    with pytest.raises(Refused, match="transforms"):
+        segments.mask_of(node, identifier, source)
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    assert np.array_equal(segments.mask_of(node, identifier, source), wedge())
+
+
 def test_an_empty_or_removed_segment_is_refused_with_a_next_step(
     desk: Desk, runs: dict[str, Case]
 ) -> None:

@@ -15,7 +15,7 @@ from CXRCounterfactualLib import codes, results
 from tests.slicer.runs import Case
 from tests.slicer.scene import Desk
 
-KINDS = ("plain", "mono1", "calibrated", "same", "sweep")
+KINDS = ("plain", "mono1", "calibrated", "same", "sweep", "example")
 
 
 def converted(seg: Path, out: Path) -> list[list[dict[str, Any]]]:

@@ -152,6 +152,10 @@ def _change(place: Place, shown: Any, added: Added) -> Any:
 
 
 def _recorded(scene: Any, added: Added, made: list[Any]) -> Added:
+    # A source that the user moved by a transform: all that lies on it moves along.
+    moved = scene.GetNodeByID(added.source_id).GetTransformNodeID()
+    for node in made:
+        node.SetAndObserveTransformNodeID(moved)
     *volumes, masks, change = (str(node.GetID()) for node in made)
     complete = replace(added, volume_ids=tuple(volumes), segmentation_id=masks, change_id=change)
     write(scene, complete)

@@ -42,6 +42,7 @@ def add_masks(scene: Any, source: Any, masks: "Mapping[str, Mask]", name: str) -
 def put_masks(node: Any, source: Any, masks: "Mapping[str, Mask]") -> None:
     """Replace all segments of a node by arrays; see ``add_masks``."""
     node.GetSegmentation().RemoveAllSegments()
+    node.SetAndObserveTransformNodeID(source.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(source)
     for name, mask in masks.items():
         if mask.shape != pictures.shape(source):
@@ -99,16 +100,21 @@ def mask_of(node: Any, segment_id: str, source: Any) -> "Mask":
     """One segment, drawn or loaded, as HxW bool on the source's grid; the scene is not touched.
 
     Raises:
-        Refused: the segment has no picture on that grid.
+        Refused: the segment has no picture on that grid, or lies under another transform.
     """
     import numpy as np
     from slicer import vtkOrientedImageData, vtkOrientedImageDataResample
     from slicer import vtkSlicerSegmentationsModuleLogic as Logic
 
+    if node.GetTransformNodeID() != source.GetTransformNodeID():
+        raise Refused(
+            "The segmentation and the radiograph are under different transforms.",
+            "Put both under the same transform, or under none.",
+        )
     node.CreateBinaryLabelmapRepresentation()  # a segment may have been made from a surface
     drawn, on_grid = vtkOrientedImageData(), vtkOrientedImageData()
     grid = _labelmap(np.zeros(pictures.shape(source), bool), source)
-    read = Logic.GetSegmentBinaryLabelmapRepresentation(node, segment_id, drawn)
+    read = Logic.GetSegmentBinaryLabelmapRepresentation(node, segment_id, drawn, False)
     resample = vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
     if not read or not resample(drawn, grid, on_grid):
         raise Refused("The segment cannot be read on the radiograph's grid.",
