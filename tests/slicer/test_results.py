@@ -144,7 +144,9 @@ def test_the_window_of_monochrome1_is_turned_over_with_its_pixels(
 def test_a_source_that_another_reader_read_keeps_its_polarity(
     kind: str, scene_only: bool, desk: Desk, runs: dict[str, Case]
 ) -> None:
-    desk.app.reader = "DCMTK"  # leaves MONOCHROME1 as it is stored; files alone go through GDCM
+    desk.app.database.reader = (
+        "DCMTK"  # leaves MONOCHROME1 as it is stored; files alone go through GDCM
+    )
     source, added = bring(desk, runs[kind], scene_only=scene_only)
     assert np.array_equal(picture(source), pydicom.dcmread(runs[kind].source).pixel_array)
     (volume,) = shown(desk, added)
@@ -197,7 +199,7 @@ def test_everything_made_by_the_model_says_so(desk: Desk, runs: dict[str, Case])
 def test_without_a_seg_reader_the_masks_come_from_the_arrays(
     desk: Desk, runs: dict[str, Case]
 ) -> None:
-    desk.app.seg_reader = False  # Slicer 5.10
+    desk.app.database.seg_reader = False  # Slicer 5.10
     source, added = bring(desk, runs["plain"])
     loaded = segment_arrays(desk.scene.GetNodeByID(added.segmentation_id), source)
     expected = file_masks(runs["plain"].out / "seg.dcm")

@@ -70,7 +70,7 @@ def test_by_arrays_and_by_reader_the_segments_bear_the_same_terms(
 ) -> None:
     case, found = runs["plain"], []
     for reader in (True, False):
-        desk.app.seg_reader = reader
+        desk.app.database.seg_reader = reader
         source = desk.load(case.source)
         added = results.add_results(desk.scene, desk.app, source, case.result, case.out)
         found.append(terms(desk.scene.GetNodeByID(added.segmentation_id)))
