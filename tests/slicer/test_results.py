@@ -283,4 +283,4 @@ def test_a_report_that_does_not_fit_its_images_is_refused(
     told = replace(case.result, report=str(tmp_path / "report.json"))
     with pytest.raises(Refused, match="report"):
         results.add_results(desk.scene, desk.app, source, told, case.out)
-    assert len(desk.app.errors) == 0
+    assert desk.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1

@@ -113,10 +113,6 @@ class SlicerApp:
         editor.setSegmentationNode(segmentation)
         editor.setSourceVolumeNode(source)
 
-    def error(self, text: str, detail: str = "") -> None:
-        """Tell that something went wrong, with details to unfold."""
-        slicer.util.errorDisplay(text, detailedText=detail)
-
     def settings(self, key: str, default: str = "") -> str:
         """A text the module keeps between sessions."""
         return str(slicer.util.settingsValue(f"{GROUP}/{key}", default))

@@ -123,11 +123,6 @@ def history(scene: Any) -> list[Added]:
     return sorted(found, key=lambda added: added.created)
 
 
-def restore(scene: Any, run: str) -> Added | None:
-    """One run with the nodes it has now; None if its volumes were removed."""
-    return next((added for added in history(scene) if added.run == run), None)
-
-
 def _read(run: str, volumes: list[Any]) -> Added:
     """A run from its volumes; those that the user removed are left out of every list."""
     volumes.sort(key=_position)

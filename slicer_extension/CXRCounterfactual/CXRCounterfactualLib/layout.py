@@ -39,11 +39,6 @@ class Compare:
         self._faded = RIGHT
         self._pair = ("", "")
 
-    @property
-    def active(self) -> bool:
-        """True between the first ``show`` and ``leave``."""
-        return self._layout is not None
-
     def show(self, source_id: str, cf_id: str) -> None:
         """Source and counterfactual side by side."""
         from slicer import vtkMRMLLayoutNode

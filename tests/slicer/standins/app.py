@@ -30,7 +30,6 @@ class StandInApp:
         self._layout_changed: list[Callable[[], None]] = []
         self._views = [self._view(name) for name in VIEWS]
         self.database = Database(scene, folder)
-        self.errors: list[tuple[str, str]] = []
         self.edited: list[tuple[str, str]] = []  # what segment_editor was opened on
 
     def importDicom(self, folder: str) -> bool:
@@ -78,9 +77,6 @@ class StandInApp:
 
     def segment_editor(self, segmentation: Any, source: Any) -> None:
         self.edited.append((segmentation.GetID(), source.GetID()))
-
-    def error(self, text: str, detail: str = "") -> None:
-        self.errors.append((text, detail))
 
     def settings(self, key: str, default: str = "") -> str:
         return self._settings.get(key, default)
