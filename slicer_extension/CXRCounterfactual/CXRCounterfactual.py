@@ -171,18 +171,31 @@ class CXRCounterfactualTest(ScriptedLoadableModuleTest):
 
     application: Any = SlicerApp
 
+    _open: contextlib.ExitStack | None = None
+
     def setUp(self) -> None:
-        """An empty scene."""
+        """An empty scene, and a DICOM database that is thrown away."""
+        self.tearDown()
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(_database())
         slicer.mrmlScene.Clear()
 
+    def tearDown(self) -> None:
+        """Close what the test opened."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
     def runTest(self) -> None:
-        """Every test in a scene of its own."""
+        """Every test, as "Reload and Test" calls it."""
         for name in ("test_the_panel_follows_the_scene", "test_a_run_ends_in_the_study",
                      "test_a_cancelled_run_leaves_nothing"):  # fmt: skip
             self.setUp()
             self.delayDisplay(name.replace("_", " "))
-            with _database():
+            try:
                 getattr(self, name)()
+            finally:
+                self.tearDown()
         slicer.mrmlScene.Clear()
         self.delayDisplay("All tests passed")
 
@@ -194,7 +207,6 @@ class CXRCounterfactualTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
         self._wait(session, State.IDLE)
         self.assertNotIn("run", session.presenter.view().enabled)
-        session.close()
 
     def test_a_run_ends_in_the_study(self) -> None:
         """Run, import, compare: changed pixels lie inside the masks, the record on the nodes."""
@@ -213,7 +225,6 @@ class CXRCounterfactualTest(ScriptedLoadableModuleTest):
         studies = {tree.GetItemParent(tree.GetItemByDataNode(node)) for node in (source, made)}
         self.assertEqual(len(studies), 1)
         self.assertEqual(session.compare.shown.run, run.run)
-        session.close()
 
     def test_a_cancelled_run_leaves_nothing(self) -> None:
         """Cancel: ready again, no new node, no file."""
@@ -225,7 +236,6 @@ class CXRCounterfactualTest(ScriptedLoadableModuleTest):
         self._wait(session, State.READY)
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), count)
         self.assertFalse(folder.exists())
-        session.close()
 
     def _opened(self) -> tuple[Session, Any]:
         """The panel with the sample loaded, and a runner that rehearses."""
@@ -235,16 +245,14 @@ class CXRCounterfactualTest(ScriptedLoadableModuleTest):
         self.root = slicer.util.loadUI(str(ui))
         backends = Backends(Backend(), Backend())
         session = Session(self.root, logic.parameters, app=logic.app, backends=backends)
-        session.runner.local_command = lambda python, job, out, environment: Command(
-            logic.app.slicer_python(),
-            (
-                str(Path(__file__).parent / "CXRCounterfactualLib" / "rehearsal.py"),
-                str(job),
-                str(out),
-            ),
-            environment,
-            out,
+        if self._open is not None:
+            self._open.callback(session.close)
+        script = str(Path(__file__).parent / "CXRCounterfactualLib" / "rehearsal.py")
+        python = logic.app.slicer_python()
+        session.runner.local_command = lambda _, job, out, environment: Command(
+            python, (script, str(job), str(out)), environment, out
         )
+        session.widgets.pythonEdit.setText(python)
         session.restore()
         session.feed(Checked(True, device="rehearsal"))
         return session, source
@@ -252,7 +260,8 @@ class CXRCounterfactualTest(ScriptedLoadableModuleTest):
     def _wait(self, session: Session, state: State, seconds: float = 60.0) -> None:
         """Let the application live until the panel is there."""
         end = time.monotonic() + seconds
-        while session.presenter.state is not state and time.monotonic() < end:
+        over = (state, State.FAILED)
+        while session.presenter.state not in over and time.monotonic() < end:
             slicer.app.processEvents()
             time.sleep(0.005)
         self.assertEqual(session.presenter.state, state, session.presenter.view().message)

@@ -147,6 +147,7 @@ def facts(unproven: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def load_module(desk: Desk) -> ModuleType:
     """The module's file, as Slicer would load it; the application is the desk's."""
+    _kept.append(qt.QApplication.instance() or qt.QApplication(sys.argv[:1]))
     sys.modules["slicer.ScriptedLoadableModule"] = scripted
     slicer.mrmlScene = desk.scene
     slicer.app = SimpleNamespace(
@@ -159,7 +160,6 @@ def load_module(desk: Desk) -> ModuleType:
 
 def open_stage(desk: Desk, *, python: str = sys.executable) -> Stage:
     """The panel as Slicer opens it, with an environment that is said to exist."""
-    _kept.append(qt.QApplication.instance() or qt.QApplication(sys.argv[:1]))
     desk.app.set_setting("python", python)
     module = load_module(desk)
     runs, questions = Played(), Played()

@@ -30,12 +30,17 @@ def _cmake(*words: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def _made(path: Path) -> bool:
+    """Left behind by Python and its tools."""
+    return any(part == "__pycache__" or part.startswith(".") for part in path.parts)
+
+
 def test_what_is_installed_is_the_tree_both_ways(build: Path, extension: Path) -> None:
     module = extension / "CXRCounterfactual"
     there = {
         path.relative_to(module).as_posix()
         for path in module.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.name != "CMakeLists.txt"
+        if path.is_file() and not _made(path) and path.name != "CMakeLists.txt"
     }
     top = build / "installed" / "lib" / "Slicer-5.12" / "qt-scripted-modules"
     installed = {path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file()}

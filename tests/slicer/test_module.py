@@ -13,6 +13,7 @@ import slicer
 
 from tests.slicer.panel import Stage, close_stage, load_module, open_stage, ready, stage
 from tests.slicer.scene import Desk, open_desk, save_and_open
+from tests.slicer.standins import widgets
 
 __all__ = ["ready", "stage"]
 IMPORT_BAR = 0.3  # seconds, with slicer-core already loaded
@@ -44,6 +45,13 @@ def test_import_is_fast_and_loads_nothing_heavy(root: Path) -> None:
     seconds, *loaded = done.stdout.split()
     assert float(seconds) < IMPORT_BAR
     assert not {"numpy", "pydicom", "torch", "monai", "highdicom", "ctk"} & set(loaded)
+
+
+def test_the_stand_in_hears_the_scenes_own_events() -> None:
+    scene = slicer.vtkMRMLScene
+    assert scene.NodeAddedEvent == widgets.NODE_ADDED
+    assert scene.NodeRemovedEvent == widgets.NODE_REMOVED
+    assert scene.EndCloseEvent == widgets.END_CLOSE
 
 
 def test_the_module_describes_itself(desk: Desk) -> None:

@@ -129,6 +129,8 @@ class Session:
     def close(self) -> None:
         """The module goes away; what its widgets say while they do is not heard."""
         self._open = False
+        for selector in (self.widgets.sourceSelector, self.widgets.segmentationSelector):
+            selector.setMRMLScene(None)
         self.compare.leave()
         self.badge.stop()
         self.runner.close()

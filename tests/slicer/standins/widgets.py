@@ -12,7 +12,7 @@ from PySide6.QtGui import QFont, QPainter, QPalette, QPolygonF
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 
 HEADER = 30  # pixels, the title bar of a section
-NODE_ADDED, NODE_REMOVED, END_CLOSE = 66000, 66001, 66005  # vtkMRMLScene's event numbers
+NODE_ADDED, NODE_REMOVED, END_CLOSE = 8193, 8195, 8707  # vtkMRMLScene's event numbers
 
 
 def ignored(kind: type, value: Any) -> Any:
@@ -110,6 +110,7 @@ class qMRMLNodeComboBox(QComboBox):
 
     currentNodeChanged = Signal(object)
     _types: tuple[str, ...] = ()
+    _tags: tuple[int, ...] | list[int] = ()
     _scene: Any = None
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -118,9 +119,11 @@ class qMRMLNodeComboBox(QComboBox):
         self.currentIndexChanged.connect(lambda *_: self._tell())
 
     def setMRMLScene(self, scene: Any) -> None:
+        for tag in self._tags:
+            self._scene.RemoveObserver(tag)
+        events = (NODE_ADDED, NODE_REMOVED, END_CLOSE) if scene is not None else ()
+        self._tags = [scene.AddObserver(event, self._fill) for event in events]
         self._scene = scene
-        for event in (NODE_ADDED, NODE_REMOVED, END_CLOSE):
-            scene.AddObserver(event, self._fill)
         self._fill()
 
     def _fill(self, *_: Any) -> None:
