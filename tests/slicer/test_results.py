@@ -10,10 +10,9 @@ import pydicom
 import pytest
 from CXRCounterfactualLib import results
 from CXRCounterfactualLib.history import SYNTHETIC
-from CXRCounterfactualLib.refused import Refused
 
 from tests.slicer.runs import Case
-from tests.slicer.scene import Desk, names, picture, segment_arrays
+from tests.slicer.scene import Desk, picture, segment_arrays
 
 KINDS = ("plain", "mono1", "calibrated", "same", "sweep", "example")
 
@@ -243,44 +242,3 @@ def test_a_database_that_refuses_costs_a_note_not_the_result(
     added = results.add_results(desk.scene, desk.app, source, case.result, case.out)
     assert added.notes == (results.NOT_IMPORTED,)
     assert len(added.volume_ids) == 1
-
-
-def test_a_damaged_file_is_refused_and_the_scene_stays(desk: Desk, runs: dict[str, Case]) -> None:
-    case = runs["plain"]
-    source = desk.load(case.source)
-    files = tuple(replace(f, sha256="0" * 64) if f.role == "seg" else f for f in case.result.files)
-    before = names(desk.scene)
-    with pytest.raises(Refused, match="damaged") as refused:
-        results.add_results(
-            desk.scene, desk.app, source, replace(case.result, files=files), case.out
-        )
-    assert refused.value.hint
-    assert names(desk.scene) == before
-
-
-def test_a_source_that_was_cropped_meanwhile_is_refused_and_the_scene_stays(
-    desk: Desk, runs: dict[str, Case]
-) -> None:
-    case = runs["plain"]
-    source = desk.load(case.source)
-    image = source.GetImageData()
-    image.SetDimensions(40, 40, 1)
-    image.AllocateScalars(image.GetScalarType(), 1)
-    image.GetPointData().GetScalars().Fill(1)
-    with pytest.raises(Refused, match="40 x 40"):
-        results.add_results(desk.scene, desk.app, source, case.result, case.out)
-    volumes = desk.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
-    assert volumes == 1
-    assert desk.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
-
-
-def test_a_report_that_does_not_fit_its_images_is_refused(
-    desk: Desk, runs: dict[str, Case], tmp_path: Path
-) -> None:
-    case = runs["plain"]
-    source = desk.load(case.source)
-    (tmp_path / "report.json").write_text("{}")
-    told = replace(case.result, report=str(tmp_path / "report.json"))
-    with pytest.raises(Refused, match="report"):
-        results.add_results(desk.scene, desk.app, source, told, case.out)
-    assert desk.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1

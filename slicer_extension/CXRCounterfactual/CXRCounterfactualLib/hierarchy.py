@@ -19,6 +19,15 @@ def nodes(scene: Any, class_name: str) -> list[Any]:
     return [scene.GetNthNodeByClass(index, class_name) for index in range(count)]
 
 
+def remove(scene: Any, node: Any) -> None:
+    """Take a node out of the scene with all that only it needs: displays and storage."""
+    belongings = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+    belongings += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
+    for each in (node, *belongings):
+        if each is not None:
+            scene.RemoveNode(each)
+
+
 def place_beside(scene: Any, node: Any, source: Any) -> None:
     """Put a node into the study (or folder) that its source is in; at the top if it is in none."""
     items = tree(scene)

@@ -66,16 +66,18 @@ def load_images(place: Place, files: "Sequence[File]", names: Sequence[str]) -> 
             volumes[0].SetName(names[0])
             yield volumes[0]
             return
+        for volume in volumes:
+            hierarchy.remove(place.scene, volume)
     for file, name in zip(files, names, strict=True):
         yield _load_one(place, file, name)
 
 
 def _load_one(place: Place, file: "File", name: str) -> Any:
     kept = place.app.files_for_instance(file.sop_uid) if place.in_database else []
-    volume = place.scene.GetNodeByID(place.app.load_file(str((*kept, file.path)[0]), name))
-    if volume is None or volume.GetImageData() is None:
-        raise Refused("An image of the result does not load.", "Run again.")
-    volume.SetName(name)
+    try:
+        volume = place.scene.GetNodeByID(place.app.load_file(str((*kept, file.path)[0]), name))
+    except RuntimeError as error:
+        raise Refused("An image of the result does not load.", "Run again.") from error
     # The job's folder is cleaned later: a saved scene must not point there.
     storage = volume.GetStorageNode()
     if storage is not None:
@@ -101,7 +103,7 @@ def load_masks(place: Place, files: "Sequence[File]", name: str) -> tuple[Any, t
             segments.show_outlines(found[0])
             return found[0], ()
         for node in found:
-            place.scene.RemoveNode(node)
+            hierarchy.remove(place.scene, node)
         log.warning("Slicer's SEG reader gave no masks; the runner's arrays are used.")
     masks = _masks_from_files(files)
     node = segments.add_masks(place.scene, place.source, masks, name)

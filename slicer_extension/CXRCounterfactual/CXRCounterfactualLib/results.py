@@ -83,7 +83,7 @@ def add_results(
         return _recorded(scene, added, made)
     except Exception:
         for node in made:
-            scene.RemoveNode(node)
+            hierarchy.remove(scene, node)
         raise
 
 
