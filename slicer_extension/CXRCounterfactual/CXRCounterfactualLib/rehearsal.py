@@ -39,21 +39,34 @@ def run(job: Path, out: Path) -> None:
             time.sleep(PAUSE)
             left = round((total - step) * PAUSE, 2)
             tell("progress", stage=stage, step=step, total=total, eta_s=left)
-    pixels = source.pixel_array.astype(np.int64)
-    region, band = discs(pixels.shape)
-    changed = pixels + (BRIGHTER * (int(pixels.max()) - int(pixels.min())) * region).astype(int)
-    changed = np.minimum(changed, 2**source.BitsStored - 1)
+    region, band = discs(source.pixel_array.shape)
     (out / "cf").mkdir(parents=True)
-    derived(source, changed).save_as(out / "cf" / "0001.dcm", enforce_file_format=True)
+    made = []
+    for number, (_, level) in enumerate(members(request), 1):
+        path = out / "cf" / f"{number:04d}.dcm"
+        derived(source, brightened(source, region, level)).save_as(path, enforce_file_format=True)
+        made.append(described("cf", path, out))
     np.savez_compressed(out / "masks.npz", edit_region=region, edit_band=band)
     (out / "report.json").write_text(json.dumps(report(request)), encoding="utf-8")
-    files = [
-        described("cf", out / "cf" / "0001.dcm", out),
-        described("arrays", out / "masks.npz", out),
-    ]
+    files = [*made, described("arrays", out / "masks.npz", out)]
     verdict = {"verdict": "passed", "words": WORDS, "checks": []}
     metrics = report(request)["metrics"]
     tell("result", files=files, metrics=metrics, verdict=verdict, report="report.json", seconds={})
+
+
+def members(request: dict[str, Any]) -> list[tuple[int, float]]:
+    """(seed, level) of every image, in the order of the real runner."""
+    seeds, levels = request.get("seeds") or [0], request.get("levels") or [1.0]
+    return [(seed, level) for seed in seeds for level in levels]
+
+
+def brightened(source: Any, region: Any, level: float) -> Any:
+    """The picture with a brighter disc; HxW stored values."""
+    import numpy as np
+
+    pixels = source.pixel_array.astype(np.int64)
+    more = BRIGHTER * level * (int(pixels.max()) - int(pixels.min()))
+    return np.minimum(pixels + (more * region).astype(int), 2**source.BitsStored - 1)
 
 
 def discs(shape: tuple[int, ...]) -> tuple[Any, Any]:
@@ -112,12 +125,12 @@ def described(role: str, path: Path, out: Path) -> dict[str, str]:
 def report(request: dict[str, Any]) -> dict[str, Any]:
     """What ``results`` reads of a report."""
     words = request.get("prompt") or request["findings"][0]["finding"]
-    member = {"label": "rehearsal", "outside_max_diff": 0, "verdict": "passed"}
+    labels = [f"rehearsal, seed {seed}, severity {level:.2f}" for seed, level in members(request)]
     return {
         "request": request,
-        "seeds": [0],
+        "seeds": request.get("seeds") or [0],
         "findings": [{"direction": "add", "words": words}],
-        "metrics": {"outside_max_diff": 0, "members": [member]},
+        "metrics": {"outside_max_diff": 0, "members": [{"label": label} for label in labels]},
         "strength": 0.0,
         "region": "a disc",
         "weights": [],
