@@ -26,7 +26,7 @@ from .refused import Refused
 from .region_panel import RegionPanel
 from .request_panel import RequestPanel
 from .setup_panel import SetupPanel, licence_words
-from .states import State
+from .states import Happening, State
 from .status_panel import StatusPanel, copy
 from .widgets import Widgets, on, quiet, say
 
@@ -233,7 +233,7 @@ class Session:
         self.request.write(choice)
         self.changed()
 
-    def feed(self, happening: presenter.Happening) -> None:
+    def feed(self, happening: Happening) -> None:
         """Let something happen, show it, and do what follows."""
         effects = self.presenter.handle(happening)
         self.status.show(self.presenter.view(), self.presenter.state)
