@@ -158,8 +158,14 @@ def load_module(desk: Desk) -> ModuleType:
     return CXRCounterfactual
 
 
-def open_stage(desk: Desk, *, python: str = sys.executable) -> Stage:
-    """The panel as Slicer opens it, with an environment that is said to exist."""
+def open_stage(desk: Desk, *, python: str = sys.executable, real: bool = False) -> Stage:
+    """The panel as Slicer opens it, with an environment that is said to exist.
+
+    Args:
+        desk: the scene and the application around it.
+        python: of that environment.
+        real: processes are started for real, not played.
+    """
     desk.app.set_setting("python", python)
     module = load_module(desk)
     runs, questions = Played(), Played()
@@ -169,7 +175,7 @@ def open_stage(desk: Desk, *, python: str = sys.executable) -> Stage:
             return desk.app
 
         def backends(self) -> Any:
-            return module.Backends(runs, questions)
+            return super().backends() if real else module.Backends(runs, questions)
 
     Widget.__module__ = module.__name__
     parent = qt.QWidget()

@@ -132,18 +132,20 @@ def test_running(ready: Stage, pictures: Path) -> None:
     nothing_is_cut_off(ready)
 
 
-def test_result(ready: Stage, pictures: Path) -> None:
-    ready.w.sideBox.setCurrentIndex(1)
+def test_series(ready: Stage, pictures: Path) -> None:
+    ready.w.levelsEdit.setText("0.25, 0.5, 1")
     ready.w.runButton.click()
-    ready.runs.tell(Hello(1, "0.1.0", "cpu"), Progress("sample", 20, 20, 0.0))
-    result = rehearsed(ready)
-    ready.runs.tell(result)
+    ready.runs.tell(Hello(1, "0.1.0", "cpu"), rehearsed(ready))
     ready.settle()
     ready.runs.end(End(0, saw_result=True))
-    ready.w.historySection.setCollapsed(False)
-    image = shoot(ready, pictures / "result.png")
+    ready.w.memberSlider.setValue(1)
+    ready.w.changeMapCheck.setChecked(True)
+    for name in ("sourceSection", "requestSection", "regionSection"):
+        getattr(ready.w, name).setCollapsed(True)
+    image = shoot(ready, pictures / "series.png")
     assert ready.state == "Done"
     assert ready.w.badgeLabel.isVisible()
+    assert ready.w.memberSlider.isVisible()
     assert AMBER in colours(image)
     assert "largest difference 0" in ready.w.outsideLabel.text()
     nothing_is_cut_off(ready)

@@ -80,9 +80,8 @@ def summary(added: Added) -> str:
     """What is in the scene now, in one sentence."""
     count = len(added.volume_ids)
     images = "1 image" if count == 1 else f"{count} images"
-    return (
-        f"{added.words[:1].upper()}{added.words[1:]}: {images}, masks and a change map are added."
-    )
+    words = f"{added.words[:1].upper()}{added.words[1:]}"
+    return f"{words}: {images}, masks and a change map are in the scene."
 
 
 def timings(app: "SlicerApp") -> list[tuple[str, int, float]]:

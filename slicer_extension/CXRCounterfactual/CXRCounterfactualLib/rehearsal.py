@@ -125,12 +125,15 @@ def described(role: str, path: Path, out: Path) -> dict[str, str]:
 def report(request: dict[str, Any]) -> dict[str, Any]:
     """What ``results`` reads of a report."""
     words = request.get("prompt") or request["findings"][0]["finding"]
-    labels = [f"rehearsal, seed {seed}, severity {level:.2f}" for seed, level in members(request)]
+    told = [
+        {"label": f"rehearsal, seed {seed}, severity {level:.2f}", "verdict": "passed"}
+        for seed, level in members(request)
+    ]
     return {
         "request": request,
         "seeds": request.get("seeds") or [0],
         "findings": [{"direction": "add", "words": words}],
-        "metrics": {"outside_max_diff": 0, "members": [{"label": label} for label in labels]},
+        "metrics": {"outside_max_diff": 0, "members": told},
         "strength": 0.0,
         "region": "a disc",
         "weights": [],

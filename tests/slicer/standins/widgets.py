@@ -102,6 +102,7 @@ class ctkSliderWidget(QWidget):
     maximum = Property(float, lambda s: s.box.maximum(), lambda s, v: s.box.setMaximum(v))
     singleStep = Property(float, lambda s: s.box.singleStep(), lambda s, v: s.box.setSingleStep(v))
     decimals = Property(int, lambda s: s.box.decimals(), lambda s, v: s.box.setDecimals(v))
+    spinBoxVisible = Property(bool, lambda s: True, lambda s, on: s.box.setVisible(on))
     pageStep = ignored(float, 0.0)
 
 
