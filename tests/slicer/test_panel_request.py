@@ -100,6 +100,17 @@ def test_what_is_changed_lies_in_the_scene_at_once(ready: Stage) -> None:
     assert ready.w.strengthSlider.isEnabled()
 
 
+def test_damaged_settings_of_a_scene_are_told_and_stand_at_their_defaults(ready: Stage) -> None:
+    node = ready.widget.logic.getParameterNode()
+    node.SetParameter("seeds", "[1, ")
+    node.SetParameter("finding", "mass")
+    ready.session.restore()
+    assert shown(ready).seeds == ()
+    assert shown(ready).finding == "mass"
+    assert "damaged" in ready.w.findingNoteLabel.text()
+    assert "seeds" in ready.w.findingNoteLabel.text()
+
+
 def test_a_removal_and_a_series_grey_out_what_they_do_not_use(ready: Stage) -> None:
     ready.w.levelsEdit.setText("0.25, 0.5")
     assert not ready.w.severitySlider.isEnabled()

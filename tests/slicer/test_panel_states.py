@@ -218,9 +218,13 @@ def test_another_address_needs_consent_again(ready: Stage) -> None:
     ready.w.backendTabs.setCurrentIndex(1)
     ready.w.serverEdit.setText("https://one.example.org")
     ready.w.consentCheck.setChecked(True)
+    ready.w.serverEdit.setText("https://two.example.org")
+    assert not ready.w.consentCheck.isChecked(), "typed"
+    ready.w.serverEdit.setText("https://one.example.org")
+    ready.w.consentCheck.setChecked(True)
     choice = replace(ready.session.read()[0], server="https://two.example.org")
     ready.session.setup.write(choice)
-    assert not ready.w.consentCheck.isChecked()
+    assert not ready.w.consentCheck.isChecked(), "from a scene"
 
 
 @pytest.mark.parametrize("end", [End(0), End(3, document=None, stderr_tail="no")])

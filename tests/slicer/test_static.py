@@ -22,6 +22,10 @@ WHITELIST = {  # slicer.md 6
     "QProgressBar", "QTabWidget", "ctkCollapsibleButton", "ctkSliderWidget", "qMRMLWidget",
     "qMRMLNodeComboBox",
 }  # fmt: skip
+SLOTS = {
+    "setMRMLScene", "setCurrentNodeID", "setCollapsed", "setValue", "setEnabled", "setVisible",
+    "property", "setProperty",
+}  # fmt: skip
 IN_SLICER = {"slicer", "vtk", "qt"}
 INSIDE_FUNCTIONS = {"numpy", "pydicom", "DICOMLib", "SampleData"}
 NEVER = {"torch", "monai", "monai_cxr_cf", "diffusers", "pip", "ctk", "PySide6", "highdicom"}
@@ -68,6 +72,16 @@ def test_every_widget_named_in_code_exists_and_every_acting_widget_is_used() -> 
     }
     words = set(re.findall(r"\w+", code))
     assert not acting - words, "a widget that does nothing"
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=IDS)
+def test_only_what_pythonqt_and_pyside_share_is_called(path: Path) -> None:
+    code = path.read_text(encoding="utf-8")
+    assert not re.findall(r"\b(?:w|_w|widgets)\.\w+\.\w+ = ", code), "attributes are not assigned"
+    assert not re.findall(r"(?<!slicer\.app)\.connect\(['\"]", code), "signals go by name"
+    # Of CTK's and qMRML's own classes PythonQt offers slots and properties only.
+    called = re.findall(r"\.\w+(?:Slider|Selector|Section)\.(\w+)\(", code)
+    assert set(called) <= SLOTS
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=IDS)

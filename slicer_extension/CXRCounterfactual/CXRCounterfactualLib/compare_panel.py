@@ -64,7 +64,7 @@ class ComparePanel:
         levels, seeds = sorted(set(added.levels)), list(dict.fromkeys(added.seeds))
         main = added.main
         with quiet(w.memberSlider, w.seedBox, w.changeMapCheck, w.flickerButton, w.outlineCheck):
-            w.memberSlider.setMaximum(max(len(levels) - 1, 1))
+            w.memberSlider.setProperty("maximum", float(max(len(levels) - 1, 1)))
             w.memberSlider.setValue(levels.index(added.levels[main]))
             fill(w.seedBox, [(f"seed {seed}", str(seed)) for seed in seeds], chosen="")
             w.changeMapCheck.setChecked(False)

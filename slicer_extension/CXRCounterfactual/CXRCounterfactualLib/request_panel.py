@@ -69,10 +69,14 @@ class RequestPanel:
         self._unproven = frozenset(unproven)
         items = [(name + DOUBT * (name in self._unproven), name) for name in names]
         fill(self._w.findingBox, items)
-        self.refresh("")
+        self.refresh()
 
-    def refresh(self, licence: str) -> None:
-        """Grey out what has no meaning for the finding, and say what should be known of it."""
+    def refresh(self, *notes: str) -> None:
+        """Grey out what has no meaning for the finding, and say what should be known of it.
+
+        Args:
+            notes: rich text to add: the licence of the weights, settings that were damaged.
+        """
         w, finding = self._w, data_of(self._w.findingBox)
         picked = index_of(w.requestTabs) == PICK
         for widget in (w.sideBox, w.sideBoxCaption):
@@ -84,9 +88,7 @@ class RequestPanel:
             words.append(
                 f"<b>Unproven:</b> nothing shows yet that these weights draw <i>{finding}</i> well."
             )
-        if licence:
-            words.append(licence)
-        say(w.findingNoteLabel, "<br>".join(words))
+        say(w.findingNoteLabel, "<br>".join([*words, *filter(None, notes)]))
 
     def read(self, base: Choice) -> tuple[Choice, list[str]]:
         """``base`` with what the panel says, and a sentence for everything it cannot mean."""

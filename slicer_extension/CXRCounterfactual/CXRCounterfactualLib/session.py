@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 ORIGINAL = "Its original DICOM file is used."
 LOOKING = "Looking for lungs, heart and the region …"
+DAMAGED = "<b>This scene's settings were damaged</b>; these stand at their defaults: {}."
 VOLUME = "vtkMRMLScalarVolumeNode"
 
 
@@ -74,6 +75,7 @@ class Session:
         self.questions = Questions(backends.questions)
         self._facts: Facts | None = None
         self._open = True
+        self._damaged = ""  # what the scene says about the settings and nobody can read
         self.status = StatusPanel(w)
         self.setup = SetupPanel(w, app, self.questions, self.changed)
         self.setup.listen(self._checked, self._informed)
@@ -139,7 +141,8 @@ class Session:
     def restore(self) -> None:
         """Show what the scene holds: its parameters, its runs, a radiograph to start with."""
         w, parameters = self.widgets, self._parameters()
-        choice = parameters.read()
+        choice, damaged = parameters.read(), parameters.damaged()
+        self._damaged = DAMAGED.format(", ".join(damaged)) if damaged else ""
         self.request.write(choice)
         self.setup.write(choice)
         self.region.restore()
@@ -213,7 +216,7 @@ class Session:
         parameters = self._parameters()
         if choice != parameters.read():
             parameters.write(choice)
-        self.request.refresh(self._licence())
+        self.request.refresh(self._licence(), self._damaged)
         found = [*found, *self.region.problems, *problems(choice)]
         self.feed(presenter.RequestChanged(tuple(dict.fromkeys(found)), choice))
 
@@ -248,7 +251,7 @@ class Session:
     def _informed(self, facts: "Facts") -> None:
         self._facts = facts
         self.request.show_findings(facts.findings, tuple(facts.unproven))
-        self.request.refresh(self._licence())
+        self.request.refresh(self._licence(), self._damaged)
 
     def _licence(self) -> str:
         facts = self._facts

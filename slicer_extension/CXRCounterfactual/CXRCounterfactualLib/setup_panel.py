@@ -69,6 +69,7 @@ class SetupPanel:
         w.pythonEdit.setText(app.settings("python"))
         say(w.doctorLabel, "")
         on(w.backendTabs.currentChanged, changed)
+        on(w.serverEdit.textChanged, self._new_address)
         on(w.serverEdit.textChanged, changed)
         on(w.keyEdit.textChanged, changed)
         on(w.consentCheck.toggled, changed)
@@ -94,6 +95,10 @@ class SetupPanel:
     def environment(self) -> dict[str, str]:
         """What a child process may inherit."""
         return clean_environment(self._app.startup_environment())
+
+    def _new_address(self) -> None:
+        """Consent was given for the address that stood there."""
+        self._w.consentCheck.setChecked(False)
 
     @property
     def stale(self) -> bool:
@@ -214,7 +219,9 @@ class SetupPanel:
 
         def created(end: "End") -> None:
             self._set_busy(False)
-            if end.exit_code == 0 and not end.cancelled:
+            if end.cancelled:
+                self._w.setupMessageLabel.setText("Stopped; the unfinished folder was removed.")
+            elif end.exit_code == 0:
                 self._w.pythonEdit.setText(str(python_in(plan.folder)))
                 self._keep_python()
                 self.check()
