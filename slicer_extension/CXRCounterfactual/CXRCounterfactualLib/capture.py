@@ -19,7 +19,7 @@ SC_CLASS = "1.2.840.10008.5.1.4.1.1.7"
 EXPLICIT = "1.2.840.10008.1.2.1"
 BLANK = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
          "StudyID", "AccessionNumber", "ReferringPhysicianName", "SeriesNumber",
-         "InstanceNumber", "PatientOrientation", "Laterality", "Manufacturer")  # fmt: skip
+         "InstanceNumber", "PatientOrientation", "Manufacturer")  # fmt: skip
 
 
 def write_capture(volume: Any, path: Path) -> str:
