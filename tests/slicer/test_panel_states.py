@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The panel through its states: what may be used, what is started, and every way out."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,13 @@ def test_a_run_is_started_with_the_original_file_and_the_choice(ready: Stage) ->
     uids = ready.desk.app.instance_uids(ready.session.source)
     assert ready.desk.app.files_for_instance(uids[0])[0] in told
     assert '"side": "left"' in told
+
+
+def test_what_may_pass_the_strict_reader_goes_with_the_run(ready: Stage) -> None:
+    ready.w.burnedInCheck.setChecked(True)
+    ready.w.runButton.click()
+    told = json.loads((job(ready) / "job.json").read_text(encoding="utf-8"))
+    assert told["reading"] == {"allow_burned_in": True}
 
 
 def test_progress_is_shown(ready: Stage) -> None:

@@ -33,15 +33,19 @@ class JobRunner:
         backend: runs the process.
         setup: where to run.
         tell: hears of everything.
+        reading: what the strict reader may let pass.
     """
 
     def __init__(
         self,
         app: "SlicerApp",
         backend: "Backend",
+        *,
         setup: "SetupPanel",
         tell: Callable[[Happening], None],
+        reading: Callable[[], dict[str, bool]],
     ) -> None:
+        self._reading = reading
         self._app, self._backend, self._setup, self._tell = app, backend, setup, tell
         self._folder: Path | None = None
         self._log = ""
@@ -74,7 +78,8 @@ class JobRunner:
         self, choice: Choice, source: Any, region: "RegionPanel", folder: Path
     ) -> commands.Command:
         found = dicom_source.find_source(self._app, source, folder)
-        request = jobs.make_request(choice, source=found.path, roi=region.write(source, folder))
+        roi, reading = region.write(source, folder), self._reading()
+        request = jobs.make_request(choice, source=found.path, reading=reading, roi=roi)
         path, environment = jobs.write_job(request, folder), self._setup.environment
         if found.warning:
             self._tell(JobEvent(jobs.Warned("no_dicom", found.warning)))
@@ -94,7 +99,8 @@ class JobRunner:
             Refused: the radiograph cannot be edited, or no runner is there.
         """
         found = dicom_source.find_source(self._app, source, folder)
-        path = jobs.write_job(jobs.make_request(choice, source=found.path), folder)
+        request = jobs.make_request(choice, source=found.path, reading=self._reading())
+        path = jobs.write_job(request, folder)
         out, environment = folder / OUT, self._setup.environment
         if choice.backend == REMOTE:
             return commands.remote_region_command(

@@ -36,6 +36,12 @@ MEANT: dict[str, tuple[str | None, ...]] = {
     "presetBox": ("default", "fast", "paper"),
     "iodBox": ("sc", "same"),
 }  # fmt: skip
+# What the strict reader may let pass (request.schema.json, reading).
+ACCEPTED = {
+    "burnedInCheck": "allow_burned_in",
+    "bodyPartCheck": "allow_body_part",
+    "lateralCheck": "allow_lateral",
+}
 # Before the runner tells its own list; the test of this file compares it with the vocabulary.
 FINDINGS = (
     "pleural effusion", "pneumothorax", "cardiomegaly", "pulmonary edema", "consolidation",
@@ -89,6 +95,10 @@ class RequestPanel:
                 f"<b>Unproven:</b> nothing shows yet that these weights draw <i>{finding}</i> well."
             )
         say(w.findingNoteLabel, "<br>".join([*words, *filter(None, notes)]))
+
+    def reading(self) -> dict[str, bool]:
+        """What the reader may let pass; said anew for every session, never kept in the scene."""
+        return {flag: True for name, flag in ACCEPTED.items() if is_on(getattr(self._w, name))}
 
     def read(self, base: Choice) -> tuple[Choice, list[str]]:
         """``base`` with what the panel says, and a sentence for everything it cannot mean."""

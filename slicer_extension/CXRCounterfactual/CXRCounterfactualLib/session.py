@@ -84,7 +84,9 @@ class Session:
         self.compare = ComparePanel(w, Compare(app), app.scene)
         self.past = HistoryPanel(w, self.compare.show, self._use)
         self.badge = Badge(app)
-        self.runner = JobRunner(app, backends.runs, self.setup, self.feed)
+        self.runner = JobRunner(
+            app, backends.runs, setup=self.setup, tell=self.feed, reading=self.request.reading
+        )
         self.performer = Performer(self, app)
         app.on_layout_changed(self.badge.update)
         self._wire()
