@@ -216,7 +216,7 @@ def ready(stage: Stage) -> Stage:
     return stage
 
 
-def rehearsed(stage: Stage, words: dict[str, Any] | None = None) -> Any:
+def rehearsed(stage: Stage) -> Any:
     """Let the rehearsal write the files of the run that was started; its result event."""
     from CXRCounterfactualLib import rehearsal
     from CXRCounterfactualLib.jobs import LineDecoder
@@ -225,17 +225,16 @@ def rehearsed(stage: Stage, words: dict[str, Any] | None = None) -> Any:
     assert command is not None
     assert command.folder is not None
     lines: list[str] = []
-    told, rehearsal.tell = (
-        rehearsal.tell,
-        lambda event, **more: lines.append(
-            json.dumps({"event": event, **more, **((words or {}) if event == "result" else {})})
-        ),
-    )
-    pause, rehearsal.PAUSE = rehearsal.PAUSE, 0.0
+
+    def told(event: str, facts: dict[str, Any]) -> None:
+        lines.append(json.dumps({"event": event, **facts}))
+
+    usual, pause = rehearsal.tell, rehearsal.PAUSE
+    rehearsal.tell, rehearsal.PAUSE = told, 0.0
     try:
         rehearsal.run(command.folder.parent / "job.json", command.folder)
     finally:
-        rehearsal.tell, rehearsal.PAUSE = told, pause
+        rehearsal.tell, rehearsal.PAUSE = usual, pause
     *_, result = LineDecoder(command.folder).feed("\n".join([*lines, ""]).encode())
     return result
 
