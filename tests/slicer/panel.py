@@ -14,6 +14,7 @@ import pytest
 import qt
 import slicer
 from CXRCounterfactualLib.commands import Command
+from CXRCounterfactualLib.environment import create_commands
 from CXRCounterfactualLib.run import End
 
 from tests.slicer.scene import Desk, open_desk
@@ -114,6 +115,11 @@ class Stage:
         """As by its button; the radiograph's node."""
         self.w.sampleButton.click()
         return self.session.source
+
+    def plan(self, folder: Path) -> None:
+        """How an environment would be made, whatever Pythons this machine has."""
+        plan = create_commands(folder, "monai-cxr-cf", python=sys.executable)
+        self.session.setup.plan = lambda: plan
 
     def settle(self) -> None:
         """Let the event loop do what waits in it."""
