@@ -63,8 +63,8 @@ class ctkCollapsibleButton(QWidget):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(self.palette().color(QPalette.ColorRole.Midlight))
         painter.drawRoundedRect(bar, 4, 4)
-        group = QPalette.ColorGroup.Active if self.isEnabled() else QPalette.ColorGroup.Disabled
-        ink = self.palette().color(group, QPalette.ColorRole.WindowText)
+        painter.setOpacity(1.0 if self.isEnabled() else 0.4)
+        ink = self.palette().color(QPalette.ColorGroup.Active, QPalette.ColorRole.WindowText)
         painter.setBrush(ink)
         x, y = 12.0, bar.center().y() + 0.5
         right, down = ((-3, -4), (3, 0), (-3, 4)), ((-4, -3), (4, -3), (0, 3))
