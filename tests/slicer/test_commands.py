@@ -31,7 +31,8 @@ def test_questions_are_documents_and_own_nothing() -> None:
 
 
 @pytest.mark.parametrize("key", ["", KEY])
-def test_a_key_travels_in_the_environment_only(key: str) -> None:
+def test_a_key_travels_in_the_environment_only(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(commands.AUTHORITIES, raising=False)
     where = ("python", "https://cxr.example")
     made: list[Command] = [
         commands.remote_command(*where, JOB, OUT, key=key, environment=HOME),
@@ -41,6 +42,17 @@ def test_a_key_travels_in_the_environment_only(key: str) -> None:
     for command in made:
         assert dict(command.environment) == HOME | ({commands.KEY: KEY} if key else {})
         assert KEY not in f"{command} {command.arguments} {command.group_file}"
+
+
+def test_a_servers_client_knows_the_certificates_of_the_running_slicer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(commands.AUTHORITIES, "/slicer/Slicer.crt")
+    named = commands.server_command("python", "https://a.example", key="", environment=HOME)
+    assert named.environment[commands.AUTHORITIES] == "/slicer/Slicer.crt"
+    own = {**HOME, commands.AUTHORITIES: "/hospital.pem"}
+    kept = commands.server_command("python", "https://a.example", key="", environment=own)
+    assert dict(kept.environment) == own
 
 
 def test_every_process_tells_its_group_in_a_file_of_its_own() -> None:

@@ -147,6 +147,22 @@ def test_a_runner_that_is_gone_is_told(ready: Stage) -> None:
     assert "could not be started" in ready.w.statusLabel.text()
 
 
+def test_a_job_that_cannot_be_written_is_told(
+    ready: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> str:
+        raise OSError(28, "No space left on device", "/tmp/Doe_John")
+
+    monkeypatch.setattr(ready.desk.app, "temp_folder", full)
+    ready.w.runButton.click()
+    assert ready.state == "Failed"
+    assert "Is the disk full?" in ready.w.statusLabel.text()
+    assert "Doe" not in ready.session.presenter.report()
+    ready.w.dismissButton.click()
+    assert ready.state == "Ready"
+    usable(ready)
+
+
 def test_a_result_that_cannot_be_imported_is_a_message(ready: Stage) -> None:
     ready.w.runButton.click()
     result = rehearsed(ready)

@@ -5,6 +5,7 @@
 """
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from .environment import Plan
 HERE = Path(__file__).resolve().parent
 CLIENT = HERE / "remote_client.py"
 RUNNER = ("-m", "monai_cxr_cf.cli")
+AUTHORITIES = "SSL_CERT_FILE"
 KEY = "CXR_CF_API_KEY"  # the key travels in the child's environment: never in words or files
 
 
@@ -94,4 +96,9 @@ def server_command(
 
 
 def _with_key(environment: Mapping[str, str], key: str) -> dict[str, str]:
-    return {**environment, KEY: key} if key else dict(environment)
+    """For the client of a server, which runs in Slicer's own Python: key and certificates.
+
+    That Python has no certificates of the system: a running Slicer names its own to it.
+    """
+    known = {AUTHORITIES: os.environ[AUTHORITIES]} if AUTHORITIES in os.environ else {}
+    return {**known, **environment, **({KEY: key} if key else {})}

@@ -18,6 +18,10 @@ AGAIN = "Press 'Check again' in the settings: it names what is missing."
 # code -> (message, hint)
 CATALOGUE: Mapping[str, tuple[str, str]] = {
     "not_started": ("The runner could not be started.", f"Is its Python still there? {AGAIN}"),
+    "not_prepared": (
+        "The job could not be written.",
+        "Is the disk full? Make room, or set another temporary folder in Slicer's settings.",
+    ),
     "not_installed": (
         "The runner's Python has no monai-cxr-cf.",
         f"In its environment: {INSTALL}",

@@ -4,6 +4,7 @@
 Each run has a temporary folder with its job file, its drawn region and what the runner writes.
 """
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .run import End
     from .setup_panel import SetupPanel
 
+log = logging.getLogger(__name__)
 OUT = "out"
 LOG_LENGTH = 200_000  # characters of a runner's log that are kept to be shown
 
@@ -64,8 +66,11 @@ class JobRunner:
             self._folder = Path(self._app.temp_folder())
             command = self._command(choice, source, region, self._folder)
         except Refused as refused:
-            self._tell(JobEvent(jobs.Failed("refused", refused.message, refused.hint), job))
-            self._tell(Ended(job=job))
+            self._give_up(jobs.Failed("refused", refused.message, refused.hint), job)
+            return
+        except Exception as error:  # a full disk, a lost folder: or it would seem to run for ever
+            log.error("A run could not be prepared: %s.", type(error).__name__)
+            self._give_up(jobs.failure("not_prepared"), job)
             return
         self._backend.start(
             command,
@@ -73,6 +78,11 @@ class JobRunner:
             lambda end: self._ended(end, job),
             self._note,
         )
+
+    def _give_up(self, failed: jobs.Failed, job: int) -> None:
+        """There is no process, so its end is told here."""
+        self._tell(JobEvent(failed, job))
+        self._tell(Ended(job=job))
 
     def _command(
         self, choice: Choice, source: Any, region: "RegionPanel", folder: Path
