@@ -163,7 +163,7 @@ def test_levels_and_seeds_are_members_in_order(desk: Desk, runs: dict[str, Case]
     assert added.labels[1] == "seed 3, severity 1.00"
     assert added.main == 1
     for volume, label in zip(shown(desk, added), added.labels, strict=True):
-        assert volume.GetName() == f"SYNTHETIC add cardiomegaly ({label})"
+        assert volume.GetName() == f"SYNTHETIC add severe cardiomegaly ({label})"
 
 
 def test_the_severity_slider_moves_the_change_map_along(desk: Desk, runs: dict[str, Case]) -> None:

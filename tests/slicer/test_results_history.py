@@ -90,7 +90,7 @@ def test_attributes_say_in_plain_words_how_a_volume_was_made(
     report = json.loads((runs["sweep"].out / "report.json").read_text())
     volume = desk.scene.GetNodeByID(added.volume_ids[0])
     read: Any = volume.GetAttribute
-    assert read("CXRCF.prompt") == "add cardiomegaly"
+    assert read("CXRCF.prompt") == "add severe cardiomegaly"
     assert (read("CXRCF.seed"), read("CXRCF.severity")) == ("3", "0.5")
     assert read("CXRCF.strength") == str(report["strength"])
     for weights in report["weights"]:
