@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture
 def panel(desk: Desk, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """Opened, with the product's own Python as the environment; the doctor has looked."""
-    monkeypatch.setattr(setup_panel, "clean_environment", runner.environment)
+    monkeypatch.setattr(setup_panel, "clean_environment", lambda startup: runner.environment())
     stage = open_stage(desk, python=runner.python, real=True)
     stage.widget.enter()
     wait_for(stage, "Idle", PATIENCE)
@@ -77,6 +77,8 @@ def test_from_the_sample_to_the_comparison(panel: Stage, pictures: Path) -> None
     assert not (changed & ~may_change).any()
     assert "largest difference 0" in panel.w.outsideLabel.text()
     assert panel.w.historyBox.count() == 1
+    while panel.session.runner.busy:
+        qt.QApplication.processEvents()
     panel.w.historySection.setCollapsed(False)
     shoot(panel, pictures / "result.png")
     nothing_is_cut_off(panel)

@@ -58,6 +58,11 @@ class JobRunner:
         """What the current run writes into."""
         return None if self._folder is None else self._folder / OUT
 
+    @property
+    def busy(self) -> bool:
+        """Whether a process is still there."""
+        return self._backend.running
+
     def start(self, job: int, choice: Choice, source: Any, region: "RegionPanel") -> None:
         """Start a run; why it cannot be started is told like any other failure."""
         self.clean()
@@ -131,7 +136,7 @@ class JobRunner:
 
     def clean(self) -> None:
         """Remove the folder of the last run; what is in the database or the scene stays."""
-        if self._folder is not None and not self._backend.running:
+        if self._folder is not None and not self.busy:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
