@@ -49,15 +49,20 @@ def test_the_pipeline_of_slicer_paints_red_up_blue_down_and_nothing_clear(
     red, blue, alpha = painted[:, 0], painted[:, 2], painted[:, 3]
     assert (alpha[change == 0] == 0).all()
     strong = np.abs(change) > 0.1 * np.abs(change).max()
-    assert (alpha[strong] > 50).all()
+    assert (alpha[strong] == 255).all()
     assert (red[strong & (change > 0)] > blue[strong & (change > 0)]).all()
     assert (blue[strong & (change < 0)] > red[strong & (change < 0)]).all()
 
 
-def test_the_table_is_symmetric_and_made_once(desk: Desk) -> None:
+def test_the_table_deepens_to_both_ends_and_is_made_once(desk: Desk) -> None:
     first, second = change_map.colours(desk.scene), change_map.colours(desk.scene)
     assert first.GetID() == second.GetID()
-    assert change_map.entry(0.0) == (1.0, 1.0, 1.0, 0.0)
-    assert change_map.entry(1.0) == pytest.approx((*change_map.POSITIVE, 1.0))
-    assert change_map.entry(-1.0) == pytest.approx((*change_map.NEGATIVE, 1.0))
+    assert change_map.entry(0.0)[3] == 0.0
+    ramp = [change_map.entry(t) for t in (0.01, 0.1, 0.5, 1.0)]
+    assert all(red > blue and alpha == 1 for red, _, blue, alpha in ramp)
+    assert [green for _, green, _, _ in ramp] == sorted((c[1] for c in ramp), reverse=True)
+    for t in (0.01, 0.1, 0.5, 1.0):
+        red, _, blue, alpha = change_map.entry(-t)
+        assert (blue > red, alpha) == (True, 1.0)
+    assert ramp[-1][:3] == pytest.approx(change_map.RED[1])
     assert first.GetNumberOfColors() == 255

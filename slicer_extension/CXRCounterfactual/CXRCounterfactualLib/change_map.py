@@ -11,7 +11,8 @@ from .pictures import pixels, put_pixels
 
 TABLE = "CXRCF change"
 HALF = 127  # entries on either side of the one for zero
-NEGATIVE, POSITIVE = (0.13, 0.35, 0.85), (0.85, 0.15, 0.10)
+RED = ((1.0, 0.76, 0.70), (0.72, 0.04, 0.06))  # denser: pale, full
+BLUE = ((0.70, 0.82, 1.0), (0.05, 0.18, 0.70))  # darker
 
 
 def colours(scene: Any) -> Any:
@@ -32,10 +33,15 @@ def colours(scene: Any) -> Any:
 
 
 def entry(t: float) -> tuple[float, float, float, float]:
-    """Red, green, blue and opacity at t in -1..1: white and clear at zero, full at the ends."""
-    end = POSITIVE if t > 0 else NEGATIVE
-    red, green, blue = (1.0 + (channel - 1.0) * abs(t) ** 0.6 for channel in end)
-    return red, green, blue, min(1.0, abs(t) ** 0.5)
+    """Red, green, blue and opacity at t in -1..1: clear at zero, deeper in hue to the ends.
+
+    Slicer's views know clear and opaque, nothing between: how much changed is told by the hue.
+    It starts pale, not white, or small changes would look like dense lung.
+    """
+    pale, full = RED if t > 0 else BLUE
+    share = abs(t) ** 0.7
+    red, green, blue = (a + (b - a) * share for a, b in zip(pale, full, strict=True))
+    return red, green, blue, float(t != 0)
 
 
 def add_change(scene: Any, source: Any, counterfactual: Any, name: str) -> Any:
