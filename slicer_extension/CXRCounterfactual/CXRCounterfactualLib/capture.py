@@ -30,16 +30,17 @@ def write_capture(volume: Any, path: Path) -> str:
     """
     import pydicom
     from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import UID
 
     stored = whole_numbers(pictures.pixels(volume))
     ds, ds.file_meta = Dataset(), FileMetaDataset()
     for keyword in BLANK:
         setattr(ds, keyword, None)
-    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = SC_CLASS
-    uids = {role: _uid(stored, role) for role in ("study", "series", "instance")}
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = UID(SC_CLASS)
+    uids = {role: UID(_uid(stored, role)) for role in ("study", "series", "instance")}
     ds.StudyInstanceUID, ds.SeriesInstanceUID = uids["study"], uids["series"]
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uids["instance"]
-    ds.file_meta.TransferSyntaxUID = EXPLICIT
+    ds.file_meta.TransferSyntaxUID = UID(EXPLICIT)
     ds.Modality, ds.ConversionType, ds.BodyPartExamined = "OT", "WSD", "CHEST"
     _put_pixels(ds, stored)
     _put_window(ds, volume)

@@ -47,10 +47,11 @@ def _plain_array(archive: zipfile.ZipFile, name: str, np: Any) -> "Mask":
     if archive.getinfo(f"{name}.npy").file_size > LARGEST:
         raise ValueError("a mask is larger than any radiograph")
     # allow_pickle=False: an object array would run code of whoever wrote the file.
-    array = np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
+    array: Mask = np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
     if array.ndim != 2 or array.dtype.kind not in "bu":
         raise ValueError("a mask is not a flat picture")
-    return array != 0
+    mask: Mask = array != 0
+    return mask
 
 
 def masks_of_seg(path: str | Path) -> "dict[str, Mask]":
@@ -80,7 +81,7 @@ def _frames_by_name(ds: Any) -> "dict[str, Mask]":
     names = {segment.label: name for name, segment in SEGMENTS.items()}
     labels = {int(item.SegmentNumber): str(item.SegmentLabel) for item in ds.SegmentSequence}
     frames = ds.pixel_array.reshape(-1, ds.Rows, ds.Columns)
-    found = {}
+    found: dict[str, Mask] = {}
     for frame, group in zip(frames, ds.PerFrameFunctionalGroupsSequence, strict=True):
         number = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
         name = names.get(labels[number])

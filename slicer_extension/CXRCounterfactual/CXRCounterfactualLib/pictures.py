@@ -30,7 +30,8 @@ def of_image(image: Any) -> "NDArray[Any]":
     from vtk.util.numpy_support import vtk_to_numpy
 
     columns, rows, _ = image.GetDimensions()
-    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns)
+    values: NDArray[Any] = vtk_to_numpy(image.GetPointData().GetScalars())
+    return values.reshape(rows, columns)
 
 
 def shape(volume: Any) -> tuple[int, int]:

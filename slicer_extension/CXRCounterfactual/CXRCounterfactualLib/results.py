@@ -70,9 +70,8 @@ def add_results(
     images = [file for file in result.files if file.role == "cf"]
     verify([file for file in result.files if file.role in SHOWN])
     story = read_story(Path(folder) / result.report, len(images))
-    place, notes = Place(scene, app, source, in_database=False), ()
-    if not scene_only:
-        place, notes = _import(place, folder, images)
+    place = Place(scene, app, source, in_database=False)
+    place, notes = (place, ()) if scene_only else _import(place, folder, images)
     made: list[Any] = []
     try:
         told = _bring_images(place, images, story, made)

@@ -121,7 +121,8 @@ def mask_of(node: Any, segment_id: str, source: Any) -> "Mask":
                       "Draw it with the radiograph as source volume.")  # fmt: skip
     # Segments that do not overlap share one picture, each with a value of its own.
     value = node.GetSegmentation().GetSegment(segment_id).GetLabelValue()
-    return pictures.of_image(on_grid) == value
+    mask: Mask = pictures.of_image(on_grid) == value
+    return mask
 
 
 def region_to_file(node: Any, segment_id: str, source: Any, path: str | Path) -> str:
