@@ -73,9 +73,10 @@ def drive(
         told.ends.append(end)
         loop.quit()
 
-    heart = beating(told.gaps)
     qt.QTimer.singleShot(int(patience * 1000), loop.quit)
     backend.start(command, heard, ended, told.logs.append)
+    # From here on: until the child has begun, the system itself holds the one that starts it.
+    heart = beating(told.gaps)
     loop.exec()
     heart.stop()
     assert told.ends, f"no end within {patience} s; heard {told.events[-3:]}"
