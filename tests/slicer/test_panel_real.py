@@ -15,7 +15,7 @@ import qt
 from CXRCounterfactualLib import setup_panel
 from CXRCounterfactualLib.history import history
 
-from tests.slicer.driving import living
+from tests.slicer.driving import living, queued
 from tests.slicer.environment import Runner
 from tests.slicer.panel import Stage, close_stage, open_stage, wait_for
 from tests.slicer.scene import Desk, picture, segment_arrays
@@ -48,23 +48,28 @@ class Heart:
 
     def __init__(self, stage: Stage, states: tuple[str, ...]) -> None:
         self.longest, self.beats = 0.0, 0
-        self._stage, self._states, self._last = stage, states, time.perf_counter()
+        self._stage, self._states, self._last = stage, states, now()
         self._timer = qt.QTimer()
         self._timer.setInterval(5)
         self._timer.timeout.connect(self._beat)
         self._timer.start()
 
     def _beat(self) -> None:
-        now = time.perf_counter()
+        beat = now()
         if self._stage.state in self._states:
-            self.longest = max(self.longest, now - self._last)
+            self.longest = max(self.longest, beat - self._last)
             self.beats += 1
-        self._last = now
+        self._last = beat
+
+
+def now() -> float:
+    """Seconds, but for those in which a busy machine let this thread wait for a processor."""
+    return time.perf_counter() - queued()
 
 
 def test_from_the_sample_to_the_comparison(panel: Stage, pictures: Path) -> None:
-    heart = Heart(panel, ("Running",))
     panel.w.runButton.click()
+    heart = Heart(panel, ("Running",))
     wait_for(panel, "Done", PATIENCE)
     assert heart.beats > 50
     assert heart.longest < BLOCKED
