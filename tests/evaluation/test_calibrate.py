@@ -78,11 +78,11 @@ def test_rounds_double_and_halve() -> None:
 
 
 def measured(calls: list):
-    """Edits whose worth peaks at strength .7, guidance 3.5."""
+    """Edits whose worth peaks at strength .7, guidance 2.5."""
 
     def measure(one: Candidate, count: int) -> list[dict]:
         calls.append((one, count))
-        gain = 2 - 4 * abs(one.strength - 0.7) - 0.2 * abs(one.guidance - 3.5)
+        gain = 2 - 4 * abs(one.strength - 0.7) - 0.2 * abs(one.guidance - 2.5)
         row = edit(geometry_gain=gain, j1_before=None, j1_after=None)
         return [{**row, "patient": f"p{number}"} for number in range(count)]
 
@@ -94,7 +94,7 @@ def test_the_search_finds_the_best_and_spends_more_on_the_better() -> None:
     first = SPACES["edit"].first()
     tried = halve(first, measured(calls), {}, stage="s", inputs=4)
     best = tried[0].candidate
-    assert (best.strength, best.guidance) == (0.7, 3.5)
+    assert (best.strength, best.guidance) == (0.7, 2.5)
     assert len(calls) == 12 + 6 + 3
     assert {count for one, count in calls if one == best} == {1, 2, 4}
     assert tried[0].inputs == 4
