@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a command over the real back end with a beating window beside it; keeps what was told."""
 
-import gc
 import os
 import sys
 import time
@@ -81,7 +80,7 @@ def drive(
     loop.exec()
     heart.stop()
     # After a thousand other tests in one process the first turn alone takes .25 s, by itself .02 s;
-    # why is not known yet, and docs/slicer.md says so.
+    # why is not known yet.
     del told.gaps[:1]
     assert told.ends, f"no end within {patience} s; heard {told.events[-3:]}"
     return told
@@ -90,15 +89,9 @@ def drive(
 def beating(gaps: list[float]) -> Any:
     """A timer as the window's heart; every time between two beats goes to ``gaps``, in seconds.
 
-    What earlier tests left in memory is set aside first: a collection that walks the heap of a
-    thousand tests takes longer than the bar, and no user's window carries it.
-
     Time for which the system gave the processor to others is taken off: that blocks no window of
     a machine that has one to spare, and says nothing about the code.
     """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
     beat, last = qt.QTimer(), [time.perf_counter() - queued()]
 
     def beaten() -> None:
