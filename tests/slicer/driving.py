@@ -79,9 +79,6 @@ def drive(
     heart = beating(told.gaps)
     loop.exec()
     heart.stop()
-    # After a thousand other tests in one process the first turn alone takes .25 s, by itself .02 s;
-    # why is not known yet.
-    del told.gaps[:1]
     assert told.ends, f"no end within {patience} s; heard {told.events[-3:]}"
     return told
 
@@ -118,6 +115,14 @@ def spin(seconds: float) -> None:
     loop = qt.QEventLoop()
     qt.QTimer.singleShot(int(seconds * 1000), loop.quit)
     loop.exec()
+
+
+def spin_until(so: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Let the event loop run until something is so; fail after a while."""
+    end = time.perf_counter() + seconds
+    while not so():
+        assert time.perf_counter() < end, f"not so after {seconds} s"
+        spin(0.02)
 
 
 def living(words: str) -> list[int]:

@@ -198,6 +198,9 @@ def close_stage(stage: Stage) -> None:
         stage.widget.cleanup()
     parent.deleteLater()
     qt.QApplication.processEvents()
+    # Outside a running loop Qt keeps what is to be deleted for the next loop: that of a later test,
+    # which would first spend a quarter of a second on every panel before it.
+    qt.QApplication.sendPostedEvents(parent, qt.QEvent.Type.DeferredDelete.value)
 
 
 _kept: list[Any] = []  # the one application of the session

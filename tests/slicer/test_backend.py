@@ -11,7 +11,7 @@ from CXRCounterfactualLib import jobs
 from CXRCounterfactualLib.backend import Backend
 from CXRCounterfactualLib.commands import Command
 
-from tests.slicer.driving import drive, fake, living, spin
+from tests.slicer.driving import drive, fake, living, spin, spin_until
 
 pytestmark = pytest.mark.usefixtures("application")
 LONGEST = 0.1  # seconds: the bar for a blocked window
@@ -129,8 +129,7 @@ def test_a_backend_is_used_again_and_again(backend: Backend, tmp_path: Path) -> 
 def test_closing_kills_the_tree_and_tells_nobody(backend: Backend, out: Path) -> None:
     told: list[object] = []
     backend.start(fake("stubborn", out), told.append, told.append)
-    spin(0.8)
-    assert len(living(str(out.parent))) == 3
+    spin_until(lambda: len(living(str(out.parent))) == 3)
     told.clear()
     backend.close()
     spin(0.3)
