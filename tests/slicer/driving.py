@@ -50,6 +50,7 @@ def drive(
     command: Command,
     *,
     cancel_if: Callable[[Any], bool] = lambda event: False,
+    delay: float = 0.0,
     patience: float = PATIENCE,
 ) -> Told:
     """Start, spin the event loop until the end is told, and measure the beats meanwhile.
@@ -58,15 +59,20 @@ def drive(
         backend: the one under test.
         command: what to run.
         cancel_if: cancel at the first event for which this is true.
+        delay: so many seconds after it.
         patience: seconds after which the test fails.
     """
-    told, loop = Told(), qt.QEventLoop()
+    told, loop, waiting = Told(), qt.QEventLoop(), list[Any]()
+
+    def stop() -> None:
+        told.cancelled_at = time.perf_counter()
+        backend.cancel()
 
     def heard(event: Any) -> None:
         told.events.append(event)
-        if not told.cancelled_at and cancel_if(event):
-            told.cancelled_at = time.perf_counter()
-            backend.cancel()
+        if not told.cancelled_at and not waiting and cancel_if(event):
+            waiting.append(event)
+            qt.QTimer.singleShot(int(delay * 1000), stop) if delay else stop()
 
     def ended(end: End) -> None:
         told.stop_s = time.perf_counter() - told.cancelled_at
