@@ -23,7 +23,7 @@ from CXRCounterfactualLib.states import (
 
 CHOICE = Choice()
 HEALTHY = Checked(True, device="cpu")
-SICK = Checked(False, ("monai-cxr-cf is not installed.",), "python -m pip install monai-cxr-cf")
+SICK = Checked(False, ("monai-cxr-cf is not installed.",), "python -m pip install /opt/checkout")
 SOURCE = SourceChanged(True, source_id="volume1")
 OTHER = SourceChanged(True, source_id="volume2")
 NO_SOURCE = SourceChanged(False, "It has several slices.", "volume3")

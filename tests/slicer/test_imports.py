@@ -13,7 +13,7 @@ MODULE = Path(__file__).resolve().parents[2] / "slicer_extension" / "CXRCounterf
 LIBRARY = MODULE / "CXRCounterfactualLib"
 BARE = (
     "address", "commands", "decoder", "doctor", "environment", "events", "facts", "failures",
-    "jobs", "params", "presenter", "processes", "regions", "remote_client", "remote_http",
+    "jobs", "looker", "params", "presenter", "processes", "regions", "remote_client", "remote_http",
     "remote_job", "states", "transitions", "view", "words",
 )  # fmt: skip
 WINDOWS = {"qt", "ctk", "slicer", "vtk"}

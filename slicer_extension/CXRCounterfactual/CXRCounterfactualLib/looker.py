@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks for the region before a run: waits, asks the runner, draws the outline, takes it away.
 
-It does what ``regions`` decides, and tells what comes of it with the number of the look.
+It does what ``regions`` decides, and tells what comes of it with the number of the look. No qt.
 """
 
 import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import qt
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import jobs, mask_files, regions, segments
 from .questions import Question, Questions
 from .refused import Refused
 from .states import Happening, QuietPassed, RegionDrawn, RegionMissing
-from .widgets import on
 
 if TYPE_CHECKING:
     from .app_services import SlicerApp
@@ -28,6 +25,16 @@ QUIET_MS = 500  # from the last change to the question
 OUT = "out"
 
 
+class Timer(Protocol):
+    """Calls once, ``QUIET_MS`` after its last start."""
+
+    def start(self) -> None:
+        """From now on; again if it was started before."""
+
+    def stop(self) -> None:
+        """Not at all."""
+
+
 class Looker:
     """The hands of the region.
 
@@ -36,6 +43,7 @@ class Looker:
         questions: where the runner is asked.
         command: the question for a new folder; may raise Refused.
         tell: hears of everything.
+        timer: makes one that calls what it is given.
     """
 
     def __init__(
@@ -45,15 +53,13 @@ class Looker:
         *,
         command: Callable[[Path], "Command"],
         tell: Callable[[Happening], None],
+        timer: Callable[[Callable[[], None]], Timer],
     ) -> None:
         self._app, self._questions, self._command, self._tell = app, questions, command, tell
         self._number = 0
         self._asked: tuple[Question, Path] | None = None
         self._folders: set[Path] = set()
-        self.timer = qt.QTimer()
-        self.timer.setSingleShot(True)
-        self.timer.setInterval(QUIET_MS)
-        on(self.timer.timeout, lambda: tell(QuietPassed(self._number)))
+        self.timer = timer(lambda: tell(QuietPassed(self._number)))
 
     def wait(self, number: int) -> None:
         """Tell when nothing was asked of this for a while."""

@@ -113,35 +113,28 @@ def outline(number: int, event: RegionFound) -> Effect:
     return OutlineRegion(number, event.seg)
 
 
-def _all_but_none(*cell: Any) -> Mapping[Look, Cell]:
-    return {look: (cell[0], cell[1:]) for look in Look if look is not Look.NONE}
-
-
-def _on_its_way(*cell: Any) -> Mapping[Look, Cell]:
-    return dict.fromkeys((Look.WAITING, Look.LOOKING), (cell[0], cell[1:]))
-
-
+ON_ITS_WAY = (Look.WAITING, Look.LOOKING)
+ANY = (*ON_ITS_WAY, Look.SHOWN, Look.MISSING)
 # Where a look is not named, nothing follows.
 TABLE: Mapping[Turn, Mapping[Look, Cell]] = {
     Turn.NEW: {
-        **_all_but_none(Look.WAITING, drop, wait), Look.NONE: (Look.WAITING, (wait,)),
+        Look.NONE: (Look.WAITING, (wait,)),
+        **dict.fromkeys(ANY, (Look.WAITING, (drop, wait))),
     },
-    Turn.OFF: _all_but_none(Look.NONE, drop),
-    Turn.UNWANTED: _all_but_none(Look.NONE, drop),
-    Turn.HOLD: _on_its_way(Look.NONE, drop),
-    Turn.IMPORTED: _all_but_none(Look.NONE, drop),
-    Turn.AGAIN: _on_its_way(Look.WAITING, drop, wait),
+    Turn.OFF: dict.fromkeys(ANY, (Look.NONE, (drop,))),
+    Turn.UNWANTED: dict.fromkeys(ANY, (Look.NONE, (drop,))),
+    Turn.HOLD: dict.fromkeys(ON_ITS_WAY, (Look.NONE, (drop,))),
+    Turn.IMPORTED: dict.fromkeys(ANY, (Look.NONE, (drop,))),
+    Turn.AGAIN: dict.fromkeys(ON_ITS_WAY, (Look.WAITING, (drop, wait))),
     Turn.PRESSED: {
         Look.NONE: (Look.LOOKING, (ask,)),
-        Look.WAITING: (Look.LOOKING, (drop, ask)),
-        Look.SHOWN: (Look.LOOKING, (drop, ask)),
-        Look.MISSING: (Look.LOOKING, (drop, ask)),
+        **dict.fromkeys((Look.WAITING, Look.SHOWN, Look.MISSING), (Look.LOOKING, (drop, ask))),
     },
     Turn.QUIET: {Look.WAITING: (Look.LOOKING, (ask,))},
     Turn.FOUND: {Look.LOOKING: (Look.LOOKING, (outline,))},
     Turn.DRAWN: {Look.LOOKING: (Look.SHOWN, ())},
     Turn.LOST: {Look.LOOKING: (Look.MISSING, ())},
-}  # fmt: skip
+}
 TOLD: Mapping[type, Turn] = {
     QuietPassed: Turn.QUIET, RegionFound: Turn.FOUND, RegionDrawn: Turn.DRAWN,
     RegionMissing: Turn.LOST,
@@ -159,11 +152,13 @@ def about_of(memory: Memory) -> About | None:
     valid = healthy and memory.source.valid and not request.problems and not request.own_region
     if choice is None or not valid:
         return None
-    words = {"prompt": choice.prompt.strip(), "overrides": choice.overrides}
-    if not words["prompt"]:
-        words |= {"finding": choice.finding, "side": choice.side, "zone": choice.zone}
-    where = {"backend": choice.backend, "server": choice.server}
-    return About(memory.source.source_id, Choice(**words, **where), request.reading)
+    asked = Choice(
+        prompt=choice.prompt.strip(), overrides=choice.overrides,
+        backend=choice.backend, server=choice.server,
+    )  # fmt: skip
+    if not asked.prompt:
+        asked = replace(asked, finding=choice.finding, side=choice.side, zone=choice.zone)
+    return About(memory.source.source_id, asked, request.reading)
 
 
 def turn_of(region: Region, memory: Memory, event: Happening) -> Turn | None:

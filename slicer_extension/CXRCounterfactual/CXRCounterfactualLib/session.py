@@ -19,7 +19,7 @@ from .history import SYNTHETIC, Added, history
 from .history_panel import HistoryPanel
 from .job_runner import JobRunner
 from .layout import Badge, Compare
-from .looker import Looker
+from .looker import QUIET_MS, Looker
 from .params import Choice, Parameters, problems
 from .presenter import Presenter
 from .questions import Questions
@@ -87,7 +87,9 @@ class Session:
         self.runner = JobRunner(
             app, backends.runs, setup=self.setup, tell=self.feed, reading=self.request.reading
         )
-        self.looker = Looker(app, self.questions, command=self._region_command, tell=self.feed)
+        self.looker = Looker(
+            app, self.questions, command=self._region_command, tell=self.feed, timer=quiet_timer
+        )
         self.performer = Performer(self, app)
         app.on_layout_changed(self.badge.update)
         self._wire()
@@ -269,3 +271,12 @@ class Session:
     def _region_command(self, folder: Path) -> "Command":
         """Which region would the request as it is now act in?"""
         return self.runner.region_command(self.read()[0], self.source, folder)
+
+
+def quiet_timer(heard: Callable[[], None]) -> Any:
+    """Of the application's event loop, for ``Looker``."""
+    timer = qt.QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(QUIET_MS)
+    on(timer.timeout, heard)
+    return timer
