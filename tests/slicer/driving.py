@@ -26,6 +26,7 @@ class Told:
     logs: list[str] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)  # seconds between two beats
+    reached: bool = False  # the event to cancel at was heard
     cancelled_at: float = 0.0
     stop_s: float = 0.0  # from cancel to the end as told
 
@@ -34,6 +35,11 @@ class Told:
         """The one end."""
         (end,) = self.ends
         return end
+
+    def cancel(self, backend: Backend) -> None:
+        """From now on time is taken."""
+        self.cancelled_at = time.perf_counter()
+        backend.cancel()
 
     def of(self, kind: type) -> list[Any]:
         """Events of one class."""
@@ -62,17 +68,13 @@ def drive(
         delay: so many seconds after it.
         patience: seconds after which the test fails.
     """
-    told, loop, waiting = Told(), qt.QEventLoop(), list[Any]()
-
-    def stop() -> None:
-        told.cancelled_at = time.perf_counter()
-        backend.cancel()
+    told, loop = Told(), qt.QEventLoop()
 
     def heard(event: Any) -> None:
         told.events.append(event)
-        if not told.cancelled_at and not waiting and cancel_if(event):
-            waiting.append(event)
-            qt.QTimer.singleShot(int(delay * 1000), stop) if delay else stop()
+        if not told.reached and cancel_if(event):
+            told.reached = True
+            after(delay, lambda: told.cancel(backend))
 
     def ended(end: End) -> None:
         told.stop_s = time.perf_counter() - told.cancelled_at
@@ -114,6 +116,14 @@ def queued() -> float:
         return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
     except FileNotFoundError:  # nothing is taken off, so the bar is harder
         return 0.0
+
+
+def after(seconds: float, do: Callable[[], None]) -> None:
+    """Now, or a while later if the event loop still runs then."""
+    if seconds:
+        qt.QTimer.singleShot(int(seconds * 1000), do)
+    else:
+        do()
 
 
 def spin(seconds: float) -> None:
