@@ -14,7 +14,7 @@ LIBRARY = MODULE / "CXRCounterfactualLib"
 BARE = (
     "address", "commands", "decoder", "doctor", "environment", "events", "facts", "failures",
     "jobs", "params", "presenter", "processes", "remote_client", "remote_http", "remote_job",
-    "states", "transitions", "view", "words",
+    "states", "transitions", "view", "watching", "words",
 )  # fmt: skip
 WINDOWS = {"qt", "ctk", "slicer", "vtk"}
 LOADED = """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .app_services import SlicerApp
     from .backend import Backend
     from .region_panel import RegionPanel
-    from .run import End
+    from .watching import End
     from .setup_panel import SetupPanel
 
 log = logging.getLogger(__name__)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .backend import Backend
     from .doctor import Diagnosis
     from .facts import Facts
-    from .run import End
+    from .watching import End
 
 ORIGINAL = "Its original DICOM file is used."
 LOOKING = "Looking for lungs, heart and the region …"
