@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import qt
-
 from . import dicom_source, presenter
 from .compare_panel import ComparePanel
 from .effects import Performer, timings
@@ -170,7 +168,7 @@ class Session:
         if identifier == self._parameters().source_id:
             self.feed(presenter.NodeRemoved())
         elif node.GetAttribute(SYNTHETIC):
-            qt.QTimer.singleShot(0, lambda: self.past.show(history(self._app.scene())))
+            self._app.later(lambda: self.past.show(history(self._app.scene())))
 
     def _first_radiograph(self) -> str:
         """One click from a loaded radiograph: the first volume that can be edited is picked."""
