@@ -25,7 +25,7 @@ SHOWN: dict[str, Any] = {
     "badge": BADGE, "state": "", "title": "", "message": "", "hint": "", "details": "",
     "unfolded": False, "progress": 0, "busy": False, "running": False, "failed": False,
     "warnings": [], "estimate": "", "run_label": "Run", "enabled": [], "tone": "plain",
-    "preview": "", "report": "",
+    "preview": "", "report": "", "savable": False,
     "source_name": "", "source_words": "", "opening": False,
     "region_words": "", "region_busy": False,
     "finding_items": [], "prompt_items": [], "finding_note": "", "licences": [], "sided": True,
@@ -38,6 +38,8 @@ COMPARED: dict[str, Any] = {
     "level": 0, "level_top": 0, "level_ticks": {}, "seed": 0, "seed_items": [],
     "past": [], "past_run": "", "caption_Red": "", "caption_Yellow": "",
 }  # fmt: skip
+
+
 def items(values: tuple[str | None, ...], words: Mapping[str | None, str]) -> list[Item]:
     """The choices of a list, "" for the one that says nothing."""
     return [{"title": words.get(v, str(v).replace("_", " ")), "value": v or ""} for v in values]
@@ -47,7 +49,9 @@ LISTS = {"side_items": items(MEANT["sideBox"], WORDS), "zone_items": items(MEANT
 FIELDS: dict[str, Any] = {**ASKED, **SHOWN, **COMPARED, **LISTS}
 
 
-def findings(names: tuple[str, ...] = FINDINGS, unproven: frozenset[str] = frozenset()) -> list[Item]:
+def findings(
+    names: tuple[str, ...] = FINDINGS, unproven: frozenset[str] = frozenset()
+) -> list[Item]:
     """The vocabulary; those without evidence for these weights say so where they are chosen."""
     return [{"title": name + DOUBT * (name in unproven), "value": name} for name in names]
 

@@ -1,33 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may speak with the viewer: pages that this very server gave out, under a name it has.
+"""Who may speak with the viewer: the one who was given its address, on pages of its own.
 
-The viewer has one user and no key, so a page of somebody else, or a name that was bent to this
-computer (DNS rebinding), must not reach it.
+The address carries a key, which becomes a cookie; so other users of this computer stay out. A page
+of somebody else, or a name that was bent to this computer (DNS rebinding), does not reach it.
 """
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from hmac import compare_digest
 from typing import Any
 from urllib.parse import urlsplit
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
-LARGEST = 512 << 20  # bytes of an upload
-CHUNK = 1 << 16
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer",
            "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}  # fmt: skip
-Taken = Callable[[Path, str], bool]
+COOKIE = "cxr-cf-viewer-{}"  # one for each viewer: cookies do not tell ports apart
 
 
 def known(header: str, host: str) -> bool:
-    """Whether a Host header, or the place of an Origin, names this server.
-
-    Args:
-        header: with or without a port.
-        host: what the server listens on.
-    """
-    name = urlsplit(f"//{header}").hostname or ""
-    name = f"[{name}]" if ":" in name else name
-    return name in LOOPBACK or name == host.strip("[]").lower()
+    """Whether a Host header names this server, which listens on ``host``."""
+    try:
+        name = urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return False
+    return name in LOOPBACK or name == host.lower()
 
 
 def same_origin(origin: str | None, header: str) -> bool:
@@ -35,41 +30,38 @@ def same_origin(origin: str | None, header: str) -> bool:
     return origin is None or urlsplit(origin).netloc.lower() == header.lower()
 
 
-def guarded(host: str) -> Any:
-    """The rule as aiohttp's middleware."""
-    from aiohttp import web
-
-    @web.middleware
-    async def check(request: web.Request, handler: Callable[..., Awaitable[Any]]) -> Any:
-        header = request.headers.get("Host", "")
-        if not known(header, host) or not same_origin(request.headers.get("Origin"), header):
-            raise web.HTTPForbidden(text="This viewer answers its own page only.")
-        response = await handler(request)
-        if not response.prepared:
-            response.headers.update(HEADERS)
-        return response
-
-    return check
-
-
-def receiver(folder: Callable[[], str], taken: Taken) -> Any:
-    """Takes a file from the page: written as it comes, handed on when it is whole.
+def guarded(host: str, key: str) -> Any:
+    """The rules as aiohttp's middleware.
 
     Args:
-        folder: makes a new folder that nobody else can read.
-        taken: opens the file; False if it was refused.
+        host: what the server listens on.
+        key: what the address given to the user carries.
     """
     from aiohttp import web
 
-    async def receive(request: web.Request) -> web.Response:
-        path, size = Path(folder()) / "upload.dcm", 0
-        with path.open("wb") as stream:
-            async for chunk in request.content.iter_chunked(CHUNK):
-                size += len(chunk)
-                if size > LARGEST:
-                    raise web.HTTPRequestEntityTooLarge(LARGEST, size)
-                stream.write(chunk)
-        opened = taken(path, request.query.get("name", "")[:80])
-        return web.Response(status=204 if opened else 422)
+    cookie = COOKIE.format(key[:6])
 
-    return receive
+    async def check(request: Any, handler: Callable[..., Awaitable[Any]]) -> Any:
+        header = request.headers.get("Host", "")
+        if not known(header, host) or not same_origin(request.headers.get("Origin"), header):
+            raise web.HTTPForbidden(text="This viewer answers its own page only.")
+        given = request.query.get("key", "")
+        shown = given or request.cookies.get(cookie, "")
+        if not compare_digest(shown.encode(), key.encode()):
+            raise web.HTTPForbidden(text="Open the address that cxr-cf viewer printed.")
+        try:
+            response = await handler(request)
+        except web.HTTPFound as moved:  # from / to the page
+            _finish(moved, cookie, given)
+            raise
+        if not response.prepared:
+            _finish(response, cookie, given)
+        return response
+
+    return web.middleware(check)
+
+
+def _finish(response: Any, cookie: str, given: str) -> None:
+    response.headers.update(HEADERS)
+    if given:
+        response.set_cookie(cookie, given, httponly=True, samesite="Strict", path="/")

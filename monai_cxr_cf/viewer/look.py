@@ -16,14 +16,23 @@ html { overflow: hidden; }
 .tone.busy { border-color: #4C8DFF; background: rgba(76, 141, 255, 0.14); }
 .details { font: 0.72rem/1.4 monospace; white-space: pre-wrap; max-height: 180px; overflow: auto;
   background: #111; padding: 8px; border-radius: 4px; user-select: text; }
-.views { position: relative; display: flex; width: 100%; height: 100%; background: #000; }
+.stage { display: flex; flex-direction: column; width: 100%; height: 100%; }
+.views { position: relative; display: flex; flex: 1; min-height: 0; background: #000; }
 .views > .layout-grid-container { width: 100%; }
 .empty { position: absolute; inset: 0; display: flex; flex-direction: column; gap: 6px;
   align-items: center; justify-content: center; color: #cfd6df; background: #14171b; }
 .caption { position: absolute; left: 10px; bottom: 8px; color: #e8edf3; font-size: 0.8rem;
   background: rgba(0, 0, 0, 0.55); padding: 2px 8px; border-radius: 3px; pointer-events: none; }
 .row { display: flex; gap: 8px; align-items: center; }
-.legend { height: 8px; border-radius: 4px; margin: 2px 0 8px;
+.bar { display: flex; flex-wrap: wrap; gap: 2px 28px; align-items: center; padding: 6px 20px;
+  background: #1c2026; font-size: 0.85rem; }
+.bar .dial { display: flex; gap: 12px; align-items: center; flex: 1 1 240px; max-width: 420px; }
+.bar .v-switch { flex: 0 0 auto; }
+.bar .v-label { font-size: 0.85rem; }
+.step .v-field__input, .step .v-field .v-label { font-size: 0.88rem; }
+.v-btn { text-transform: none; letter-spacing: 0; }
+.v-btn--disabled { opacity: 0.4 !important; }
+.legend { height: 8px; border-radius: 4px; flex: 0 0 150px;
   background: linear-gradient(90deg, #0D2EB3, #B3D1FF, #333, #FFC2B3, #B80A0F); }
 .sr-only { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 :focus-visible { outline: 2px solid #F5C242 !important; outline-offset: 2px; }

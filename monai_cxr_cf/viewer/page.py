@@ -23,7 +23,14 @@ TITLE = "CXR counterfactual"
 
 
 def build(server: Any, session: "Session", views: "Views", sample: Path) -> None:
-    """Make the page of a server."""
+    """Make the page of a server.
+
+    Args:
+        server: the trame server.
+        session: what the buttons call.
+        views: what is drawn on the right.
+        sample: the radiograph behind "Open the sample".
+    """
     server.state.trame__title = TITLE
     with VAppLayout(server, full_height=True) as layout:
         layout.root.theme = "dark"
@@ -32,19 +39,24 @@ def build(server: Any, session: "Session", views: "Views", sample: Path) -> None
             html.Strong("{{ badge }}", id="badge", classes="px-4", role="note")
             v.VSpacer()
             html.Span(TITLE, classes="px-4")
-        with v.VNavigationDrawer(permanent=True, width=390):
+        with v.VNavigationDrawer(permanent=True, width=380):
             sections.source(session, sample)
             sections.request()
             sections.region(session)
             sections.running(session)
-            results.comparing(session)
+            results.found(session)
             results.about(session)
-        dropped = sections.sending("$event.dataTransfer.files")
-        attributes = ['@dragover.prevent=""', f'@drop.prevent="{dropped}"']
-        with v.VMain(), html.Div(classes="views", id="views", raw_attrs=attributes):
-            with html.Div(style="width: 100%; height: 100%; display: flex") as place:
-                views.manager.initialize_layout_grid(layout)
-            with html.Div(v_if=("!source_name",), classes="empty", id="empty"):
-                html.Strong("Drop a DICOM radiograph here")
-                html.Span("or open one on the left")
-    del place
+        with v.VMain(), html.Div(classes="stage"):
+            _views(views, layout)
+            results.dials()
+
+
+def _views(views: "Views", layout: Any) -> None:
+    dropped = sections.sending("$event.dataTransfer.files")
+    attributes = ['@dragover.prevent=""', f'@drop.prevent="{dropped}"']
+    with html.Div(classes="views", id="views", raw_attrs=attributes):
+        with html.Div(style="width: 100%; height: 100%; display: flex"):
+            views.manager.initialize_layout_grid(layout)
+        with html.Div(v_if=("!source_name",), classes="empty", id="empty"):
+            html.Strong("Drop a DICOM radiograph here")
+            html.Span("or open one on the left")

@@ -46,8 +46,9 @@ def source(session: "Session", sample: Path) -> None:
                 raw_attrs=['aria-label="DICOM file"'],
                 change=f"{sending('$event.target.files')}; $event.target.value = ''",
             )  # fmt: skip
-            v.VBtn("Open DICOM …", id="open", size="small", color="primary", loading=("opening",),
-                   disabled=("running",), click="window.document.getElementById('file').click()")  # fmt: skip
+            v.VBtn("Open DICOM …", id="open", size="small", color="primary", disabled=("running",),
+                   loading=("opening",),
+                   click="window.document.getElementById('file').click()")  # fmt: skip
             v.VBtn("Open the sample", id="sample", size="small", variant="tonal",
                    disabled=("running",), click=open_sample)  # fmt: skip
         html.Div("{{ source_words }}", v_if=("source_words",), classes="tone bad",
@@ -72,13 +73,12 @@ def request() -> None:
 
 
 def _picked() -> None:
+    v.VAutocomplete(v_model=("finding",), items=("finding_items",), label="Finding",
+                    id="finding", disabled=(INPUTS,), classes="mb-3", **SMALL)  # fmt: skip
     with html.Div(classes="row mb-2"):
         v.VSelect(v_model=("direction",), label="Do", id="direction", disabled=(INPUTS,),
-                  items=("['add', 'remove']",), style="max-width: 112px", **SMALL)  # fmt: skip
-        v.VAutocomplete(v_model=("finding",), items=("finding_items",), label="Finding",
-                        id="finding", disabled=(INPUTS,), **SMALL)  # fmt: skip
-    with html.Div(classes="row mb-2"):
-        v.VSelect(v_model=("side",), items=("side_items",), label="Side (the patient's)",
+                  items=("['add', 'remove']",), **SMALL)  # fmt: skip
+        v.VSelect(v_model=("side",), items=("side_items",), label="Patient's side",
                   id="side", disabled=(f"{INPUTS} || !sided",), **SMALL)  # fmt: skip
         v.VSelect(v_model=("zone",), items=("zone_items",), label="Zone", id="zone",
                   disabled=(INPUTS,), **SMALL)  # fmt: skip
@@ -95,10 +95,10 @@ def _how() -> None:
     with html.Div(classes="row my-2"):
         v.VSelect(v_model=("preset",), items=("['fast', 'default', 'paper']",), label="Preset",
                   id="preset", disabled=(INPUTS,), **SMALL)  # fmt: skip
-        v.VTextField(v_model=("levels",), label="Series, e.g. 0.25, 0.5, 1", id="levels",
-                     disabled=(INPUTS,), **SMALL)  # fmt: skip
+        v.VTextField(v_model=("levels",), label="Series", id="levels",
+                     placeholder="0.5, 1", disabled=(INPUTS,), **SMALL)  # fmt: skip
         v.VTextField(v_model=("seeds",), label="Seeds", id="seeds", disabled=(INPUTS,),
-                     style="max-width: 90px", **SMALL)  # fmt: skip
+                     placeholder="1, 2", **SMALL)  # fmt: skip
     with html.Details(id="advanced"):
         html.Summary("Also accept", style="font-size: 0.85rem; cursor: pointer")
         for value, words in (
@@ -136,7 +136,7 @@ def running(session: "Session") -> None:
             html.Span("{{ message }}", id="message")
             html.Em("{{ hint }}", v_if=("hint",), id="hint", style="display: block")
         html.Div("{{ words }}", v_for="words in warnings", key="words", classes="tone doubt")
-        html.Img(v_if=("preview",), src=("preview",), alt="What there is so far",
+        html.Img(v_if=("preview && running",), src=("preview",), alt="What there is so far",
                  style="width: 100%; border-radius: 4px")  # fmt: skip
         _trouble(session)
 

@@ -4,6 +4,7 @@
 import argparse
 import logging
 import os
+import secrets
 import sys
 import webbrowser
 from pathlib import Path
@@ -27,7 +28,7 @@ def serve(sample: Path, words: list[str]) -> int:
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     from trame.app import get_server
 
-    from . import fields, guard, page
+    from . import fields, files, guard, page
     from .application import ViewerApp
     from .session import Session
     from .views import Views
@@ -36,16 +37,17 @@ def serve(sample: Path, words: list[str]) -> int:
     server.state.update(fields.FIELDS)
     views = Views(server)
     app = ViewerApp(views)
-    session = Session(server, app, views)
+    session, key = Session(server, app, views), secrets.token_urlsafe(18)
     page.build(server, session, views, sample)
 
     def bind(wslink: Any) -> None:
-        wslink.app.middlewares.append(guard.guarded(args.host))
-        wslink.app.router.add_post("/upload", guard.receiver(app.temp_folder, session.open_file))
+        wslink.app.middlewares.append(guard.guarded(args.host, key))
+        files.add_routes(wslink.app.router, app, session)
 
     def ready(**_: Any) -> None:
-        address = f"http://{f'[{args.host}]' if ':' in args.host else args.host}:{server.port}/"
-        sys.stdout.write(f"{NAME} on {address}  (Ctrl-C ends)\nresearch only; for one user\n")
+        name = f"[{args.host}]" if ":" in args.host else args.host
+        address = f"http://{name}:{server.port}/?key={key}"
+        sys.stdout.write(f"{NAME} on {address}\nresearch only; for one user; Ctrl-C ends\n")
         sys.stdout.flush()
         session.begin()
         if args.file is not None:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from CXRCounterfactualLib import dicom_source, presenter
+from CXRCounterfactualLib import dicom_source, hierarchy, presenter, segments
+from CXRCounterfactualLib.asking import ON_THE_MIDLINE
 from CXRCounterfactualLib.effects import Performer
 from CXRCounterfactualLib.history import Added, history
 from CXRCounterfactualLib.job_runner import OUT, JobRunner
@@ -104,10 +105,10 @@ class Session:
         scene, before = self._app.scene(), self.source
         self.compare.forget()
         self.source = node
-        for old in [each for each in history(scene) if before is not None]:
+        for old in history(scene):
             self._remove(old)
         if before is not None:
-            scene.RemoveNode(before)
+            hierarchy.remove(scene, before)
         self._views.show(node.GetID())
         self._state.source_name, self._state.source_words = name, ""
         self._state.region_words, self._state.past = "", []
@@ -119,13 +120,21 @@ class Session:
         for identifier in (*added.volume_ids, added.segmentation_id, added.change_id):
             node = scene.GetNodeByID(identifier) if identifier else None
             if node is not None:
-                scene.RemoveNode(node)
+                hierarchy.remove(scene, node)
+
+    @property
+    def results(self) -> Path | None:
+        """What the last run wrote; None if it wrote nothing, or another one is going on."""
+        return self.runner.out if self.presenter.state is State.DONE else None
 
     def changed(self, **_: Any) -> None:
         """Something was picked or typed: can it be run?"""
         state = self._state
         choice, found = fields.asked(state)
-        state.sided = choice.finding not in fields.ON_THE_MIDLINE
+        if choice != self.presenter.choice:  # the outline was another request's
+            segments.hide_region(self._app.scene())
+            state.region_words = ""
+        state.sided = choice.finding not in ON_THE_MIDLINE
         state.finding_note = fields.note(choice.finding, state.way, self._facts)
         found = [*found, *problems(choice)]
         self.feed(presenter.RequestChanged(tuple(dict.fromkeys(found)), choice))
@@ -197,6 +206,7 @@ class Session:
         state.tone = TONE.get(now, "plain")
         state.running = now in (State.RUNNING, State.CANCELLING)
         state.failed, state.busy = now is State.FAILED, view.busy
+        state.savable = now is State.DONE
         state.progress = view.progress or 0
         state.details, state.report = view.details, self.presenter.report()
         state.warnings, state.enabled = list(view.warnings), sorted(view.enabled)
