@@ -62,12 +62,12 @@ def interpreter(named: str | None) -> Path:
     return python_in(folder())
 
 
-def commands() -> list[list[str]]:
-    """What makes the environment, one command after another."""
-    inside = str(python_in(folder()))
+def commands(place: Path) -> list[list[str]]:
+    """What makes an environment in a new folder, one command after another."""
+    inside = str(python_in(place))
     install = ["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-deps"]
     return [
-        [sys.executable, "-m", "venv", str(folder())],
+        [sys.executable, "-m", "venv", str(place)],
         [inside, *install, "--only-binary=:all:", "-r", str(PINS)],
     ]
 
@@ -81,7 +81,7 @@ def install(tell: Callable[[str], None]) -> None:
     place = folder()
     shutil.rmtree(place, ignore_errors=True)
     try:
-        for words in commands():
+        for words in commands(place):
             tell(shlex.join(words))
             if subprocess.run(words, check=False, stdin=subprocess.DEVNULL).returncode:
                 raise ResourceExhausted(

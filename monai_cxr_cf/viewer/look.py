@@ -32,8 +32,8 @@ html { overflow: hidden; }
 .step .v-field__input, .step .v-field .v-label { font-size: 0.88rem; }
 .v-btn { text-transform: none; letter-spacing: 0; }
 .v-btn--disabled { opacity: 0.4 !important; }
-.legend { height: 8px; border-radius: 4px; flex: 0 0 150px;
-  background: linear-gradient(90deg, #0D2EB3, #B3D1FF, #333, #FFC2B3, #B80A0F); }
+summary { cursor: pointer; font-size: 0.85rem; }
+.v-slider-track__tick-label { font-size: 0.75rem; }
 .sr-only { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-:focus-visible { outline: 2px solid #F5C242 !important; outline-offset: 2px; }
+:focus-visible:not(input) { outline: 2px solid #F5C242 !important; outline-offset: 2px; }
 """

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from .views import Views
 
 TITLE = "CXR counterfactual"
+TO_RESULT = """
+window.setTimeout(() => window.document.getElementById('step-result').scrollIntoView(
+  {behavior: 'smooth', block: 'nearest'}), 400)
+"""
 
 
 def build(server: Any, session: "Session", views: "Views", sample: Path) -> None:
@@ -46,6 +50,7 @@ def build(server: Any, session: "Session", views: "Views", sample: Path) -> None
             sections.running(session)
             results.found(session)
             results.about(session)
+        session.on_result(client.JSEval(exec=TO_RESULT).exec)
         with v.VMain(), html.Div(classes="stage"):
             _views(views, layout)
             results.dials()

@@ -22,7 +22,7 @@ def found(session: "Session") -> None:
             html.P("<strong>{{ compare_title }}</strong><br>{{ compare_label }}", id="member")
             html.P("{{ words }}", v_for="words in notes", key="words")
             v.VBtn("Save the DICOM files (ZIP)", id="save", href="result.zip", size="small",
-                   variant="tonal", v_if=("savable",))  # fmt: skip
+                   variant="tonal", v_if=("savable",), raw_attrs=["download"])  # fmt: skip
             with html.Div(v_if=("past.length > 1",), classes="mt-4"):
                 v.VSelect(v_model=("past_run",), items=("past",), id="past",
                           label="Runs of this radiograph",
@@ -52,15 +52,12 @@ def dials() -> None:
         ):  # fmt: skip
             v.VSwitch(v_model=(name,), label=words, id=name.replace("_", "-"), color="primary",
                       density="compact", hide_details=True)  # fmt: skip
-        html.Span("more lucent", v_if=("mapped",))
-        html.Div(v_if=("mapped",), classes="legend", raw_attrs=['aria-hidden="true"'])
-        html.Span("denser", v_if=("mapped",))
 
 
 def about(session: "Session") -> None:
     """What it runs on, whose weights, and what it is not."""
     with html.Section(classes="step", id="about"), html.Details():
-        html.Summary("About, licences, check", style="cursor: pointer; font-size: 0.85rem")
+        html.Summary("About, licences, check")
         html.P("Research only, never for diagnosis. A counterfactual says how an image might "
                "differ, not what would happen to a patient. For one user at a time; files of "
                "this session are removed when the viewer ends.")  # fmt: skip

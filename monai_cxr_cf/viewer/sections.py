@@ -78,10 +78,8 @@ def _picked() -> None:
     with html.Div(classes="row mb-2"):
         v.VSelect(v_model=("direction",), label="Do", id="direction", disabled=(INPUTS,),
                   items=("['add', 'remove']",), **SMALL)  # fmt: skip
-        v.VSelect(v_model=("side",), items=("side_items",), label="Patient's side",
-                  id="side", disabled=(f"{INPUTS} || !sided",), **SMALL)  # fmt: skip
-        v.VSelect(v_model=("zone",), items=("zone_items",), label="Zone", id="zone",
-                  disabled=(INPUTS,), **SMALL)  # fmt: skip
+        v.VSelect(v_model=("side",), items=("side_items",), label="Patient's side", id="side",
+                  disabled=(f"{INPUTS} || !sided",), **SMALL)  # fmt: skip
     with html.Div(classes="row"):
         html.Label("Severity {{ severity.toFixed(2) }}", html_for="severity",
                    style="min-width: 96px; font-size: 0.85rem")  # fmt: skip
@@ -91,16 +89,19 @@ def _picked() -> None:
 
 
 def _how() -> None:
-    """Preset, seeds, series; what the strict reader may let pass is folded away."""
-    with html.Div(classes="row my-2"):
+    """Preset and series; what is seldom needed is folded away."""
+    with html.Div(classes="row mt-3 mb-2"):
         v.VSelect(v_model=("preset",), items=("['fast', 'default', 'paper']",), label="Preset",
                   id="preset", disabled=(INPUTS,), **SMALL)  # fmt: skip
-        v.VTextField(v_model=("levels",), label="Series", id="levels",
-                     placeholder="0.5, 1", disabled=(INPUTS,), **SMALL)  # fmt: skip
-        v.VTextField(v_model=("seeds",), label="Seeds", id="seeds", disabled=(INPUTS,),
-                     placeholder="1, 2", **SMALL)  # fmt: skip
-    with html.Details(id="advanced"):
-        html.Summary("Also accept", style="font-size: 0.85rem; cursor: pointer")
+        v.VTextField(v_model=("levels",), label="Series of severities", id="levels",
+                     placeholder="0.25, 0.5, 1", disabled=(INPUTS,), **SMALL)  # fmt: skip
+    with html.Details(id="more"):
+        html.Summary("Zone, seeds, images to accept")
+        with html.Div(classes="row my-2"):
+            v.VSelect(v_model=("zone",), items=("zone_items",), label="Zone", id="zone",
+                      disabled=(f"{INPUTS} || way == 'type'",), **SMALL)  # fmt: skip
+            v.VTextField(v_model=("seeds",), label="Seeds", id="seeds", placeholder="1, 2, 3",
+                         disabled=(INPUTS,), **SMALL)  # fmt: skip
         for value, words in (
             ("allow_burned_in", "text burned into the picture"),
             ("allow_body_part", "another body part in the header"),

@@ -7,7 +7,7 @@ that it answers with are performed by the extension's ``Performer``, and its vie
 
 import shutil
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ class Session:
         self.setup = Checking(app, self.questions)
         self.setup.listen(self._checked, self._informed)
         self.compare = ComparePage(app, self._state)
+        self._to_result: Callable[[], None] = lambda: None
         self.runner = JobRunner(
             app, Children(), setup=self.setup, tell=self.feed, reading=self._reading
         )
@@ -69,6 +70,10 @@ class Session:
         self.badge = Badge(app)
         self._state.finding_items, self._state.prompt_items = fields.findings(), fields.prompts()
         self._state.change(*fields.ASKED)(self.changed)
+
+    def on_result(self, callback: Callable[[], None]) -> None:
+        """Who hears that a new result is in view."""
+        self._to_result = callback
 
     def begin(self) -> None:
         """The server is there: is the runner, too?"""
@@ -239,6 +244,7 @@ class Session:
         """List the runs of this radiograph, the newest first."""
         self._state.past = [{"title": f"{i}  {added.words}", "value": added.run}
                             for i, added in list(enumerate(runs, 1))[::-1]]  # fmt: skip
+        self._to_result()
 
     def show_preview(self, path: Path) -> None:
         """A picture of the run while it goes on."""

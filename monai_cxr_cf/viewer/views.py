@@ -9,6 +9,8 @@ from typing import Any
 from CXRCounterfactualLib.app_services import SliceView
 from CXRCounterfactualLib.layout import LEFT, RIGHT
 
+from .linking import Link
+
 ONE, PAIR = "one view", "side by side"
 
 
@@ -43,6 +45,7 @@ class Views:
             {ONE: Layout(across, [left]), PAIR: Layout(across, [left, right])}
         )
         self.manager.set_layout(ONE)
+        self._link = Link(*(view.get_view_node() for view in manager.get_slice_views()))
         for view in manager.get_slice_views():
             view.set_background_color([0, 0, 0])
             view.interactor().AddObserver("WindowResizeEvent", _refit(view))
@@ -64,11 +67,6 @@ class Views:
             view.set_orientation("Axial")
             view.fit_view_to_content()
             view.schedule_render()
-
-    def fit(self) -> None:
-        """The whole radiograph in every view."""
-        for view in self._core.view_manager.get_slice_views():
-            view.fit_view_to_content()
 
     def _face(self, view: Any) -> SliceView:
         from slicer import vtkMRMLSliceLogic

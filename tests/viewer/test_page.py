@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page before a run: opens files, refuses what is none, offers the vocabulary, by keyboard."""
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.viewer.page import Page
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def ready(page: Page) -> Page:
+    """The page with the sample open."""
+    page.element("sample").click()
+    page.wait(lambda: page.text("title") == "Ready")
+    return page
+
+
+def test_a_new_page_says_what_it_is_and_what_to_do(page: Page) -> None:
+    page.photograph("start")
+    assert "SYNTHETIC" in page.text("badge")
+    assert "never for diagnosis" in page.text("badge")
+    assert page.text("title") == "Pick a radiograph"
+    assert not page.element("run").is_enabled()
+    assert page.there("empty")
+
+
+def test_a_file_that_is_no_dicom_is_refused_in_a_sentence(page: Page, root: Path) -> None:
+    page.open(root / "README.md")
+    page.wait(lambda: page.there("source-words"))
+    assert "not a DICOM image" in page.text("source-words")
+    assert not page.element("run").is_enabled()
+
+
+def test_a_picked_radiograph_is_seen(page: Page, root: Path) -> None:
+    page.open(root / "docs" / "example.dcm")
+    page.wait(lambda: page.text("title") == "Ready")
+    assert page.text("source-name") == "example.dcm"
+    assert not page.there("source-words")
+    (shown,) = page.settled()
+    assert np.ptp(shown) > 150
+    assert np.abs(shown[..., 0] - shown[..., 2]).max() < 12, "grey: nothing is synthetic yet"
+
+
+def test_what_is_typed_is_completed_from_the_vocabulary(ready: Page) -> None:
+    ready.element("type").click()
+    ready.wait(lambda: ready.there("prompt"))
+    assert "Type what should be seen" in ready.text("message")
+    ready.element("prompt").send_keys("moderate left pl")
+    found = ".v-overlay--active .v-list-item"
+    ready.wait(lambda: ready.driver.find_elements("css selector", found))
+    offered = [each.text for each in ready.driver.find_elements("css selector", found)]
+    assert "moderate left pleural effusion" in offered
+    ready.element("prompt").send_keys(Keys.ESCAPE)
+    ready.element("pick").click()
+    ready.wait(lambda: ready.there("finding"))
+
+
+def test_a_finding_on_the_midline_has_no_side(ready: Page) -> None:
+    ready.element("finding").send_keys(Keys.CONTROL, "a")
+    ready.element("finding").send_keys("cardiom", Keys.ARROW_DOWN, Keys.ENTER)
+    ready.wait(lambda: not ready.element("side").is_enabled())
+    ready.element("finding").send_keys(Keys.CONTROL, "a")
+    ready.element("finding").send_keys("pleural eff", Keys.ARROW_DOWN, Keys.ENTER)
+    ready.wait(lambda: ready.element("side").is_enabled())
+
+
+def test_what_can_be_pressed_can_be_reached_by_keyboard(ready: Page) -> None:
+    ready.element("open").send_keys("")
+    reached = set()
+    for _ in range(25):
+        reached.add(ready.focused())
+        ready.keys(Keys.TAB)
+    assert {"open", "sample", "finding", "side", "preset", "region", "run"} <= reached
+
+
+def test_every_field_has_a_name(ready: Page) -> None:
+    nameless = ready.driver.execute_script(
+        """return [...document.querySelectorAll('input, button, [role=slider]')].filter(e =>
+          e.offsetParent && !(e.innerText || e.getAttribute('aria-label') || e.title
+          || e.getAttribute('aria-labelledby') || (e.labels && e.labels.length)))
+          .map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert not nameless
+
+
+def test_the_region_is_outlined_before_anything_runs(ready: Page) -> None:
+    (before,) = ready.settled()
+    ready.element("region").click()
+    ready.wait(lambda: "Outlined" in ready.text("region-words"))
+    (after,) = ready.settled()
+    outlined = (after[..., 0] - after[..., 2]) > 60
+    assert 200 < outlined.sum() < 0.05 * outlined.size
+    assert not ((before[..., 0] - before[..., 2]) > 60).any()
+    ready.photograph("region")
+    ready.choose("side", "left")
+    ready.wait(lambda: not ready.text("region-words"))
+    (gone,) = ready.settled()
+    assert not ((gone[..., 0] - gone[..., 2]) > 60).any(), "another request, another region"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("index.html", {}),
+        ("index.html?key=guessed", {}),
+        ("index.html", {"Host": "radiology.example"}),
+        ("upload", {"Origin": "http://radiology.example"}),
+        ("result.zip", {}),
+    ],
+)
+def test_nobody_else_is_let_in(page: Page, path: str, headers: dict[str, str]) -> None:
+    place = page.address.partition("?")[0]
+    key = page.address.partition("key=")[2] if headers else ""
+    address = f"{place}{path}" + (f"?key={key}" if key else "")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=20)
+    assert refused.value.code == 403
