@@ -8,7 +8,11 @@ import secrets
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .application import ViewerApp
+    from .session import Session
 
 NAME = "cxr-cf viewer"
 
@@ -21,14 +25,10 @@ def serve(sample: Path, words: list[str]) -> int:
         words: of the command line, without the program.
     """
     args = _words(words)
-    logging.getLogger().setLevel(logging.ERROR)  # libraries' warnings name files
-    os.environ["TRAME_ARGS"] = ""  # our words are not trame's
-    os.environ["WSLINK_READY_MSG"] = ""
-    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+    _prepare()
     from trame.app import get_server
 
-    from . import fields, files, guard, page
+    from . import fields, page
     from .application import ViewerApp
     from .session import Session
     from .views import Views
@@ -37,8 +37,33 @@ def serve(sample: Path, words: list[str]) -> int:
     server.state.update(fields.FIELDS)
     views = Views(server)
     app = ViewerApp(views)
-    session, key = Session(server, app, views), secrets.token_urlsafe(18)
+    session = Session(server, app, views)
     page.build(server, session, views, sample)
+    _open_door(server, app, session, args)
+    try:
+        server.start(
+            port=args.port, host=args.host, open_browser=False, show_connection_info=False,
+            disable_logging=True, timeout=0,
+        )  # fmt: skip
+    finally:
+        session.close()
+    return 0
+
+
+def _prepare() -> None:
+    """What the libraries must find before they are imported."""
+    logging.getLogger().setLevel(logging.ERROR)  # their warnings name files
+    os.environ["TRAME_ARGS"] = ""  # our words are not trame's
+    os.environ["WSLINK_READY_MSG"] = ""
+    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+
+
+def _open_door(server: Any, app: "ViewerApp", session: "Session", args: argparse.Namespace) -> None:
+    """Guard every route, and say where the page is when it is there."""
+    from . import files, guard
+
+    key = secrets.token_urlsafe(18)
 
     def bind(wslink: Any) -> None:
         wslink.app.middlewares.append(guard.guarded(args.host, key))
@@ -57,14 +82,6 @@ def serve(sample: Path, words: list[str]) -> int:
 
     server.controller.on_server_bind.add(bind)
     server.controller.on_server_ready.add(ready)
-    try:
-        server.start(
-            port=args.port, host=args.host, open_browser=False, show_connection_info=False,
-            disable_logging=True, timeout=0,
-        )  # fmt: skip
-    finally:
-        session.close()
-    return 0
 
 
 def _words(words: list[str]) -> argparse.Namespace:

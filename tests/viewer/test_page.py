@@ -51,7 +51,7 @@ def test_a_picked_radiograph_is_seen(page: Page, root: Path) -> None:
 def test_what_is_typed_is_completed_from_the_vocabulary(ready: Page) -> None:
     ready.element("type").click()
     ready.wait(lambda: ready.there("prompt"))
-    assert "Type what should be seen" in ready.text("message")
+    ready.wait(lambda: "Type what should be seen" in ready.text("message"))
     ready.element("prompt").send_keys("moderate left pl")
     found = ".v-overlay--active .v-list-item"
     ready.wait(lambda: ready.driver.find_elements("css selector", found))
