@@ -8,13 +8,14 @@ from typing import Any
 
 
 class Link:
-    """Follows the moves of two slice nodes from now on.
+    """Follows the moves of two slice nodes while it is ``on``.
 
     Args:
         nodes: two ``vtkMRMLSliceNode``.
     """
 
     def __init__(self, *nodes: Any) -> None:
+        self.on = False  # a view that is not shown has a size of its own
         self._moving = False
         self._last: dict[str, tuple[float, ...]] = {}
         for node, other in (nodes, nodes[::-1]):
@@ -22,7 +23,7 @@ class Link:
 
     def _follow(self, moved: Any, other: Any) -> None:
         place = (*moved.GetXYZOrigin(), *moved.GetFieldOfView())
-        if self._moving or self._last.get(moved.GetID()) == place:
+        if not self.on or self._moving or self._last.get(moved.GetID()) == place:
             return  # not a move: another image, another colour
         self._last[moved.GetID()] = place
         self._moving = True

@@ -53,6 +53,7 @@ class Views:
     def set_layout(self, layout: int) -> None:
         """Switch the layout; a number of vtkMRMLLayoutNode, side by side or one view."""
         self.layout = layout
+        self._link.on = layout == self._sides
         self.manager.set_layout(PAIR if layout == self._sides else ONE)
 
     def slice_views(self) -> list[SliceView]:

@@ -81,9 +81,9 @@ class Page(Browser):
         raise AssertionError(f"{self.text('title')}: {self.text('message')}")
 
     def there(self, name: str) -> bool:
-        """Whether an element is on the page and can be seen."""
-        found = self.driver.find_elements("id", name)
-        return bool(found) and found[0].is_displayed()
+        """Whether an element is on the page and takes room; Vuetify's inputs are transparent."""
+        script = "return !!document.getElementById(arguments[0])?.offsetParent"
+        return bool(self.driver.execute_script(script, name))
 
     def open(self, path: Path) -> None:
         """Give a file to the button that opens one."""
@@ -94,11 +94,22 @@ class Page(Browser):
         box = self.element(field).find_element("xpath", "ancestor::*[contains(@class,'v-input')]")
         box.click()
         items = ".v-overlay--active .v-list-item"
-        self.wait(lambda: self.driver.find_elements("css selector", items))
-        (item,) = [each for each in self.driver.find_elements("css selector", items)
-                   if each.text.strip() == words]  # fmt: skip
-        item.click()
+
+        def pick() -> bool:
+            for each in self.driver.find_elements("css selector", items):
+                if " ".join(each.text.split()) == words:
+                    each.click()
+                    return True
+            return False
+
+        self.wait(pick)
         self.wait(lambda: not self.driver.find_elements("css selector", items))
+
+    def type_in(self, field: str, *keys: str) -> None:
+        """Go into a field and type."""
+        self.element(field).click()
+        self.wait(lambda: self.focused() == field)
+        self.keys(*keys)
 
     def slide(self, words: str, *keys: str) -> None:
         """Move a slider by keys."""

@@ -52,7 +52,7 @@ def test_what_is_typed_is_completed_from_the_vocabulary(ready: Page) -> None:
     ready.element("type").click()
     ready.wait(lambda: ready.there("prompt"))
     ready.wait(lambda: "Type what should be seen" in ready.text("message"))
-    ready.element("prompt").send_keys("moderate left pl")
+    ready.type_in("prompt", "moderate left pl")
     found = ".v-overlay--active .v-list-item"
     ready.wait(lambda: ready.driver.find_elements("css selector", found))
     offered = [each.text for each in ready.driver.find_elements("css selector", found)]
@@ -63,11 +63,9 @@ def test_what_is_typed_is_completed_from_the_vocabulary(ready: Page) -> None:
 
 
 def test_a_finding_on_the_midline_has_no_side(ready: Page) -> None:
-    ready.element("finding").send_keys(Keys.CONTROL, "a")
-    ready.element("finding").send_keys("cardiom", Keys.ARROW_DOWN, Keys.ENTER)
+    ready.choose("finding", "cardiomegaly (unproven)")
     ready.wait(lambda: not ready.element("side").is_enabled())
-    ready.element("finding").send_keys(Keys.CONTROL, "a")
-    ready.element("finding").send_keys("pleural eff", Keys.ARROW_DOWN, Keys.ENTER)
+    ready.choose("finding", "pleural effusion (unproven)")
     ready.wait(lambda: ready.element("side").is_enabled())
 
 
@@ -83,7 +81,7 @@ def test_what_can_be_pressed_can_be_reached_by_keyboard(ready: Page) -> None:
 def test_every_field_has_a_name(ready: Page) -> None:
     nameless = ready.driver.execute_script(
         """return [...document.querySelectorAll('input, button, [role=slider]')].filter(e =>
-          e.offsetParent && !(e.innerText || e.getAttribute('aria-label') || e.title
+          e.offsetParent && !(e.textContent || e.getAttribute('aria-label') || e.title
           || e.getAttribute('aria-labelledby') || (e.labels && e.labels.length)))
           .map(e => e.outerHTML.slice(0, 120))"""
     )

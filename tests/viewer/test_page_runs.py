@@ -26,7 +26,7 @@ def done(page: Page) -> Page:
     page.wait(lambda: page.text("title") == "Ready")
     page.choose("side", "left")
     page.choose("preset", "fast")
-    page.element("levels").send_keys("0.25, 0.5, 1")
+    page.type_in("levels", "0.25, 0.5, 1")
     page.wait(lambda: page.element("run").is_enabled())
     page.run()
     page.wait(lambda: page.there("dials"))
@@ -164,7 +164,7 @@ def test_cancel_ends_the_process_within_two_seconds(done: Page) -> None:
 def test_an_error_says_what_to_do(done: Page) -> None:
     done.element("type").click()
     done.wait(lambda: done.there("prompt"))
-    done.element("prompt").send_keys("purple elephant", Keys.TAB)
+    done.type_in("prompt", "purple elephant", Keys.TAB)
     done.wait(lambda: done.element("run").is_enabled())
     done.run("It did not work")
     assert "'purple' is not understood" in done.text("message")

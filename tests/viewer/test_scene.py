@@ -87,10 +87,13 @@ def test_linked_views_show_the_same_place(scene: Any) -> None:
     first.SetDimensions(500, 400, 1)
     second.SetDimensions(250, 400, 1)
     link = Link(first, second)
+    link.on = True
     first.SetFieldOfView(100.0, 80.0, 1.0)
     first.SetXYZOrigin(12.0, -7.0, 0.0)
     assert second.GetXYZOrigin() == (12.0, -7.0, 0.0)
     assert second.GetFieldOfView()[:2] == pytest.approx((50.0, 80.0)), "the same scale"
     second.SetXYZOrigin(0.0, 3.0, 0.0)
     assert first.GetXYZOrigin() == (0.0, 3.0, 0.0)
-    del link
+    link.on = False
+    second.SetXYZOrigin(5.0, 5.0, 0.0)
+    assert first.GetXYZOrigin() == (0.0, 3.0, 0.0), "a view that is not shown moves nobody"
