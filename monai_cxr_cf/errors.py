@@ -6,6 +6,11 @@ an HTTP status. A message says what was found, what was expected and what to do,
 patient data.
 """
 
+# The commands for what is not installed. A checkout or a wheel, never a name: nobody vouches for
+# what an index holds under it.
+REINSTALL = "In the checkout: python -m pip install --force-reinstall -c constraints.txt ."
+INSTALL_EXTRA = "In the checkout: python -m pip install -c constraints.txt '.[{}]'"
+
 
 class CxrError(Exception):
     """Base of all errors of the package; raised itself only for a bug of ours.

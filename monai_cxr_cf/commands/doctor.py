@@ -13,7 +13,7 @@ from typing import Any
 
 from monai_cxr_cf.commands import facts
 from monai_cxr_cf.commands.say import say, show
-from monai_cxr_cf.errors import ComponentMissing
+from monai_cxr_cf.errors import REINSTALL, ComponentMissing
 
 MODULES = (
     *("numpy", "scipy", "PIL", "matplotlib", "jsonschema", "rich", "safetensors", "gdcm"),
@@ -96,8 +96,7 @@ def _imports() -> list[Check]:
         try:
             module = importlib.import_module(name)
         except Exception as error:  # a broken library may raise anything; the doctor reports it
-            cure = "python -m pip install --force-reinstall monai-cxr-cf"
-            checks.append(Check(name, False, f"{type(error).__name__}: {error}", cure))
+            checks.append(Check(name, False, f"{type(error).__name__}: {error}", REINSTALL))
         else:
             version = versions.get(name) or str(getattr(module, "__version__", "imports"))
             checks.append(Check(name, True, version))

@@ -21,6 +21,7 @@ examples:
   cxr-cf evaluate calibrate --data cxr --out search                     about an hour on two cores
   cxr-cf evaluate calibrate --data cxr --out try --inputs 1 --modes edit
   cxr-cf evaluate calibrate --data cxr --out wide --set keep.band_px=24   hold a dial, and keep it
+  cxr-cf evaluate calibrate --data cxr --out more --modes removal --onto search/calibration.json
   cp search/calibration.json bundles/cxr_counterfactual/models/cxr-mini/   then edits use it
 
 what lands in --out: calibration.json (put it beside the backbone's weights), table.md, table.json,
@@ -49,6 +50,8 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", dest="settings", default=[],
                         metavar="PART.FIELD=VALUE",
                         help="hold this dial; it is written with what is found")  # fmt: skip
+    parser.add_argument("--onto", type=Path, metavar="FILE",
+                        help="another calibration.json, whose other modes are kept")  # fmt: skip
     parser.add_argument("--judge", default="j1", metavar="NAME|DIR|none",
                         help="classifier that is asked beside geometry (j1)")  # fmt: skip
     parser.add_argument("--preset", choices=list(PRESETS), default="default")
@@ -76,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         presets=presets,
         backbone=args.backbone,
         fixed=overrides_from(args.settings),
+        onto=args.onto,
         tools=Tools(models=args.models, judges=judges, workers=args.workers),
     )
 

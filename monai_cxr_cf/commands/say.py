@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from monai_cxr_cf.dicom.privacy import install_privacy_filter
-from monai_cxr_cf.errors import Cancelled, ComponentMissing, CxrError, ResourceExhausted
+from monai_cxr_cf.errors import REINSTALL, Cancelled, ComponentMissing, CxrError, ResourceExhausted
 
 
 def say(text: str = "") -> None:
@@ -49,7 +49,7 @@ def typed(error: BaseException) -> CxrError:
     if isinstance(error, ModuleNotFoundError):
         return ComponentMissing(
             f"The Python package '{error.name}' is missing.",
-            hint="Reinstall: python -m pip install --force-reinstall monai-cxr-cf",
+            hint=REINSTALL,
         )
     return CxrError(
         f"An unexpected {type(error).__name__} ended the run: a bug of this program.",

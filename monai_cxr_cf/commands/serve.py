@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_cxr_cf.commands.say import say
-from monai_cxr_cf.errors import BadRequest, ComponentMissing, ResourceExhausted
+from monai_cxr_cf.errors import INSTALL_EXTRA, BadRequest, ComponentMissing, ResourceExhausted
 
 if TYPE_CHECKING:
     from monai_cxr_cf.server.settings import Settings
@@ -23,7 +23,7 @@ examples:
 
 off loopback an API key is required, from {KEY} or --key-file; clients send
 Authorization: Bearer KEY. There is no TLS: put a proxy before it.
-/docs explains every route. Needs: pip install 'monai-cxr-cf[server]'
+/docs explains every route. Needs, in the checkout: pip install -c constraints.txt '.[server]'
 """
 
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise ComponentMissing(
             f"The Python package '{error.name}' is missing.",
-            hint="python -m pip install 'monai-cxr-cf[server]'",
+            hint=INSTALL_EXTRA.format("server"),
         ) from error
     from monai_cxr_cf.server.alone import alone
 

@@ -27,7 +27,7 @@ stop and go on:
   cxr-cf train diffusion --data cxr --out mini --resume     bit-exactly from mini/state.pt
 
 look at OUT/curves.png, samples.png and edits.png while it runs, or: tensorboard --logdir OUT
-needs: pip install "monai-cxr-cf[train]"
+needs, in the checkout: pip install -c constraints.txt '.[train]'
 """
 SEVERAL = ("autoencoder", "diffusion")  # trainings that several processes can share
 LAYOUTS = ("folder", "mimic-cxr-jpg", "chexpert-plus")

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydicom import dcmread
 
 from monai_cxr_cf.dicom.privacy import withheld
-from monai_cxr_cf.errors import BadRequest, ComponentMissing, RemoteFailure
+from monai_cxr_cf.errors import INSTALL_EXTRA, BadRequest, ComponentMissing, RemoteFailure
 
 NODE = re.compile(r"dimse://([\x21-\x3f\x41-\x5b\x5d-\x7e]{1,16})@([A-Za-z0-9.\-]+):(\d{1,5})")
 CALLING = "CXR_CF"
@@ -52,7 +52,7 @@ def send(paths: Sequence[Path], node: Node) -> int:
     except ModuleNotFoundError as error:
         raise ComponentMissing(
             "The DICOM network library is not installed.",
-            hint='python -m pip install "monai-cxr-cf[server]"',
+            hint=INSTALL_EXTRA.format("server"),
         ) from error
     with withheld():
         datasets = [dcmread(path) for path in paths]

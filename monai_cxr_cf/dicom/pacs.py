@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.remote import check_uids, check_url, remote, session_for, unpack
-from monai_cxr_cf.errors import BadRequest, ComponentMissing, RemoteFailure
+from monai_cxr_cf.errors import INSTALL_EXTRA, BadRequest, ComponentMissing, RemoteFailure
 
 MODALITIES = ("CR", "DX")
 MAX_BYTES = 512_000_000  # of one fetched instance
@@ -66,7 +66,7 @@ class Pacs:
         except ModuleNotFoundError as error:
             raise ComponentMissing(
                 "The DICOMweb client is not installed.",
-                hint='python -m pip install "monai-cxr-cf[server]"',
+                hint=INSTALL_EXTRA.format("server"),
             ) from error
         self._session = session_for(self._url)
         self._client = DICOMwebClient(self._url, session=self._session)

@@ -72,8 +72,8 @@ class Space:
 
 
 SPACES = {
-    "edit": Space((0.5, 0.6, 0.7, 0.8), (1.5, 2.5, 4.0), (0.0, 1.5, 4.0), (0.0, 0.05, 0.2)),
-    "removal": Space((0.6, 0.7, 0.85, 0.95), (1.5, 2.5, 4.0), (0.0, 1.5, 4.0), (0.0,)),
+    "edit": Space((0.6, 0.7, 0.8, 0.9), (2.5, 4.0, 7.0), (0.0, 1.5, 4.0), (0.0, 0.05, 0.2)),
+    "removal": Space((0.6, 0.7, 0.85, 0.95), (2.5, 4.0, 7.0), (0.0, 1.5, 4.0), (0.0,)),
 }
 
 
@@ -189,6 +189,17 @@ def halve(
         found = [*last, *found]
         alive = [tried.candidate for tried in last]
     return found
+
+
+def settled(tried: Sequence[Tried], own: Candidate) -> Tried:
+    """The best of a stage, or the method's ``own`` setting where the best is not clearly better.
+
+    A law of the method is changed or switched off on evidence only: a worth above the 95 % interval
+    of the ``own`` one's in the same round.
+    """
+    best = tried[0]
+    peers = [one for one in tried if one.candidate == own and one.inputs == best.inputs]
+    return next((one for one in peers if not best.worth.value > one.worth.high), best)
 
 
 def _mean(values: Sequence[Any]) -> float | None:

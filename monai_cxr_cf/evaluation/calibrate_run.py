@@ -8,6 +8,7 @@ The file goes beside a backbone's weights, where ``networks`` reads it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from monai_cxr_cf.evaluation.calibrate import (
     by_finding,
     halve,
     schedule,
+    settled,
 )
 from monai_cxr_cf.evaluation.calibrate_table import draw, table_text
 from monai_cxr_cf.evaluation.edits.inputs import Chooser, choose
@@ -60,6 +62,7 @@ class Plan:
     backbone: str = "cxr-mini"
     tools: Tools = field(default_factory=Tools)
     fixed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # held, and written too
+    onto: Path | None = None  # calibration.json of another search, whose other modes are kept
     spaces: dict[str, Space] = field(default_factory=lambda: dict(SPACES))
 
 
@@ -118,8 +121,8 @@ def calibrate(
     """
     for mode in plan.modes:
         edits_of(plan, mode)  # refuse before anything slow
+    calibration = {} if plan.onto is None else _earlier(plan.onto)
     rows, bench = read_index(data), plan.tools.load(out)
-    calibration: dict[str, Any] = {}
     tables: dict[str, Any] = {}
     for mode in plan.modes:
         chooser = Chooser(data, inputs_for(rows, mode), bench.networks.segmenter("hybridgnet"))
@@ -139,6 +142,18 @@ def calibrate(
     }
     _write(out, result, calibration)
     return result
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """What another search found; BadRequest if the file is none of its."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {key: found[key] for key in ("presets", "removals", "findings") if key in found}
+    except (OSError, ValueError, TypeError) as error:
+        raise BadRequest(
+            f"'{path}' is no calibration that could be read.",
+            hint="Name the calibration.json of another search.",
+        ) from error
 
 
 def _write(out: Path, result: dict[str, Any], calibration: dict[str, Any]) -> None:
@@ -200,17 +215,19 @@ def _searched(search: _Search, *, stages: int = 2) -> tuple[Candidate, dict[str,
     judges = read_header(search.folder / "rows")["judges"]
     inputs, stage = plan.inputs, "strength and guidance"
     tried = halve(space.first(), search, judges, stage=stage, inputs=inputs)
+    best = tried[0]
     if stages == 2:
-        around, stage = space.second(tried[0].candidate), "boost and correction"
+        around, stage = space.second(best.candidate), "boost and correction"
         tried = [*halve(around, search, judges, stage=stage, inputs=inputs), *tried]
-    rows = search(tried[0].candidate, inputs)
+        best = settled(tried, best.candidate)
+    rows = search(best.candidate, inputs)
     about = {
-        "best": tried[0].as_dict(),
+        "best": best.as_dict(),
         "by_edit": by_finding(rows, judges),
         "patients": sorted({row["patient"] for row in rows}),
         "tried": [one.as_dict() for one in tried],
     }
-    return tried[0].candidate, about
+    return best.candidate, about
 
 
 def _expected(search: _Search) -> str:

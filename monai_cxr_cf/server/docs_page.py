@@ -8,7 +8,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
-from monai_cxr_cf.errors import ComponentMissing
+from monai_cxr_cf.errors import INSTALL_EXTRA, ComponentMissing
 
 AT = "/assets/docs"
 PAGE = f"""\
@@ -45,6 +45,6 @@ def _static() -> Path:
     if spec is None or spec.origin is None:
         raise ComponentMissing(
             "The package fastapi-offline is missing.",
-            hint="python -m pip install 'monai-cxr-cf[server]'",
+            hint=INSTALL_EXTRA.format("server"),
         )
     return Path(spec.origin).parent / "static"

@@ -153,5 +153,7 @@ def _trouble(session: "Session") -> None:
                click=session.dismiss)  # fmt: skip
         v.VBtn("Check again", id="check", v_if=("state == 'NoRunner'",), size="small",
                click=session.check)  # fmt: skip
-    html.Div("{{ report }}\n\n{{ details }}", v_if=("unfolded && (details || report)",),
-             classes="details", id="details", tabindex=0)  # fmt: skip
+    html.Div("{{ report }}", v_if=("unfolded && report",), classes="details mb-2", id="report",
+             tabindex=0)  # fmt: skip
+    html.Div("{{ details }}", v_if=("unfolded && details",), classes="details", id="details",
+             tabindex=0)  # fmt: skip

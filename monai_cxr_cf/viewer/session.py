@@ -5,38 +5,39 @@ What the user does and what a process tells become inputs of the extension's pre
 that it answers with are performed by the extension's ``Performer``, and its view is shown.
 """
 
-import shutil
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from CXRCounterfactualLib import dicom_source, hierarchy, presenter, segments
+from CXRCounterfactualLib import dicom_source, hierarchy, states
 from CXRCounterfactualLib.asking import ON_THE_MIDLINE
 from CXRCounterfactualLib.effects import Performer
 from CXRCounterfactualLib.history import Added, history
-from CXRCounterfactualLib.job_runner import OUT, JobRunner
+from CXRCounterfactualLib.job_runner import JobRunner
 from CXRCounterfactualLib.layout import Badge
+from CXRCounterfactualLib.looker import Looker
 from CXRCounterfactualLib.params import problems
-from CXRCounterfactualLib.questions import Question, Questions
+from CXRCounterfactualLib.presenter import Presenter
+from CXRCounterfactualLib.questions import Questions
 from CXRCounterfactualLib.refused import Refused
-from CXRCounterfactualLib.region_answer import outlined
+from CXRCounterfactualLib.regions import LOOKING
 from CXRCounterfactualLib.states import Happening, State
 
 from . import fields
 from .checking import Checking
 from .children import Children
 from .comparing import ComparePage
+from .quiet import Quiet
 
 if TYPE_CHECKING:
+    from CXRCounterfactualLib.commands import Command
     from CXRCounterfactualLib.doctor import Diagnosis
     from CXRCounterfactualLib.facts import Facts
-    from CXRCounterfactualLib.watching import End
 
     from .application import ViewerApp
     from .views import Views
 
-LOOKING = "Looking for lungs, heart and the region …"
 TONE = {
     State.DONE: "good", State.FAILED: "bad", State.NO_RUNNER: "doubt", State.RUNNING: "busy",
     State.CANCELLING: "busy", State.IMPORTING: "busy",
@@ -57,7 +58,7 @@ class Session:
         self._facts: Facts | None = None
         self.source: Any = None
         self.region = self.status = self.past = self
-        self.presenter = presenter.Presenter()
+        self.presenter = Presenter()
         self.questions = Questions(Children())
         self.setup = Checking(app, self.questions)
         self.setup.listen(self._checked, self._informed)
@@ -65,6 +66,9 @@ class Session:
         self._to_result: Callable[[], None] = lambda: None
         self.runner = JobRunner(
             app, Children(), setup=self.setup, tell=self.feed, reading=self._reading
+        )
+        self.looker = Looker(
+            app, self.questions, command=self._region_command, tell=self.feed, timer=Quiet
         )
         self.performer = Performer(self, app)
         self.badge = Badge(app)
@@ -79,13 +83,14 @@ class Session:
         """The server is there: is the runner, too?"""
         self.badge.start()
         self.changed()
-        self.feed(presenter.CheckPressed())
+        self.feed(states.CheckPressed())
 
     def close(self) -> None:
         """The end: no process, no file is left."""
         self.badge.stop()
         self.runner.close()
         self.questions.close()
+        self.looker.close()
         self._app.close()
 
     # What the user does
@@ -116,8 +121,8 @@ class Session:
             hierarchy.remove(scene, before)
         self._views.show(node.GetID())
         self._state.source_name, self._state.source_words = name, ""
-        self._state.region_words, self._state.past = "", []
-        self.feed(presenter.SourceChanged(True, "", str(node.GetID())))
+        self._state.past = []
+        self.feed(states.SourceChanged(True, "", str(node.GetID())))
         self.changed()
 
     def _remove(self, added: Added) -> None:
@@ -136,54 +141,35 @@ class Session:
         """Something was picked or typed: can it be run?"""
         state = self._state
         choice, found = fields.asked(state)
-        if choice != self.presenter.choice:  # the outline was another request's
-            segments.hide_region(self._app.scene())
-            state.region_words = ""
         state.sided = choice.finding not in ON_THE_MIDLINE
         state.finding_note = fields.note(choice.finding, state.way, self._facts)
         found = [*found, *problems(choice)]
-        self.feed(presenter.RequestChanged(tuple(dict.fromkeys(found)), choice))
+        told, reading = tuple(dict.fromkeys(found)), tuple(sorted(self._reading()))
+        self.feed(states.RequestChanged(told, choice, reading=reading))
 
     def run(self) -> None:
         """The button Run."""
-        self.feed(presenter.RunPressed())
+        self.feed(states.RunPressed())
 
     def cancel(self) -> None:
         """The button Cancel."""
-        self.feed(presenter.CancelPressed())
+        self.feed(states.CancelPressed())
 
     def dismiss(self) -> None:
         """The user has read it."""
-        self.feed(presenter.Dismissed())
+        self.feed(states.Dismissed())
 
     def check(self) -> None:
         """Look at the runner again."""
-        self.feed(presenter.CheckPressed())
+        self.feed(states.CheckPressed())
 
     def show_region(self) -> None:
-        """Outline where the edit would act, before anything is run."""
-        choice, found = fields.asked(self._state)
-        missing = [*found, *problems(choice)]
-        if missing or self.source is None or self.questions.busy:
-            told = missing[0] if missing else "Open a radiograph first."
-            self._state.region_words = "The runner is busy; try again." if self.source else told
-            return
-        folder, source = Path(self._app.temp_folder()), self.source
-        try:
-            command = self.runner.region_command(choice, source, folder)
-        except Refused as refused:
-            shutil.rmtree(folder, ignore_errors=True)
-            self._state.region_words = f"{refused.message} {refused.hint}"
-            return
-        self._state.region_words, self._state.region_busy = LOOKING, True
+        """Outline where the edit would act; it is also shown by itself, a moment after a change."""
+        self.feed(states.RegionPressed())
 
-        def answered(end: "End") -> None:
-            with self._state:
-                words = outlined(self._app.scene(), end, source, folder / OUT)
-                self._state.region_words, self._state.region_busy = words, False
-            shutil.rmtree(folder, ignore_errors=True)
-
-        self.questions.ask(Question(command, answered))
+    def _region_command(self, folder: Path) -> "Command":
+        """Which region would the request as it is now act in?"""
+        return self.runner.region_command(fields.asked(self._state)[0], self.source, folder)
 
     def show_past(self, run: str) -> None:
         """An earlier run of this radiograph."""
@@ -209,6 +195,7 @@ class Session:
         state.state, state.title, state.message, state.hint = (
             now.value, view.title, view.message, view.hint)  # fmt: skip
         state.tone = TONE.get(now, "plain")
+        state.region_words, state.region_busy = view.region, view.region == LOOKING
         state.running = now in (State.RUNNING, State.CANCELLING)
         state.failed, state.busy = now is State.FAILED, view.busy
         state.savable = now is State.DONE
@@ -224,7 +211,7 @@ class Session:
                 {"name": row.name, "ok": row.ok, "found": row.found, "hint": row.hint}
                 for row in diagnosis.rows
             ]
-        told = presenter.Checked(diagnosis.ok, diagnosis.problems, "", self.setup.device)
+        told = states.Checked(diagnosis.ok, diagnosis.problems, "", self.setup.device)
         self.feed(told)
 
     def _informed(self, facts: "Facts") -> None:

@@ -18,8 +18,8 @@ from CXRCounterfactualLib.backend import Backend
 from CXRCounterfactualLib.commands import Command
 from CXRCounterfactualLib.history import Added, history
 from CXRCounterfactualLib.params import Parameters
-from CXRCounterfactualLib.presenter import CancelPressed, Checked, RunPressed, State
 from CXRCounterfactualLib.session import Backends, Session
+from CXRCounterfactualLib.states import CancelPressed, Checked, RunPressed, State
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,

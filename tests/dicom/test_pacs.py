@@ -11,7 +11,7 @@ from monai_cxr_cf.dicom.dimse import Node, parse_node
 from monai_cxr_cf.dicom.remote import USER, unpack
 from monai_cxr_cf.errors import BadRequest, RemoteFailure
 
-pytest.importorskip("dicomweb_client", reason="pip install monai-cxr-cf[server]")
+pytest.importorskip("dicomweb_client", reason="pip install '.[server]'")
 CLOSED = "http://127.0.0.1:9/dicom-web"  # nobody listens on the discard port
 
 

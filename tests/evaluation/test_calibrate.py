@@ -10,13 +10,16 @@ import pytest
 
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.data.folder import read_index
+from monai_cxr_cf.evaluation.bootstrap import Interval
 from monai_cxr_cf.evaluation.calibrate import (
     SPACES,
     Candidate,
     Space,
+    Tried,
     halve,
     rounds,
     schedule,
+    settled,
     worth,
 )
 from monai_cxr_cf.evaluation.calibrate_run import Plan, calibrate, inputs_for
@@ -104,6 +107,17 @@ def test_the_search_finds_the_best_and_spends_more_on_the_better() -> None:
 def test_of_equals_the_gentler_wins() -> None:
     tried = halve(SPACES["edit"].first(), lambda one, count: [edit()], {}, stage="s", inputs=1)
     assert tried[0].candidate == min(SPACES["edit"].first())
+
+
+def test_a_law_is_switched_off_on_evidence_only() -> None:
+    own, off = Candidate(0.7, 4.0), Candidate(0.7, 4.0, eta=0.0, alpha=0.0)
+
+    def tried(candidate: Candidate, value: float, spread: float) -> Tried:
+        return Tried("s", 2, 8, candidate, Interval(value, value - spread, value + spread), {})
+
+    assert settled([tried(off, 0.62, 0.1), tried(own, 0.61, 0.1)], own).candidate == own
+    assert settled([tried(off, 0.9, 0.1), tried(own, 0.61, 0.1)], own).candidate == off
+    assert settled([tried(off, 0.9, 0.1)], own).candidate == off
 
 
 def test_every_candidate_is_a_valid_configuration() -> None:
@@ -194,9 +208,30 @@ def test_each_finding_is_also_searched_apart_and_a_held_dial_is_written(
     assert len(rows) == len({(r["trial"], r["seed"]) for r in rows})
 
 
+def test_another_searchs_modes_are_kept(data: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier.json"
+    kept = {"removals": {"fast": {"boost": {"eta": 0.5}}}, "made": {"backbone": "another"}}
+    earlier.write_text(json.dumps(kept))
+    plan = Plan(
+        modes=("edit",),
+        inputs=1,
+        cells=("edema",),
+        backbone=str(tiny_folder),
+        tools=Tools(pictures=False),
+        onto=earlier,
+        spaces={"edit": Space((0.1,), (2.0,), (0.0,), (0.0,))},
+    )
+    calibrate(data, tmp_path / "out", plan, progress=lambda e: None)
+    made = json.loads((tmp_path / "out" / "calibration.json").read_text())
+    assert made["removals"] == kept["removals"]
+    assert made["presets"]["fast"]["start"] == {"strength": 0.1}
+    assert made["made"]["backbone"] == tiny_folder.name
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--onto", "nowhere.json"], "no calibration"),
         (["--set", "keep.width=3"], "width"),
         (["--set", "band"], "PART.FIELD=VALUE"),
         (["--modes", "repair"], "invalid choice"),

@@ -21,7 +21,7 @@ from tests.server.orthanc import Orthanc
 from tests.server.serving import ROOT, Serving, finish, post
 
 pytestmark = pytest.mark.server
-pytest.importorskip("dicomweb_client", reason="pip install monai-cxr-cf[server]")
+pytest.importorskip("dicomweb_client", reason="pip install '.[server]'")
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -48,3 +49,17 @@ def desk(tmp_path: Path) -> Iterator[Any]:
     from tests.slicer.scene import open_desk
 
     yield from open_desk(tmp_path)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The longest of what tests have measured, so that a note can quote it."""
+    reports = [r for outcome in ("passed", "failed") for r in terminalreporter.getreports(outcome)]
+    measured: dict[str, list[float]] = {}
+    for report in reports:
+        for name, value in report.user_properties if report.when == "call" else ():
+            measured.setdefault(name, []).append(float(value))
+    for name, values in measured.items():
+        longest, middle = max(values), median(values)
+        terminalreporter.write_line(
+            f"{name}: {len(values)} times, longest {longest:.3f}, median {middle:.3f}"
+        )

@@ -26,6 +26,7 @@ class Told:
     logs: list[str] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)  # seconds between two beats
+    reached: bool = False  # the event to cancel at was heard
     cancelled_at: float = 0.0
     stop_s: float = 0.0  # from cancel to the end as told
 
@@ -34,6 +35,11 @@ class Told:
         """The one end."""
         (end,) = self.ends
         return end
+
+    def cancel(self, backend: Backend) -> None:
+        """From now on time is taken."""
+        self.cancelled_at = time.perf_counter()
+        backend.cancel()
 
     def of(self, kind: type) -> list[Any]:
         """Events of one class."""
@@ -50,6 +56,7 @@ def drive(
     command: Command,
     *,
     cancel_if: Callable[[Any], bool] = lambda event: False,
+    delay: float = 0.0,
     patience: float = PATIENCE,
 ) -> Told:
     """Start, spin the event loop until the end is told, and measure the beats meanwhile.
@@ -58,15 +65,16 @@ def drive(
         backend: the one under test.
         command: what to run.
         cancel_if: cancel at the first event for which this is true.
+        delay: so many seconds after it.
         patience: seconds after which the test fails.
     """
     told, loop = Told(), qt.QEventLoop()
 
     def heard(event: Any) -> None:
         told.events.append(event)
-        if not told.cancelled_at and cancel_if(event):
-            told.cancelled_at = time.perf_counter()
-            backend.cancel()
+        if not told.reached and cancel_if(event):
+            told.reached = True
+            after(delay, lambda: told.cancel(backend))
 
     def ended(end: End) -> None:
         told.stop_s = time.perf_counter() - told.cancelled_at
@@ -108,6 +116,14 @@ def queued() -> float:
         return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
     except FileNotFoundError:  # nothing is taken off, so the bar is harder
         return 0.0
+
+
+def after(seconds: float, do: Callable[[], None]) -> None:
+    """Now, or a while later if the event loop still runs then."""
+    if seconds:
+        qt.QTimer.singleShot(int(seconds * 1000), do)
+    else:
+        do()
 
 
 def spin(seconds: float) -> None:

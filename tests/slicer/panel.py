@@ -32,6 +32,9 @@ SICK = End(3, document={"checks": [
 ]})  # fmt: skip
 
 
+NEVER = 2**31 - 1  # milliseconds: the time that nothing is changed is played too (``Stage.rest``)
+
+
 @dataclass
 class Played:
     """In place of ``Backend``: remembers what was started; the test says what comes of it."""
@@ -118,8 +121,15 @@ class Stage:
 
     def plan(self, folder: Path) -> None:
         """How an environment would be made, whatever Pythons this machine has."""
-        plan = create_commands(folder, "monai-cxr-cf", python=sys.executable)
-        self.session.setup.plan = lambda: plan
+        plan = create_commands(folder, "/opt/monai-cxr-cf", python=sys.executable)
+        self.session.setup.card.plan = lambda: plan
+
+    def rest(self) -> None:
+        """As if the user had changed nothing for a while."""
+        timer = self.session.looker.timer
+        if timer.isActive():
+            timer.timeout.emit()
+            timer.stop()
 
     def settle(self) -> None:
         """Let the event loop do what waits in it."""
@@ -188,6 +198,8 @@ def open_stage(desk: Desk, *, python: str = sys.executable, real: bool = False) 
     parent.setLayout(qt.QVBoxLayout())
     widget = Widget(parent)
     widget.setup()
+    if not real:
+        widget.session.looker.timer.setInterval(NEVER)
     return Stage(widget, desk, runs, questions)
 
 

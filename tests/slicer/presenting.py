@@ -5,14 +5,16 @@ from pathlib import Path
 
 from CXRCounterfactualLib import jobs
 from CXRCounterfactualLib.params import Choice
-from CXRCounterfactualLib.presenter import (
+from CXRCounterfactualLib.presenter import Presenter
+from CXRCounterfactualLib.states import (
     CancelPressed,
     Checked,
+    Effect,
     Ended,
     Happening,
     Imported,
     JobEvent,
-    Presenter,
+    RegionEffect,
     RequestChanged,
     RunPressed,
     SourceChanged,
@@ -21,7 +23,7 @@ from CXRCounterfactualLib.presenter import (
 
 CHOICE = Choice()
 HEALTHY = Checked(True, device="cpu")
-SICK = Checked(False, ("monai-cxr-cf is not installed.",), "python -m pip install monai-cxr-cf")
+SICK = Checked(False, ("monai-cxr-cf is not installed.",), "python -m pip install /opt/checkout")
 SOURCE = SourceChanged(True, source_id="volume1")
 OTHER = SourceChanged(True, source_id="volume2")
 NO_SOURCE = SourceChanged(False, "It has several slices.", "volume3")
@@ -63,3 +65,8 @@ def at(state: State) -> Presenter:
     presenter = led(*PATHS[state])
     assert presenter.state is state
     return presenter
+
+
+def done(presenter: Presenter, event: Happening) -> tuple[Effect, ...]:
+    """What an event leads to, but for the region before a run, which has tests of its own."""
+    return tuple(e for e in presenter.handle(event) if not isinstance(e, RegionEffect))

@@ -160,7 +160,7 @@ def test_a_file_outside_the_folder_ends_the_story(path: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("protocol", "word"), [(0, "pip install --upgrade"), (2, "Extensions Manager")]
+    ("protocol", "word"), [(0, "a newer wheel or checkout"), (2, "Extensions Manager")]
 )
 def test_another_protocol_says_what_to_update(protocol: int, word: str, tmp_path: Path) -> None:
     (failed,) = heard(lines({**HELLO, "protocol": protocol}, STEP, RESULT), tmp_path)

@@ -13,9 +13,11 @@ from CXRCounterfactualLib.commands import Command, create_command
 from CXRCounterfactualLib.environment import (
     Plan,
     base_python,
+    checkout_around,
     clean_environment,
     create_commands,
     find_runner,
+    package_of,
     python_in,
 )
 
@@ -101,8 +103,27 @@ def test_the_plan_is_shown_as_it_is_run_and_uses_the_lock_of_a_checkout(
     lines = plan.text.splitlines()
     assert lines[1] == f"/usr/bin/python3 -m venv '{tmp_path / 'my env'}'"
     assert f"-c {root / 'constraints.txt'} {root}" in lines[2]
-    assert "-c" not in create_commands(tmp_path, "monai-cxr-cf", python="p").steps[2]
+    assert "-c" not in create_commands(tmp_path, "/a/monai_cxr_cf-1.whl", python="p").steps[2]
     assert all("slicer" not in step[0].lower() for step in plan.steps)
+
+
+def test_only_a_wheel_or_a_checkout_that_is_there_is_installed_never_a_name(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel, other = tmp_path / "monai_cxr_cf-0.1.0-py3-none-any.whl", tmp_path / "other-1.whl"
+    for path in (wheel, other):
+        path.touch()
+    assert package_of(str(wheel)) == str(wheel)
+    assert package_of(f" {root} ") == package_of(str(root / "pyproject.toml")) == str(root)
+    monkeypatch.chdir(root)  # a name is no path, wherever the process stands
+    for nothing in ("", " ", "monai-cxr-cf", "monai_cxr_cf", str(other), str(tmp_path),
+                    str(tmp_path / "monai_cxr_cf-9.whl"), "https://example.org/x.whl"):  # fmt: skip
+        assert package_of(nothing) is None, nothing
+
+
+def test_a_module_finds_the_checkout_that_it_is_run_from(tmp_path: Path, root: Path) -> None:
+    assert checkout_around(Path(environment.__file__)) == str(root)
+    assert checkout_around(tmp_path / "lib" / "qt-scripted-modules" / "Lib" / "x.py") is None
 
 
 def making(tmp_path: Path, *last: str) -> Command:

@@ -13,8 +13,8 @@ MODULE = Path(__file__).resolve().parents[2] / "slicer_extension" / "CXRCounterf
 LIBRARY = MODULE / "CXRCounterfactualLib"
 BARE = (
     "address", "asking", "commands", "decoder", "doctor", "environment", "events", "facts",
-    "failures", "jobs", "params", "presenter", "processes", "remote_client", "remote_http",
-    "remote_job", "states", "transitions", "view", "watching", "words",
+    "failures", "jobs", "looker", "params", "presenter", "processes", "regions", "remote_client",
+    "remote_http", "remote_job", "states", "transitions", "view", "watching", "words",
 )  # fmt: skip
 WINDOWS = {"qt", "ctk", "slicer", "vtk"}
 LOADED = """
@@ -49,7 +49,7 @@ def test_it_asks_for_no_window_and_no_scene_not_even_later(name: str) -> None:
     assert asked <= set(sys.stdlib_module_names) | {"CXRCounterfactualLib"}
 
 
-@pytest.mark.parametrize("name", ["presenter", "states", "transitions", "view", "words"])
+@pytest.mark.parametrize("name", ["presenter", "regions", "states", "transitions", "view", "words"])
 def test_a_decision_reads_no_clock_file_or_network(name: str) -> None:
     tree = ast.parse((LIBRARY / f"{name}.py").read_text(encoding="utf-8"))
     calls = {n.func.id for n in ast.walk(tree)

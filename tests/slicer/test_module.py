@@ -4,7 +4,9 @@
 import subprocess
 import sys
 import unittest
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,7 @@ from tests.slicer.standins import widgets
 
 __all__ = ["ready", "stage"]
 IMPORT_BAR = 0.3  # seconds of work, whoever else uses the machine; slicer-core is loaded before
+FRESH = 5  # processes; the median counts
 IMPORT = """
 import sys, time
 import qt, slicer, vtk
@@ -35,16 +38,22 @@ def desk(tmp_path: Path) -> Any:
     yield from open_desk(tmp_path)
 
 
-def test_import_is_fast_and_loads_nothing_heavy(root: Path) -> None:
+def test_import_is_fast_and_loads_nothing_heavy(
+    root: Path, record_property: Callable[[str, object], None]
+) -> None:
     module = root / "slicer_extension" / "CXRCounterfactual"
     paths = [str(root), str(module), str(root / "tests" / "slicer" / "standins")]
     script = f"import sys; sys.path[:0] = {paths!r}\n{IMPORT}"
-    done = subprocess.run(
-        [sys.executable, "-c", script], check=True, capture_output=True, text=True
-    )
-    seconds, *loaded = done.stdout.split()
-    assert float(seconds) < IMPORT_BAR
-    assert not {"numpy", "pydicom", "torch", "monai", "highdicom", "ctk"} & set(loaded)
+    took = []
+    for _ in range(FRESH):
+        done = subprocess.run(
+            [sys.executable, "-c", script], check=True, capture_output=True, text=True
+        )
+        seconds, *loaded = done.stdout.split()
+        took.append(float(seconds))
+        assert not {"numpy", "pydicom", "torch", "monai", "highdicom", "ctk"} & set(loaded)
+    record_property("import_s", round(median(took), 3))
+    assert median(took) < IMPORT_BAR
 
 
 def test_the_stand_in_hears_the_scenes_own_events() -> None:

@@ -98,15 +98,17 @@ def test_the_doctor_and_the_facts_come_from_the_real_runner(panel: Stage) -> Non
     assert panel.w.findingBox.count() == 21
 
 
-def test_the_region_is_outlined_before_the_run(panel: Stage) -> None:
+def test_the_region_is_outlined_by_itself_before_the_run(panel: Stage) -> None:
     end = time.monotonic() + PATIENCE
-    while panel.session.questions.busy and time.monotonic() < end:
-        qt.QApplication.processEvents()
-    panel.w.showRegionButton.click()
     while "Outlined" not in panel.w.regionStatusLabel.text() and time.monotonic() < end:
         qt.QApplication.processEvents()
     assert "pixels may change" in panel.w.regionStatusLabel.text()
-    assert panel.desk.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+    scene, source = panel.desk.scene, panel.session.source
+    assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+    region = segment_arrays(scene.GetNthNodeByClass(0, "vtkMRMLSegmentationNode"), source)
+    assert f" {region['Edit region'].sum()} pixels" in panel.w.regionStatusLabel.text()
+    panel.w.sideBox.setCurrentIndex(2)
+    assert "Outlined" not in panel.w.regionStatusLabel.text(), "it belongs to the left side"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="looks at /proc")

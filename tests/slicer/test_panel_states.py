@@ -2,14 +2,13 @@
 """The panel through its states: what may be used, what is started, and every way out."""
 
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import qt
 from CXRCounterfactualLib.events import Failed, Hello, Progress
 from CXRCounterfactualLib.run import End
+from CXRCounterfactualLib.states import RegionPressed
 from CXRCounterfactualLib.status_panel import WIDGETS
 from CXRCounterfactualLib.view import ROLES
 
@@ -200,17 +199,6 @@ def test_a_drawn_region_goes_with_the_run(ready: Stage) -> None:
     assert ready.widget.logic.parameters().region_id == segmentation
 
 
-def test_the_region_is_outlined_before_a_run(ready: Stage) -> None:
-    ready.w.showRegionButton.click()
-    command = ready.questions.command
-    assert command is not None
-    assert "segment" in command.words
-    refusal = {"error": {"message": "No chest was found.", "hint": "Choose another image."}}
-    ready.questions.end(End(2, document=refusal))
-    assert "No chest was found." in ready.w.regionStatusLabel.text()
-    assert not command.folder.parent.exists()
-
-
 def test_consent_is_needed_before_anything_is_sent(ready: Stage) -> None:
     ready.w.backendTabs.setCurrentIndex(1)
     assert "no address" in ready.w.setupMessageLabel.text()
@@ -223,7 +211,8 @@ def test_consent_is_needed_before_anything_is_sent(ready: Stage) -> None:
     ready.questions.end(HEALTHY)
     assert ready.state == "Idle"
     assert "may be sent" in ready.w.statusLabel.text()
-    ready.session.show_region()
+    ready.session.feed(RegionPressed())
+    ready.rest()
     assert not ready.questions.running, "the region is not asked for either"
     ready.w.consentCheck.setChecked(True)
     ready.w.runButton.click()
@@ -249,18 +238,3 @@ def test_another_address_needs_consent_again(ready: Stage) -> None:
     choice = replace(ready.session.read()[0], server="https://two.example.org")
     ready.session.setup.write(choice)
     assert not ready.w.consentCheck.isChecked(), "from a scene"
-
-
-@pytest.mark.parametrize("end", [End(0), End(3, document=None, stderr_tail="no")])
-def test_the_environment_is_made_by_a_button(stage: Stage, end: Any, tmp_path: Path) -> None:
-    stage.plan(tmp_path / "made")
-    stage.widget.enter()
-    stage.questions.end(SICK)
-    stage.w.createButton.click()
-    assert stage.w.createButton.text() == "Stop"
-    stage.questions.tell(Progress("install", 2, 4))
-    assert "Step 3 of 4" in stage.w.setupMessageLabel.text()
-    stage.questions.end(end)
-    assert stage.w.createButton.text() == "Create environment"
-    made = stage.w.pythonEdit.text() != sys.executable
-    assert made == (end.exit_code == 0), "the new one is used, and looked at"

@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions to the runner wait for each other, are stopped together, and choose their Python."""
 
-from pathlib import Path
-
-import pytest
-from CXRCounterfactualLib import setup_panel
 from CXRCounterfactualLib.commands import Command
 from CXRCounterfactualLib.questions import Question, Questions
 from CXRCounterfactualLib.run import End
@@ -55,6 +51,23 @@ def test_stopping_forgets_those_that_wait() -> None:
     assert len(played.asked) == 1
 
 
+def test_a_question_can_be_taken_back_whether_it_was_asked_or_not() -> None:
+    played, heard = Played(), list[str]()
+    questions = Questions(played)
+    first, second, third = (question(name, heard) for name in ("first", "second", "third"))
+    for each in (first, second, third):
+        questions.ask(each)
+    assert questions.withdraw(second), "nobody was asked, so nobody answers"
+    assert played.cancelled == 0
+    assert not questions.withdraw(first)
+    assert played.cancelled == 1, "it is stopped, and its end is told"
+    played.end(End(143, cancelled=True))
+    assert not questions.withdraw(first), "it is over; the next one goes on"
+    assert played.cancelled == 1
+    played.end(End(0))
+    assert heard == ["first 143", "third 0"]
+
+
 def test_a_chosen_python_is_kept_and_looked_at(stage: Stage) -> None:
     stage.widget.enter()
     stage.questions.end(SICK)
@@ -70,31 +83,3 @@ def test_no_choice_changes_nothing(stage: Stage) -> None:
     stage.w.browseButton.click()
     assert stage.w.pythonEdit.text() == before
     assert not stage.questions.asked
-
-
-@pytest.mark.parametrize("answer", ["/a/python", ("/a/python", "All files (*)")])
-def test_both_bindings_answers_of_a_file_dialog_are_understood(
-    answer: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Dialog:
-        @staticmethod
-        def getOpenFileName(parent: object, caption: str) -> object:
-            return answer
-
-    monkeypatch.setattr(setup_panel.qt, "QFileDialog", Dialog)
-    assert setup_panel.ask_file() == "/a/python"
-
-
-def test_a_checkout_is_installed_from_itself() -> None:
-    assert setup_panel.package_source() != setup_panel.PACKAGE
-
-
-def test_a_stopped_environment_is_told(stage: Stage, tmp_path: Path) -> None:
-    stage.plan(tmp_path / "made")
-    stage.widget.enter()
-    stage.questions.end(SICK)
-    stage.w.createButton.click()
-    stage.w.createButton.click()
-    assert stage.questions.cancelled == 1
-    stage.questions.end(End(143, cancelled=True))
-    assert "Stopped" in stage.w.setupMessageLabel.text()

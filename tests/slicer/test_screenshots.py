@@ -15,6 +15,7 @@ import pytest
 import qt
 from CXRCounterfactualLib.environment import create_commands
 from CXRCounterfactualLib.events import Failed, Hello, Preview, Progress, Warned
+from CXRCounterfactualLib.states import RegionDrawn
 
 from tests.slicer.panel import SICK, End, Stage, ready, rehearsed, stage
 
@@ -48,8 +49,9 @@ def shoot(stage: Stage, path: Path) -> Any:
 
 def show_plain_paths(stage: Stage) -> None:
     """Paths of nobody's machine."""
-    plan = create_commands(Path("/home/you/cxr-cf"), "monai-cxr-cf", python="/usr/bin/python3.12")
-    stage.session.setup.plan = lambda: plan
+    made, package = Path("/home/you/cxr-cf"), "/home/you/monai-cxr-cf"
+    plan = create_commands(made, package, python="/usr/bin/python3.12")
+    stage.session.setup.card.plan = lambda: plan
 
 
 def colours(image: Any) -> set[tuple[int, int, int]]:
@@ -83,16 +85,18 @@ def nothing_is_cut_off(stage: Stage) -> None:
             assert room > 4, button.objectName()
 
 
-def test_set_up(stage: Stage, pictures: Path) -> None:
+def test_set_up(stage: Stage, pictures: Path, tmp_path: Path) -> None:
+    python = tmp_path / "python3.12"  # all that this computer has
+    python.touch(0o755)
+    stage.desk.app.startup_environment = lambda: {"PATH": str(tmp_path)}
     stage.w.pythonEdit.setText("")
     stage.desk.app.set_setting("python", "")
     show_plain_paths(stage)
     stage.widget.enter()
-    if stage.questions.running:  # a cxr-cf on this machine's PATH
-        stage.questions.end(SICK)
     image = shoot(stage, pictures / "setup.png")
     assert stage.state == "NoRunner"
     assert stage.w.setupCard.isVisible()
+    assert "none was found. Press 'Create environment'" in stage.w.setupMessageLabel.text()
     assert not stage.w.runSection.isVisible()
     assert AMBER in colours(image), "the banner is always there"
     nothing_is_cut_off(stage)
@@ -112,6 +116,8 @@ def test_ready(stage: Stage, pictures: Path) -> None:
     stage.healthy(("nodule", "mass"))
     stage.load_sample()
     stage.w.sideBox.setCurrentIndex(1)
+    stage.rest()
+    stage.session.feed(RegionDrawn(stage.session.presenter.region.number, 9214))
     shoot(stage, pictures / "ready.png")
     assert stage.state == "Ready"
     assert stage.w.runButton.isEnabled()

@@ -117,6 +117,13 @@ def test_nothing_is_installed_into_slicers_python(path: Path) -> None:
     assert "pip_ensure" not in code
 
 
+def test_nobody_is_told_to_install_the_product_by_a_name_that_is_not_ours() -> None:
+    texts = [*PYTHON, UI, EXTENSION / "README.md", ROOT / "docs" / "slicer.md"]
+    for path in texts:
+        words = path.read_text(encoding="utf-8")
+        assert not re.search(r"pip install[^\n]*\bmonai-cxr-cf\b", words), path.name
+
+
 @pytest.mark.parametrize("path", PYTHON, ids=IDS)
 def test_no_print_no_assert_outside_the_self_test_and_no_bare_except(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))

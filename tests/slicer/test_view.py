@@ -6,7 +6,8 @@ import json
 import pytest
 from CXRCounterfactualLib import jobs
 from CXRCounterfactualLib.params import Choice
-from CXRCounterfactualLib.presenter import (
+from CXRCounterfactualLib.presenter import Presenter
+from CXRCounterfactualLib.states import (
     CancelPressed,
     CheckRunner,
     CleanFolder,
@@ -16,7 +17,6 @@ from CXRCounterfactualLib.presenter import (
     ImportFailed,
     ImportResult,
     JobEvent,
-    Presenter,
     RequestChanged,
     RunPressed,
     ShowPreview,
@@ -41,6 +41,7 @@ from tests.slicer.presenting import (
     TO_RUNNING,
     WRONG,
     at,
+    done,
     led,
 )
 
@@ -163,7 +164,7 @@ def test_the_first_reason_counts() -> None:
 def test_a_result_after_cancel_is_not_heard() -> None:
     presenter = led(*TO_RUNNING, CancelPressed(), JobEvent(RESULT), JobEvent(REFUSED))
     assert presenter.state is State.CANCELLING
-    assert presenter.handle(Ended()) == (CleanFolder(),)
+    assert done(presenter, Ended()) == (CleanFolder(),)
     assert presenter.state is State.READY
     assert presenter.view().verdict == ()
 
@@ -211,7 +212,7 @@ def test_an_import_that_says_nothing_still_has_a_sentence() -> None:
 )
 def test_the_doctor_looks_again_where_something_is_missing(code: str, again: bool) -> None:
     presenter = led(*TO_RUNNING, Ended(jobs.failure(code)))
-    assert presenter.handle(Dismissed()) == ((CheckRunner(),) if again else ())
+    assert done(presenter, Dismissed()) == ((CheckRunner(),) if again else ())
 
 
 def test_what_changes_during_a_run_counts_afterwards() -> None:
@@ -225,9 +226,9 @@ def test_what_changes_during_a_run_counts_afterwards() -> None:
 def test_another_back_end_is_looked_at(state: State) -> None:
     presenter = led(ASKED, *PATHS[state])
     remote = RequestChanged((), Choice(backend="remote", server="https://cxr.example"))
-    assert presenter.handle(remote) == (CheckRunner(),)
-    assert presenter.handle(remote) == ()
-    assert presenter.handle(ASKED) == (CheckRunner(),)
+    assert done(presenter, remote) == (CheckRunner(),)
+    assert done(presenter, remote) == ()
+    assert done(presenter, ASKED) == (CheckRunner(),)
 
 
 def test_the_estimate_comes_from_earlier_runs_and_survives_a_restart() -> None:

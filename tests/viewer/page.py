@@ -130,7 +130,8 @@ class Page(Browser):
     def views(self) -> "list[NDArray[np.int16]]":
         """What each view shows now, HxWx3, left to right; the bar of words on top cut off."""
         shown = self.driver.find_elements("css selector", ".layout-grid-item img")
-        taken = [Image.open(BytesIO(each.screenshot_as_png)).convert("RGB") for each in shown]
+        painted = [each for each in shown if each.size["height"] > 2 * BADGE_ROWS]
+        taken = [Image.open(BytesIO(each.screenshot_as_png)).convert("RGB") for each in painted]
         return [np.asarray(each, np.int16)[BADGE_ROWS:-BADGE_ROWS] for each in taken]
 
     def settled(self) -> "list[NDArray[np.int16]]":

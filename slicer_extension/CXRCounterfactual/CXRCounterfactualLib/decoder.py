@@ -16,7 +16,7 @@ from .events import Event, Failed, File, Hello, Preview, Progress, Result, Warne
 PROTOCOL = 1
 LINE_BYTES = 8 << 20  # the longest event lists the files of some thousand images
 TEXT_LENGTH = 2000
-OLDER = "Update the runner: python -m pip install --upgrade monai-cxr-cf, in its environment."
+OLDER = "Update the runner: install a newer wheel or checkout of monai-cxr-cf in its environment."
 NEWER = "Update this extension in Slicer's Extensions Manager."
 
 

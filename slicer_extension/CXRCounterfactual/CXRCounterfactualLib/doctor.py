@@ -18,7 +18,11 @@ ORIGINS = {
     "variable": "MONAI_CXR_CF_PYTHON",
     "path": "the search path",
 }
-INSTALL = "python -m pip install monai-cxr-cf"
+CREATE = "Press 'Create environment', or name a Python that has monai-cxr-cf."
+NO_PACKAGE = (
+    "Name a wheel of monai-cxr-cf or the folder of a checkout in the card 'Set up', "
+    "or name a Python that has it."
+)
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,14 @@ def diagnose(rows: Iterable[Row | Iterable[Row]]) -> Diagnosis:
     return Diagnosis(tuple(flat))
 
 
-def runner_row(runner: Runner | None) -> Row:
-    """Is there a Python for the runner at all?"""
+def runner_row(runner: Runner | None, cure: str = CREATE) -> Row:
+    """Is there a Python for the runner at all?
+
+    Args:
+        runner: as found.
+        cure: what to do if there is none.
+    """
     if runner is None:
-        cure = "Press 'Create environment', or name a Python that has monai-cxr-cf."
         return Row("environment", False, "none was found", cure)
     origin = ORIGINS[runner.origin]
     if not runner.there:
@@ -85,13 +93,32 @@ def runner_row(runner: Runner | None) -> Row:
     return Row("environment", True, f"found by {origin}")
 
 
+def making_rows(python: str | None, named: str, package: str | None) -> tuple[Row, ...]:
+    """What is missing to create an environment; empty if nothing is.
+
+    Args:
+        python: of the system, to make it from.
+        named: what the user named to install, or "".
+        package: what would be installed.
+    """
+    rows = []
+    if package is None:
+        none = "there is none to create an environment from"
+        found = "what is named is neither a wheel of it nor a checkout" if named else none
+        rows.append(Row("package", False, found, NO_PACKAGE))
+    if python is None:
+        found = "no Python 3.11 to 3.13 was found on this computer"
+        rows.append(Row("Python", False, found, "Install one."))
+    return tuple(rows)
+
+
 def runner_rows(answer: Answer) -> tuple[Row, ...]:
     """What ``cxr-cf doctor --json`` says, or why it says nothing."""
     told = _checks(answer)
     if told:
         return told
     if answer.exit_code == 3:
-        cure = f"In that environment: {INSTALL}"
+        cure = "Name a Python that has it, or create an environment."
         return (Row("runner", False, "monai-cxr-cf is not installed in that Python", cure),)
     return (Row("runner", False, _silence(answer), "Create a new environment."),)
 

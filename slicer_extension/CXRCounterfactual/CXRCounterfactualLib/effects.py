@@ -5,7 +5,7 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
-from . import presenter, results
+from . import results, states
 from .history import Added, history
 from .params import Choice
 from .refused import Refused
@@ -26,25 +26,32 @@ class Performer:
         self._session, self._app = session, app
         self._added: Added | None = None
 
-    def perform(self, effect: presenter.Effect) -> None:
+    def perform(self, effect: states.Effect) -> None:
         """Do one thing; what comes of it is told to the presenter."""
         session = self._session
-        if isinstance(effect, presenter.StartJob):
+        if isinstance(effect, states.StartJob):
             choice = session.presenter.choice or Choice()
             session.runner.start(effect.job, choice, session.source, session.region)
-        elif isinstance(effect, presenter.ImportResult):
+        elif isinstance(effect, states.ImportResult):
             # Not from inside the process's own signal: importing may take a second or two.
             result = effect.result
             self._app.later(lambda: self.bring_in(result))
-        elif isinstance(effect, presenter.ShowPreview):
+        elif isinstance(effect, states.ShowPreview):
             session.status.show_preview(effect.path)
+        elif isinstance(effect, states.AwaitQuiet):
+            session.looker.wait(effect.number)
+        elif isinstance(effect, states.AskRegion):
+            session.looker.ask(effect.number)
+        elif isinstance(effect, states.OutlineRegion):
+            session.looker.outline(effect.number, effect.seg, session.source)
         else:
             {
-                presenter.CheckRunner: session.setup.check,
-                presenter.CancelJob: session.runner.cancel,
-                presenter.ClearPreview: session.status.clear_preview,
-                presenter.CleanFolder: session.runner.clean,
-                presenter.ShowCompare: self._show,
+                states.DropRegion: session.looker.drop,
+                states.CheckRunner: session.setup.check,
+                states.CancelJob: session.runner.cancel,
+                states.ClearPreview: session.status.clear_preview,
+                states.CleanFolder: session.runner.clean,
+                states.ShowCompare: self._show,
             }[type(effect)]()
 
     def bring_in(self, result: "Result") -> None:
@@ -59,12 +66,12 @@ class Performer:
                 scene_only=choice.scene_only,
             )  # fmt: skip
         except Refused as refused:
-            session.feed(presenter.ImportFailed(refused.message, refused.hint))
+            session.feed(states.ImportFailed(refused.message, refused.hint))
         except Exception:  # of any library below: told to the user, kept in the log
             log.exception("A result could not be imported.")
-            session.feed(presenter.ImportFailed(""))
+            session.feed(states.ImportFailed(""))
         else:
-            session.feed(presenter.Imported(summary(self._added)))
+            session.feed(states.Imported(summary(self._added)))
         self._app.set_setting(TIMINGS, json.dumps(session.presenter.timings))
 
     def _show(self) -> None:

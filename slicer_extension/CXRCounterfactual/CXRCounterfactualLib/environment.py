@@ -15,6 +15,7 @@ from pathlib import Path
 
 VARIABLE = "MONAI_CXR_CF_PYTHON"
 SCRIPT = "cxr-cf"
+PACKAGE = "monai_cxr_cf"  # as a folder of a checkout, and as the beginning of a wheel's name
 # What Slicer sets for itself and what would break another Python (slicer.md 3).
 DROPPED = ("PYTHONHOME", "PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH")
 BASES = ("python3.12", "python3.13", "python3.11", "python3", "python")
@@ -114,12 +115,36 @@ def base_python(environment: Mapping[str, str]) -> str | None:
     return None
 
 
+def package_of(named: str) -> str | None:
+    """What pip can install there: a wheel of the product, or a checkout; None if it is neither.
+
+    Never a name: nobody vouches for what an index holds under it.
+
+    Args:
+        named: a wheel, a checkout's folder, or the ``pyproject.toml`` in it.
+    """
+    if not named.strip():
+        return None
+    path = Path(named.strip()).expanduser().absolute()
+    if path.name == "pyproject.toml":
+        path = path.parent
+    wheel = path.suffix == ".whl" and path.name.startswith(f"{PACKAGE}-") and path.is_file()
+    checkout = (path / "pyproject.toml").is_file() and (path / PACKAGE / "cli.py").is_file()
+    return str(path) if wheel or checkout else None
+
+
+def checkout_around(file: Path) -> str | None:
+    """The checkout that this module is run from, if it is run from one."""
+    folders = map(str, file.resolve().parents[2:5])
+    return next(filter(None, map(package_of, folders)), None)
+
+
 def create_commands(folder: Path, source: str, *, python: str) -> Plan:
     """How to make the runner's environment.
 
     Args:
         folder: where it will lie; new.
-        source: what pip installs: a wheel, a checkout's folder, or a name.
+        source: what pip installs: a wheel or a checkout's folder (``package_of``).
         python: any Python 3.11 to 3.13 with venv.
     """
     inside = str(python_in(folder))

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from . import __version__
 from .events import Failed
 
-INSTALL = "python -m pip install monai-cxr-cf"
 DETAILS = "See the details; 'Copy report' makes a text without patient data to send to us."
 AGAIN = "Press 'Check again' in the settings: it names what is missing."
 # code -> (message, hint)
@@ -24,7 +23,7 @@ CATALOGUE: Mapping[str, tuple[str, str]] = {
     ),
     "not_installed": (
         "The runner's Python has no monai-cxr-cf.",
-        f"In its environment: {INSTALL}",
+        "In the section on where it runs, name a Python that has it; or create an environment.",
     ),
     "bug": ("The runner stopped at an error of its own.", DETAILS),
     "refused": ("The runner refused the request.", "See the details for what it expected."),

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decides: what happened in, what is to be done out, and a view of it all. No qt, no slicer.
 
-The widget performs the effects and shows the view; the rules themselves lie in ``transitions``.
+The widget performs the effects and shows the view; the rules themselves lie in ``transitions`` and
+``regions``, the words in ``states``.
 """
 
 import time
@@ -9,45 +10,12 @@ from collections.abc import Callable, Iterable
 
 from . import jobs
 from .params import Choice
-from .states import (
-    CancelJob,
-    CancelPressed,
-    Checked,
-    CheckPressed,
-    CheckRunner,
-    CleanFolder,
-    ClearPreview,
-    Dismissed,
-    Effect,
-    Ended,
-    Happening,
-    Imported,
-    ImportFailed,
-    ImportResult,
-    JobEvent,
-    Memory,
-    NodeRemoved,
-    RequestChanged,
-    RunPressed,
-    SceneClosed,
-    ServerLost,
-    ShowCompare,
-    ShowPreview,
-    SourceChanged,
-    StartJob,
-    State,
-)
+from .regions import Region, follow
+from .states import Effect, Happening, Memory, RegionEvent, State
 from .transitions import TABLE
-from .view import ROLES, View, view_of
-from .words import Timing, estimate, images_of, kind_of, verdict_words
+from .view import View, view_of
+from .words import Timing, images_of, kind_of
 
-__all__ = [
-    "ROLES", "CancelJob", "CancelPressed", "CheckPressed", "CheckRunner", "Checked", "CleanFolder",
-    "ClearPreview", "Dismissed", "Effect", "Ended", "ImportFailed", "ImportResult", "Imported",
-    "JobEvent", "NodeRemoved", "Presenter", "RequestChanged", "RunPressed", "SceneClosed",
-    "ServerLost", "ShowCompare", "ShowPreview", "SourceChanged", "StartJob", "State", "View",
-    "estimate", "verdict_words",
-]  # fmt: skip
 KEPT = 50  # timings
 
 
@@ -64,32 +32,34 @@ class Presenter:
     ) -> None:
         self.timings: tuple[Timing, ...] = tuple(timings)
         self._now, self._began = now, 0.0
-        self._memory = Memory()
+        self.memory, self.region = Memory(), Region()  # to be read; ``handle`` alone changes them
 
     @property
     def state(self) -> State:
         """Where the panel is."""
-        return self._memory.state
+        return self.memory.state
 
     @property
     def choice(self) -> Choice | None:
         """The request as last told."""
-        return self._memory.request.choice
+        return self.memory.request.choice
 
     def handle(self, event: Happening) -> tuple[Effect, ...]:
         """Let something happen; returns what is to be done, in this order."""
-        before = self.state
-        self._memory, effects = TABLE[before][type(event)](self._memory, event)
+        before, effects = self.state, tuple[Effect, ...]()
+        if not isinstance(event, RegionEvent):
+            self.memory, effects = TABLE[before][type(event)](self.memory, event)
+        self.region, more = follow(self.region, self.memory, event)
         self._keep_time(before)
-        return effects
+        return (*more, *effects)
 
     def view(self) -> View:
         """What is to be shown now."""
-        return view_of(self._memory, self.timings)
+        return view_of(self.memory, self.timings, self.region.words)
 
     def report(self) -> str:
         """The text of "Copy report"; "" where nothing failed."""
-        memory = self._memory
+        memory = self.memory
         if memory.failure is None:
             return ""
         hello, choice = memory.hello, memory.request.choice

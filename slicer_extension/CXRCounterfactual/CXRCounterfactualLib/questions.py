@@ -31,6 +31,7 @@ class Questions:
     def __init__(self, backend: "Backend") -> None:
         self._backend = backend
         self._waiting: deque[Question] = deque()
+        self._asked: Question | None = None
 
     @property
     def busy(self) -> bool:
@@ -41,6 +42,15 @@ class Questions:
         """Ask as soon as those before are answered."""
         self._waiting.append(question)
         self._next()
+
+    def withdraw(self, question: Question) -> bool:
+        """Take one back: True if nobody had been asked; else it is stopped, and answered so."""
+        if question in self._waiting:
+            self._waiting.remove(question)
+            return True
+        if question is self._asked:
+            self._backend.cancel()
+        return False
 
     def stop(self) -> None:
         """Cancel the one that is being asked and forget the others."""
@@ -55,9 +65,10 @@ class Questions:
     def _next(self) -> None:
         if self._backend.running or not self._waiting:
             return
-        question = self._waiting.popleft()
+        question = self._asked = self._waiting.popleft()
 
         def ended(end: "End") -> None:
+            self._asked = None
             question.answered(end)
             self._next()
 

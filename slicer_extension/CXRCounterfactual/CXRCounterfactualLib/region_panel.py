@@ -1,29 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Section 3: the region that may change, found from the finding or drawn by the user.
 
-The automatic one is shown before anything runs; a drawn one is written for the run as a mask.
+The automatic one is outlined before a run (``looker``); a drawn one is written for it as a mask.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import mask_files, segments
+from . import segments
 from .params import Parameters
-from .refused import Refused
-from .widgets import Handler, Widgets, data_of, fill, index_of, on, quiet, say
+from .widgets import Handler, Widgets, data_of, fill, index_of, is_on, on, quiet, say
 
 if TYPE_CHECKING:
     from .app_services import SlicerApp
-    from .run import End
 
 AUTOMATIC, OWN = 0, 1  # the items of regionBox
 NAME = "My region"
+BY_ITSELF = "show-region"  # the setting that keeps whether the region is shown by itself
 NO_SEGMENT = "Choose the segment that is your region, or let the finding decide."
 
 
 class RegionPanel:
-    """Which region, and a look at it.
+    """Which region, and whether it is shown by itself.
 
     Args:
         widgets: the panel's.
@@ -45,6 +44,8 @@ class RegionPanel:
         on(w.segmentationSelector.currentNodeChanged, self._segmentation_chosen)
         on(w.segmentBox.currentIndexChanged, self._chosen)
         on(w.drawButton.clicked, self.draw)
+        w.showRegionCheck.setChecked(app.settings(BY_ITSELF, "1") == "1")
+        on(w.showRegionCheck.toggled, self._switched)
         say(w.regionStatusLabel, "")
         self._refresh()
 
@@ -52,6 +53,11 @@ class RegionPanel:
     def own(self) -> bool:
         """Whether a drawn region replaces the automatic one."""
         return index_of(self._w.regionBox) == OWN
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether the region is to be shown without being asked for."""
+        return is_on(self._w.showRegionCheck)
 
     @property
     def problems(self) -> list[str]:
@@ -98,25 +104,8 @@ class RegionPanel:
         self._chosen()
         self._app.segment_editor(node, source)
 
-    def show(self, end: "End", source: Any, folder: Path) -> None:
-        """The answer to "which region?": an outline on the radiograph, or why there is none."""
-        document = end.document or {}
-        files = [f for f in document.get("files", ()) if f.get("role") == "seg"]
-        if end.exit_code != 0 or not files:
-            say(self._w.regionStatusLabel, _why(end))
-            return
-        try:
-            masks = mask_files.masks_of_seg(folder / Path(str(files[0]["path"])).name)
-            segments.show_region(self._app.scene(), source, masks["edit_region"])
-        except (Refused, KeyError) as refused:
-            message = refused.message if isinstance(refused, Refused) else "It has no pixels."
-            say(self._w.regionStatusLabel, message)
-            return
-        area = int(masks["edit_region"].sum())
-        say(self._w.regionStatusLabel, f"Outlined: {area} pixels may change, and a soft rim.")
-
     def tell(self, words: str) -> None:
-        """A sentence below the buttons."""
+        """A sentence below the buttons; "" for none."""
         say(self._w.regionStatusLabel, words)
 
     def _node(self) -> Any:
@@ -144,16 +133,11 @@ class RegionPanel:
         self._refresh()
         self._changed()
 
+    def _switched(self) -> None:
+        self._app.set_setting(BY_ITSELF, "1" if self.by_itself else "0")
+        self._changed()
+
     def _refresh(self) -> None:
         self._w.ownRegion.setVisible(self.own)
-        self._w.showRegionButton.setVisible(not self.own)
-
-
-def _why(end: "End") -> str:
-    """Why there is no region, in the runner's own words if it said any."""
-    if end.exit_code is None:
-        return "The runner could not be started. Check it in the section on where it runs."
-    told = (end.document or {}).get("error")
-    if isinstance(told, dict):
-        return f"{told.get('message', '')} {told.get('hint', '')}".strip()
-    return f"The region was not found (exit code {end.exit_code}). Check the runner."
+        for widget in (self._w.showRegionCheck, self._w.showRegionButton):
+            widget.setVisible(not self.own)

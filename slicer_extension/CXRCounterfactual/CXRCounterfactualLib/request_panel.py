@@ -44,6 +44,8 @@ class RequestPanel:
             on(slider.valueChanged, changed)
         for check in (w.strengthCheck, w.sceneOnlyCheck):
             on(check.toggled, changed)
+        for name in ACCEPTED:
+            on(getattr(w, name).toggled, changed)
         on(w.requestTabs.currentChanged, changed)
 
     def show_findings(self, names: Sequence[str], unproven: Sequence[str]) -> None:

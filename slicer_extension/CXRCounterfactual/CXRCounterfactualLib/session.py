@@ -5,21 +5,24 @@ What the user does and what a process tells become inputs of the presenter; the 
 answers with are performed here, and its view is shown.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import dicom_source, presenter
+import qt
+
+from . import dicom_source, states
 from .compare_panel import ComparePanel
 from .effects import Performer, timings
 from .history import SYNTHETIC, Added, history
 from .history_panel import HistoryPanel
-from .job_runner import OUT, JobRunner
+from .job_runner import JobRunner
 from .layout import Badge, Compare
+from .looker import QUIET_MS, Looker
 from .params import Choice, Parameters, problems
-from .questions import Question, Questions
+from .presenter import Presenter
+from .questions import Questions
 from .refused import Refused
 from .region_panel import RegionPanel
 from .request_panel import RequestPanel
@@ -31,12 +34,11 @@ from .widgets import Widgets, on, quiet, say
 if TYPE_CHECKING:
     from .app_services import SlicerApp
     from .backend import Backend
+    from .commands import Command
     from .doctor import Diagnosis
     from .facts import Facts
-    from .watching import End
 
 ORIGINAL = "Its original DICOM file is used."
-LOOKING = "Looking for lungs, heart and the region …"
 DAMAGED = "<b>This scene's settings were damaged</b>; these stand at their defaults: {}."
 VOLUME = "vtkMRMLScalarVolumeNode"
 
@@ -69,7 +71,7 @@ class Session:
     ) -> None:
         self.widgets = w = Widgets(root)
         self._parameters, self._app = parameters, app
-        self.presenter = presenter.Presenter(timings(app))
+        self.presenter = Presenter(timings(app))
         self.questions = Questions(backends.questions)
         self._facts: Facts | None = None
         self._open = True
@@ -85,6 +87,9 @@ class Session:
         self.runner = JobRunner(
             app, backends.runs, setup=self.setup, tell=self.feed, reading=self.request.reading
         )
+        self.looker = Looker(
+            app, self.questions, command=self._region_command, tell=self.feed, timer=quiet_timer
+        )
         self.performer = Performer(self, app)
         app.on_layout_changed(self.badge.update)
         self._wire()
@@ -96,15 +101,15 @@ class Session:
         for selector in (w.sourceSelector, w.segmentationSelector):
             selector.setMRMLScene(self._app.scene())
         on(w.sourceSelector.currentNodeChanged, self.source_changed)
-        on(w.runButton.clicked, lambda: self.feed(presenter.RunPressed()))
-        on(w.cancelButton.clicked, lambda: self.feed(presenter.CancelPressed()))
-        on(w.dismissButton.clicked, lambda: self.feed(presenter.Dismissed()))
+        on(w.runButton.clicked, lambda: self.feed(states.RunPressed()))
+        on(w.cancelButton.clicked, lambda: self.feed(states.CancelPressed()))
+        on(w.dismissButton.clicked, lambda: self.feed(states.Dismissed()))
         for button in (w.checkAgainButton, w.doctorButton):
-            on(button.clicked, lambda: self.feed(presenter.CheckPressed()))
+            on(button.clicked, lambda: self.feed(states.CheckPressed()))
         for edit in (w.serverEdit, w.keyEdit):
             on(edit.editingFinished, self._server_typed)
         on(w.copyReportButton.clicked, lambda: copy(self.presenter.report()))
-        on(w.showRegionButton.clicked, self.show_region)
+        on(w.showRegionButton.clicked, lambda: self.feed(states.RegionPressed()))
 
     def on_sample(self, load: Callable[[], Any]) -> None:
         """What the button for the sample radiograph does."""
@@ -122,7 +127,7 @@ class Session:
         self.badge.start()
         self.restore()
         if self.presenter.state is State.NO_RUNNER:
-            self.feed(presenter.CheckPressed())
+            self.feed(states.CheckPressed())
 
     def exit(self) -> None:
         """Another module is shown: the user's own views come back, the mark stays."""
@@ -137,6 +142,7 @@ class Session:
         self.badge.stop()
         self.runner.close()
         self.questions.close()
+        self.looker.close()
 
     def restore(self) -> None:
         """Show what the scene holds: its parameters, its runs, a radiograph to start with."""
@@ -158,7 +164,7 @@ class Session:
         """All nodes are gone."""
         self.compare.forget()
         self.past.show(())
-        self.feed(presenter.SceneClosed())
+        self.feed(states.SceneClosed())
 
     def node_removed(self, node: Any) -> None:
         """One node is about to go: was it the radiograph, or one of a run?"""
@@ -166,7 +172,7 @@ class Session:
         if shown is not None and identifier in (shown.source_id, *shown.volume_ids):
             self.compare.forget()
         if identifier == self._parameters().source_id:
-            self.feed(presenter.NodeRemoved())
+            self.feed(states.NodeRemoved())
         elif node.GetAttribute(SYNTHETIC):
             self._app.later(lambda: self.past.show(history(self._app.scene())))
 
@@ -202,11 +208,11 @@ class Session:
             dicom_source.check(self._app, node)
         except Refused as refused:
             say(label, f"{refused.message} {refused.hint}" if chosen else refused.hint)
-            self.feed(presenter.SourceChanged(False, refused.message if chosen else ""))
+            self.feed(states.SourceChanged(False, refused.message if chosen else ""))
             return
         known = any(self._app.files_for_instance(u) for u in self._app.instance_uids(node))
         say(label, ORIGINAL if known else dicom_source.NO_DICOM)
-        self.feed(presenter.SourceChanged(True, "", chosen))
+        self.feed(states.SourceChanged(True, "", chosen))
 
     def changed(self) -> None:
         """Read the panel, keep it in the scene, and ask whether it can be run."""
@@ -218,11 +224,14 @@ class Session:
             parameters.write(choice)
         self.request.refresh(self._licence(), self._damaged)
         found = [*found, *self.region.problems, *problems(choice)]
-        self.feed(presenter.RequestChanged(tuple(dict.fromkeys(found)), choice))
+        region = {"own_region": self.region.own, "by_itself": self.region.by_itself}
+        reading = tuple(sorted(self.request.reading()))
+        told = tuple(dict.fromkeys(found))
+        self.feed(states.RequestChanged(told, choice, **region, reading=reading))
 
     def _server_typed(self) -> None:
         if self._open and self.setup.stale:
-            self.feed(presenter.CheckPressed())
+            self.feed(states.CheckPressed())
 
     def read(self) -> tuple[Choice, list[str]]:
         """The panel's choice, and what it cannot mean."""
@@ -239,14 +248,16 @@ class Session:
     def feed(self, happening: Happening) -> None:
         """Let something happen, show it, and do what follows."""
         effects = self.presenter.handle(happening)
-        self.status.show(self.presenter.view(), self.presenter.state)
+        view = self.presenter.view()
+        self.status.show(view, self.presenter.state)
+        self.region.tell(view.region)
         for effect in effects:
             self.performer.perform(effect)
 
     def _checked(self, diagnosis: "Diagnosis") -> None:
         ok, told = diagnosis.ok, diagnosis.problems
-        command = "" if ok or self.setup.remote else self.setup.plan_text
-        self.feed(presenter.Checked(ok, told, command, self.setup.device))
+        command = "" if ok or self.setup.remote else self.setup.card.plan_text
+        self.feed(states.Checked(ok, told, command, self.setup.device))
 
     def _informed(self, facts: "Facts") -> None:
         self._facts = facts
@@ -257,24 +268,15 @@ class Session:
         facts = self._facts
         return "" if facts is None else licence_words(facts)
 
-    def show_region(self) -> None:
-        """Outline where the edit would act, before anything is run."""
-        choice, found = self.read()
-        missing = [*found, *problems(choice)]
-        if missing or self.questions.busy:
-            self.region.tell(missing[0] if missing else "The runner is busy; try again.")
-            return
-        folder, source = Path(self._app.temp_folder()), self.source
-        try:
-            command = self.runner.region_command(choice, source, folder)
-        except Refused as refused:
-            shutil.rmtree(folder, ignore_errors=True)
-            self.region.tell(f"{refused.message} {refused.hint}")
-            return
-        self.region.tell(LOOKING)
+    def _region_command(self, folder: Path) -> "Command":
+        """Which region would the request as it is now act in?"""
+        return self.runner.region_command(self.read()[0], self.source, folder)
 
-        def answered(end: "End") -> None:
-            self.region.show(end, source, folder / OUT)
-            shutil.rmtree(folder, ignore_errors=True)
 
-        self.questions.ask(Question(command, answered))
+def quiet_timer(heard: Callable[[], None]) -> Any:
+    """Of the application's event loop, for ``Looker``."""
+    timer = qt.QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(QUIET_MS)
+    on(timer.timeout, heard)
+    return timer

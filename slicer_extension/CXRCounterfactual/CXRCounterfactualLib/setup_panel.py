@@ -8,21 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import qt
+from typing import TYPE_CHECKING
 
 from . import commands, doctor
-from .environment import (
-    Plan,
-    Runner,
-    base_python,
-    clean_environment,
-    create_commands,
-    find_runner,
-    python_in,
-)  # fmt: skip
-from .events import Failed, Progress
+from .environment import Runner, clean_environment, find_runner
+from .environment_card import EnvironmentCard, chosen_file
 from .facts import Facts, read_facts
 from .params import LOCAL, REMOTE, Choice
 from .questions import Question, Questions
@@ -30,26 +20,17 @@ from .widgets import Handler, Widgets, index_of, is_on, on, quiet, say, text_of
 
 if TYPE_CHECKING:
     from .app_services import SlicerApp
-    from .run import End
+    from .watching import End
 
-PACKAGE = "monai-cxr-cf"
 CONSENT = "Tick that images may be sent to this server, in the section on where it runs."
-NO_PYTHON = ("no Python 3.11 to 3.13 was found on this computer", "Install one.")
 NO_ADDRESS = ("it has no address yet", "Type it in the section on where it runs.")
-STAGES = {
-    "check": "looking at Python",
-    "create": "making the environment",
-    "install": "installing (some minutes)",
-    "doctor": "checking it",
-}
 Checked = Callable[[doctor.Diagnosis], None]
 Told = Callable[[Facts], None]
 
 
 def ask_file() -> str:
-    """Let the user choose a program; "" for none. PySide6 answers with a pair."""
-    found = qt.QFileDialog.getOpenFileName(None, "The Python of an environment")
-    return str(found if isinstance(found, str) else found[0])
+    """Let the user choose a program; "" for none."""
+    return chosen_file("The Python of an environment")
 
 
 class SetupPanel:
@@ -62,7 +43,7 @@ class SetupPanel:
         self._rows: list[doctor.Row] = []
         self._checked: Checked = lambda diagnosis: None
         self._told: Told = lambda facts: None
-        self._busy = False
+        self.card = EnvironmentCard(widgets, app, questions, self)
         self._asked = ("", "")  # address and key of the last check of a server
         self.ask_file = ask_file
         w = widgets
@@ -75,7 +56,6 @@ class SetupPanel:
         on(w.consentCheck.toggled, changed)
         on(w.pythonEdit.editingFinished, self._keep_python)
         on(w.browseButton.clicked, self._browse)
-        on(w.createButton.clicked, self._create_or_stop)
 
     def listen(self, checked: Checked, told: Told) -> None:
         """Who hears of every check, and of what the runner offers."""
@@ -139,11 +119,11 @@ class SetupPanel:
             self._check_server()
             return
         runner, room = self.runner, Path(self._app.temp_folder())
-        self._rows = [doctor.runner_row(runner), doctor.disk_row(room)]
+        cure = "" if self.card.missing else doctor.CREATE
+        self._rows = [doctor.runner_row(runner, cure), doctor.disk_row(room)]
         room.rmdir()
         if runner is None or not runner.there:
-            if self.plan() is None:
-                self._rows.append(doctor.Row("Python", False, *NO_PYTHON))
+            self._rows[1:1] = self.card.missing
             self._diagnosed()
             return
         say(self._w.doctorLabel, "Checking …")
@@ -164,7 +144,8 @@ class SetupPanel:
         self._questions.ask(Question(command, self._server_examined))
 
     def _examined(self, end: "End") -> None:
-        self._rows[1:1] = doctor.runner_rows(end)
+        rows = doctor.runner_rows(end)
+        self._rows[1:1] = rows if all(row.ok for row in rows) else (*rows, *self.card.missing)
         diagnosis = self._diagnosed()
         runner = self.runner
         if diagnosis.ok and runner is not None:
@@ -192,54 +173,11 @@ class SetupPanel:
 
     # The environment
 
-    @property
-    def plan_text(self) -> str:
-        """The exact commands that the button would run; "" where there is no Python for them."""
-        plan = self.plan()
-        return "" if plan is None else plan.text
-
-    def plan(self) -> Plan | None:
-        """How the button would make an environment; None where there is no Python for it."""
-        python = base_python(self.environment)
-        if python is None:
-            return None
-        folder = Path(self._app.home()) / "environment"
-        return create_commands(folder, package_source(), python=python)
-
-    def _create_or_stop(self) -> None:
-        if self._busy:
-            self._questions.stop()
-            return
-        plan = self.plan()
-        if plan is None:
-            return
-        plan.folder.parent.mkdir(parents=True, exist_ok=True)
-        self._set_busy(True)
-        command = commands.create_command(plan, environment=self.environment)
-
-        def created(end: "End") -> None:
-            self._set_busy(False)
-            if end.cancelled:
-                self._w.setupMessageLabel.setText("Stopped; the unfinished folder was removed.")
-            elif end.exit_code == 0:
-                self._w.pythonEdit.setText(str(python_in(plan.folder)))
-                self._keep_python()
-                self.check()
-
-        self._questions.ask(Question(command, created, self._creating))
-
-    def _creating(self, event: Any) -> None:
-        label = self._w.setupMessageLabel
-        if isinstance(event, Progress):
-            words = STAGES.get(event.stage, event.stage)
-            label.setText(f"Step {min(event.step + 1, event.total)} of {event.total}: {words} …")
-        elif isinstance(event, Failed):
-            label.setText(f"{event.message} {event.hint}")
-
-    def _set_busy(self, busy: bool) -> None:
-        self._busy = busy
-        self._w.createButton.setText("Stop" if busy else "Create environment")
-        self._w.checkAgainButton.setEnabled(not busy)
+    def made(self, python: str) -> None:
+        """A new environment is used, and looked at."""
+        self._w.pythonEdit.setText(python)
+        self._keep_python()
+        self.check()
 
     def _browse(self) -> None:
         """Take a Python that the user chooses, and look at it."""
@@ -251,14 +189,6 @@ class SetupPanel:
 
     def _keep_python(self) -> None:
         self._app.set_setting("python", text_of(self._w.pythonEdit).strip())
-
-
-def package_source() -> str:
-    """What pip installs: this checkout if the extension lies in one, else the package by name."""
-    for folder in Path(__file__).resolve().parents[2:5]:
-        if (folder / "pyproject.toml").is_file() and (folder / "monai_cxr_cf").is_dir():
-            return str(folder)
-    return PACKAGE
 
 
 def rows_as_table(diagnosis: doctor.Diagnosis) -> str:

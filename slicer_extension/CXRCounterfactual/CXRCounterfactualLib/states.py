@@ -58,6 +58,9 @@ class RequestChanged:
 
     problems: tuple[str, ...] = ()
     choice: Choice | None = None  # an equal one changes nothing
+    own_region: bool = False  # a drawn segment replaces the region of the finding
+    by_itself: bool = True  # the region is shown without being asked for
+    reading: tuple[str, ...] = ()  # what the strict reader may let pass
 
 
 @dataclass(frozen=True)
@@ -122,9 +125,47 @@ class Dismissed:
     """The user has read it."""
 
 
+@dataclass(frozen=True)
+class RegionPressed:
+    """The user wants to see the region now."""
+
+
+@dataclass(frozen=True)
+class QuietPassed:
+    """Nothing was changed for a while since ``AwaitQuiet``."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class RegionFound:
+    """The runner has found the region."""
+
+    number: int
+    seg: Path
+
+
+@dataclass(frozen=True)
+class RegionDrawn:
+    """Its outline is on the image."""
+
+    number: int
+    pixels: int
+
+
+@dataclass(frozen=True)
+class RegionMissing:
+    """There is no region to show."""
+
+    number: int
+    why: str
+
+
+RegionEvent = RegionPressed | QuietPassed | RegionFound | RegionDrawn | RegionMissing
 Happening = (
     CheckPressed | Checked | SourceChanged | RequestChanged | RunPressed | CancelPressed | JobEvent
     | Ended | Imported | ImportFailed | SceneClosed | NodeRemoved | ServerLost | Dismissed
+    | RegionEvent
 )  # fmt: skip
 
 
@@ -177,9 +218,37 @@ class CleanFolder:
     """Remove the job's folder."""
 
 
+@dataclass(frozen=True)
+class AwaitQuiet:
+    """Tell ``QuietPassed`` a moment after the last of these."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class AskRegion:
+    """Ask the runner for the region; tell ``RegionFound`` or ``RegionMissing``."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class OutlineRegion:
+    """Draw it on the image; tell ``RegionDrawn`` or ``RegionMissing``."""
+
+    number: int
+    seg: Path
+
+
+@dataclass(frozen=True)
+class DropRegion:
+    """Take its outline off the image; neither wait nor ask any more."""
+
+
+RegionEffect = AwaitQuiet | AskRegion | OutlineRegion | DropRegion
 Effect = (
     CheckRunner | StartJob | CancelJob | ImportResult | ShowCompare | ShowPreview | ClearPreview
-    | CleanFolder
+    | CleanFolder | RegionEffect
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ WIDGETS = {
     "selector": ("sourceSection",),
     "inputs": ("requestSection",),
     "region": ("regionSection",),
-    "settings": ("setupSection", "createButton"),
+    "settings": ("setupSection", "createButton", "packageRow"),
     "check": ("doctorButton", "checkAgainButton"),
     "run": ("runButton",),
     "cancel": ("cancelButton",),
@@ -76,6 +76,7 @@ class StatusPanel:
         for widget in (w.setupCommandEdit, w.createButton, w.copyCommandButton):
             widget.setVisible(bool(view.command))
         w.setupCommandEdit.setPlainText(view.command)
+        w.packageRow.setVisible(view.package)
 
     def _show_details(self, view: "View", state: State) -> None:
         w = self._w

@@ -4,6 +4,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .params import LOCAL
 from .states import Memory, State
 from .words import BADGE, Timing, estimate, outside_words, progress_words, verdict_words
 
@@ -42,6 +43,7 @@ class View:
     message: str
     hint: str = ""
     command: str = ""  # to copy into a terminal
+    package: bool = False  # whether the user may name what an environment is made from
     details: str = ""  # for this screen only: it may name paths
     progress: int | None = None  # 0..100; None: no bar
     busy: bool = False  # a bar without a number
@@ -53,14 +55,16 @@ class View:
     verdict: tuple[str, ...] = ()  # plain sentences, the first about the outside
     outside: str = ""
     estimate: str = ""  # where and how long
+    region: str = ""  # what is shown of the region before a run, or why nothing is
 
 
-def view_of(memory: Memory, timings: Sequence[Timing] = ()) -> View:
+def view_of(memory: Memory, timings: Sequence[Timing] = (), region: str = "") -> View:
     """The view of what is known.
 
     Args:
         memory: of the presenter.
         timings: earlier runs.
+        region: the words of ``regions``.
     """
     message, hint = _message(memory)
     enabled = ENABLED[memory.state]
@@ -71,6 +75,7 @@ def view_of(memory: Memory, timings: Sequence[Timing] = ()) -> View:
         message=message,
         hint=hint,
         command=_command(memory),
+        package=_here(memory),
         details=memory.details if memory.state in (State.FAILED, State.DONE) else "",
         progress=memory.percent if running and memory.percent else None,
         busy=memory.state in (State.CANCELLING, State.IMPORTING)
@@ -82,6 +87,7 @@ def view_of(memory: Memory, timings: Sequence[Timing] = ()) -> View:
         verdict=() if result is None else verdict_words(result),
         outside="" if result is None else outside_words(result),
         estimate=_estimate(memory, timings),
+        region=region,
     )
 
 
@@ -119,8 +125,14 @@ def _wanted(memory: Memory) -> tuple[str, str]:
 
 
 def _command(memory: Memory) -> str:
-    missing = memory.state is State.NO_RUNNER and memory.check is not None
-    return memory.check.command if missing and memory.check is not None else ""
+    return memory.check.command if _here(memory) and memory.check is not None else ""
+
+
+def _here(memory: Memory) -> bool:
+    """Whether it is an environment on this computer that is known to be missing."""
+    choice = memory.request.choice
+    local = choice is None or choice.backend == LOCAL
+    return memory.state is State.NO_RUNNER and memory.check is not None and local
 
 
 def _estimate(memory: Memory, timings: Sequence[Timing]) -> str:
