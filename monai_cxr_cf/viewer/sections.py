@@ -93,7 +93,7 @@ def _how() -> None:
     with html.Div(classes="row mt-3 mb-2"):
         v.VSelect(v_model=("preset",), items=("['fast', 'default', 'paper']",), label="Preset",
                   id="preset", disabled=(INPUTS,), **SMALL)  # fmt: skip
-        v.VTextField(v_model=("levels",), label="Series of severities", id="levels",
+        v.VTextField(v_model=("levels",), label="Severities", id="levels",
                      placeholder="0.25, 0.5, 1", disabled=(INPUTS,), **SMALL)  # fmt: skip
     with html.Details(id="more"):
         html.Summary("Zone, seeds, images to accept")

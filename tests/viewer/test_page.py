@@ -77,6 +77,7 @@ def test_a_finding_on_the_midline_has_no_side(ready: Page) -> None:
 
 
 def test_what_can_be_pressed_can_be_reached_by_keyboard(ready: Page) -> None:
+    ready.wait(lambda: "Outlined" in ready.text("region-words"), PATIENCE)
     ready.element("open").send_keys("")
     reached = set()
     for _ in range(25):

@@ -51,7 +51,7 @@ def test_source_and_counterfactual_lie_side_by_side(done: Page) -> None:
     done.photograph("result")
     assert 0.001 < differing(left, right) < 0.2
     assert "largest difference 0" in done.text("outside")
-    assert "no classifier has judged" in done.text("verdict")
+    assert "No radiologist has judged" in done.text("verdict")
     caption = done.driver.find_elements("css selector", ".caption")
     assert [each.text for each in caption] == ["Source", "Counterfactual (SYNTHETIC)"]
 
