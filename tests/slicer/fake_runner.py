@@ -31,9 +31,14 @@ while True:
 HELLO = {"event": "hello", "protocol": 1, "version": "0", "device": "cpu", "lock_sha256": None}
 
 
+def line(event: str, **facts: object) -> bytes:
+    """One event as it travels."""
+    return (json.dumps({"event": event, **facts}) + "\n").encode()
+
+
 def tell(event: str, **facts: object) -> None:
     """One line, complete."""
-    os.write(1, (json.dumps({"event": event, **facts}) + "\n").encode())
+    os.write(1, line(event, **facts))
 
 
 def step(number: int, total: int, stage: str = "sample") -> None:
@@ -84,7 +89,7 @@ def halves(out: Path) -> int:
 
 
 def flood(out: Path) -> int:
-    """30 MB on standard error and 20,000 steps on standard output, as fast as they go."""
+    """30 MB on standard error and 20,000 steps, a hundred at once, on standard output."""
     noise = b"noise " * 10_000
 
     def pour() -> None:
@@ -93,8 +98,10 @@ def flood(out: Path) -> int:
 
     thread = threading.Thread(target=pour)
     thread.start()
-    for number in range(1, 20_001):
-        step(number, 20_000)
+    for first in range(1, 20_001, 100):
+        facts = {"stage": "sample", "total": 20_000, "eta_s": 1.0}
+        steps = range(first, first + 100)
+        os.write(1, b"".join(line("progress", step=number, **facts) for number in steps))
     thread.join()
     os.write(2, b"the last words\n")
     finish(out)

@@ -2,7 +2,6 @@
 """Runs on the shipped weights in the page: compare, fade, change map, series, cancel, an error."""
 
 import io
-import os
 import time
 import zipfile
 from pathlib import Path
@@ -155,7 +154,7 @@ def test_cancel_ends_the_process_within_two_seconds(done: Page) -> None:
     done.element("cancel").click()
     while runners(folder) and time.monotonic() < began + 10:
         time.sleep(0.02)
-    assert time.monotonic() - began < GONE_S + 0.5 * float(os.getloadavg()[0] > 2)
+    assert time.monotonic() - began < GONE_S
     done.wait(lambda: done.text("title") == "Ready")
     assert not list(Path(folder).glob("cxr-cf-viewer-*/*/out*"))
     assert not list(Path(folder).glob("cxr-cf-viewer-*/*/.out*"))
