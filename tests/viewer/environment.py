@@ -27,8 +27,12 @@ def environment() -> Path:
     words += sys.executable.encode()
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cxr-cf"
     folder = base / f"viewer-tests-{sha256(words).hexdigest()[:12]}"
-    if not (folder / viewer_environment.DONE).is_file():
-        _make(folder, pins)
+    from filelock import FileLock  # here: the viewer's own environment has none
+
+    base.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # two files of tests on two workers want it at once
+        if not (folder / viewer_environment.DONE).is_file():
+            _make(folder, pins)
     return folder
 
 
