@@ -13,6 +13,7 @@ RUN python -m venv /opt/cxr-cf \
 COPY pyproject.toml README.md LICENSE ./
 COPY monai_cxr_cf ./monai_cxr_cf
 COPY bundles ./bundles
+COPY slicer_extension ./slicer_extension
 RUN /opt/cxr-cf/bin/pip install -c constraints.txt '.[server]'
 
 FROM python:3.11-slim-bookworm

@@ -13,7 +13,18 @@ from typing import Any, NoReturn
 
 from monai_cxr_cf import __version__
 from monai_cxr_cf.cancel import Cancellation, cancellable
-from monai_cxr_cf.commands import doctor, edit, evaluate, info, pacs, read, segment, serve, train
+from monai_cxr_cf.commands import (
+    doctor,
+    edit,
+    evaluate,
+    info,
+    pacs,
+    read,
+    segment,
+    serve,
+    train,
+    viewer,
+)
 from monai_cxr_cf.commands.say import complain, details, quiet_libraries, typed
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.progress import Silent, reporter
@@ -30,7 +41,7 @@ first steps:
   cxr-cf edit chest.dcm --prompt "no cardiomegaly" --out out2
   cxr-cf edit --help                               every dial, with its meaning
 """
-VERBS = (edit, read, segment, info, doctor, train, evaluate, serve, pacs)
+VERBS = (edit, read, segment, info, doctor, train, evaluate, serve, viewer, pacs)
 
 
 class Parser(argparse.ArgumentParser):

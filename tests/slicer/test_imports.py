@@ -12,9 +12,9 @@ import pytest
 MODULE = Path(__file__).resolve().parents[2] / "slicer_extension" / "CXRCounterfactual"
 LIBRARY = MODULE / "CXRCounterfactualLib"
 BARE = (
-    "address", "commands", "decoder", "doctor", "environment", "events", "facts", "failures",
-    "jobs", "looker", "params", "presenter", "processes", "regions", "remote_client", "remote_http",
-    "remote_job", "states", "transitions", "view", "words",
+    "address", "asking", "commands", "decoder", "doctor", "environment", "events", "facts",
+    "failures", "jobs", "looker", "params", "presenter", "processes", "regions", "remote_client",
+    "remote_http", "remote_job", "states", "transitions", "view", "watching", "words",
 )  # fmt: skip
 WINDOWS = {"qt", "ctk", "slicer", "vtk"}
 LOADED = """

@@ -140,6 +140,12 @@ class SlicerApp:
         settings = os.path.dirname(str(slicer.app.slicerUserSettingsFilePath))
         return os.path.join(settings, GROUP)
 
+    def later(self, callback: Callable[[], None]) -> None:
+        """Call back as soon as the event loop is free."""
+        import qt
+
+        qt.QTimer.singleShot(0, callback)
+
     def scene(self) -> Any:
         """The application's scene."""
         return slicer.mrmlScene

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Section 5: one finished run beside its source; fade, flicker, change map, outlines, series.
 
-What the views do lies in ``layout``; which nodes belong together in ``history.Added``.
+The widgets of a ``Comparison``, which knows what is shown and said.
 """
 
 from collections.abc import Sequence
@@ -10,28 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import qt
 
-from .events import Result
-from .results import show_member
+from .comparing import NOBODY, Comparison
 from .styles import AMBER, TONES
 from .widgets import Widgets, fill, index_of, is_on, on, quiet, say, value_of
-from .words import outside_words
 
 if TYPE_CHECKING:
     from .history import Added
     from .layout import Compare
 
+__all__ = ["NOBODY", "ComparePanel"]
 SIDE_BY_SIDE, ONE_VIEW = 0, 1  # the items of layoutBox
 BEAT_MS = 500
-NOBODY = "No radiologist has judged this image."
 
 
 class ComparePanel:
-    """The widgets of the comparison and the views they move."""
+    """The widgets of the comparison."""
 
     def __init__(self, widgets: Widgets, views: "Compare", scene: Any) -> None:
-        self._w, self._views, self._scene = widgets, views, scene
-        self._added: Added | None = None
-        self._verdict: tuple[str, ...] = ()
+        self._w, self._comparison = widgets, Comparison(views, scene)
         self._beat, self._ticks = False, qt.QTimer()
         self._ticks.setInterval(BEAT_MS)
         self._ticks.timeout.connect(self._flick)
@@ -50,22 +46,16 @@ class ComparePanel:
     @property
     def shown(self) -> "Added | None":
         """The run in view."""
-        return self._added
+        return self._comparison.added
 
     def show(self, added: "Added", verdict: Sequence[str] = ()) -> None:
-        """Bring a run into view, its strongest member first.
-
-        Args:
-            added: the run.
-            verdict: sentences about a run that has just ended; else its record speaks.
-        """
-        w = self._w
-        self._added, self._verdict = added, tuple(verdict)
-        levels, seeds = sorted(set(added.levels)), list(dict.fromkeys(added.seeds))
-        main = added.main
+        """Bring a run into view, its strongest member first; see ``Comparison.open``."""
+        w, comparison = self._w, self._comparison
+        comparison.open(added, verdict)
+        levels, seeds = comparison.levels, comparison.seeds
         with quiet(w.memberSlider, w.seedBox, w.changeMapCheck, w.flickerButton, w.outlineCheck):
             w.memberSlider.setProperty("maximum", float(max(len(levels) - 1, 1)))
-            w.memberSlider.setValue(levels.index(added.levels[main]))
+            w.memberSlider.setValue(comparison.level)
             fill(w.seedBox, [(f"seed {seed}", str(seed)) for seed in seeds], chosen="")
             w.changeMapCheck.setChecked(False)
             w.flickerButton.setChecked(False)
@@ -82,71 +72,61 @@ class ComparePanel:
 
     def refresh(self) -> None:
         """Words and what may be used; nothing to compare greys the section out."""
-        w, added = self._w, self._added
-        w.compareSection.setEnabled(added is not None)
-        if added is None:
-            say(w.verdictLabel, "")
-            say(w.outsideLabel, "")
+        w, comparison = self._w, self._comparison
+        w.compareSection.setEnabled(comparison.added is not None)
+        verdict, tone = comparison.verdict
+        outside, outside_tone = comparison.outside
+        say(w.verdictLabel, escape(verdict))
+        say(w.outsideLabel, outside and f"<b>{escape(outside)}</b>")
+        if comparison.added is None:
             return
-        index = self._index()
-        w.memberLabel.setText(f"<b>{escape(added.words)}</b><br>{escape(added.labels[index])}")
-        # The sentence on the outside comes first and has a place of its own.
-        words = self._verdict[1:] or (f"Verdict: {added.verdict_words or added.verdict}.",)
-        say(w.verdictLabel, escape(" ".join((*words, NOBODY))))
-        tones = {"passed": "good", "failed": "bad"}
-        w.verdictLabel.setStyleSheet(TONES[tones.get(added.verdict, "doubt")])
-        say(
-            w.outsideLabel,
-            f"<b>{escape(outside_words(Result((), {'outside_max_diff': added.outside})))}</b>",
-        )
-        w.outsideLabel.setStyleSheet(TONES["good" if added.outside == 0 else "bad"])
-        notes = "".join(f"<br>{escape(note)}" for note in added.notes)
-        say(w.notesLabel, notes.removeprefix("<br>"))
+        title, label = comparison.title
+        w.memberLabel.setText(f"<b>{escape(title)}</b><br>{escape(label)}")
+        w.verdictLabel.setStyleSheet(TONES[tone])
+        w.outsideLabel.setStyleSheet(TONES[outside_tone])
+        say(w.notesLabel, "<br>".join(map(escape, comparison.added.notes)))
 
     def leave(self) -> None:
         """Give the user's own views back."""
         self._ticks.stop()
         self._w.flickerButton.setChecked(False)
-        self._views.leave()
+        self._comparison.leave()
 
     def forget(self) -> None:
         """Nothing to compare any more: the scene was closed or the run's nodes removed."""
         self.leave()
-        self._added = None
+        self._comparison.added = None
         self.refresh()
 
-    def _index(self) -> int:
-        """The member that slider and seed box point at."""
-        added = self._added
-        if added is None:
-            return 0
-        levels, seeds = sorted(set(added.levels)), list(dict.fromkeys(added.seeds))
-        level = levels[min(round(value_of(self._w.memberSlider)), len(levels) - 1)]
-        seed = seeds[max(index_of(self._w.seedBox), 0)]
-        pairs = list(zip(added.levels, added.seeds, strict=True))
-        return pairs.index((level, seed)) if (level, seed) in pairs else added.main
-
     def _lay_out(self) -> None:
-        if self._added is None:
-            return
-        volume = show_member(self._scene(), self._added, self._index())
-        one = index_of(self._w.layoutBox) == ONE_VIEW
-        (self._views.one_up if one else self._views.show)(self._added.source_id, volume)
-        with quiet(self._w.fadeSlider):
-            self._w.fadeSlider.setValue(0.5 if one else 1.0)
-        self._toggle_change()
+        comparison = self._comparison
+        comparison.one_view = index_of(self._w.layoutBox) == ONE_VIEW
+        self._point()
+        comparison.lay_out()
+        self._follow()
 
     def _show_level(self) -> None:
         """Another member of the series, in the same views at the same fade."""
-        if self._added is None:
-            return
-        fade = value_of(self._w.fadeSlider)
-        self._lay_out()
-        self._w.fadeSlider.setValue(fade)
+        self._point()
+        self._comparison.show_level()
+        self._follow()
         self.refresh()
 
+    def _point(self) -> None:
+        """The member that slider and seed box point at."""
+        comparison = self._comparison
+        comparison.level = round(value_of(self._w.memberSlider))
+        comparison.seed = max(index_of(self._w.seedBox), 0)
+
+    def _follow(self) -> None:
+        """Show the fade and the legend of what is in view."""
+        if self._comparison.added is not None:
+            with quiet(self._w.fadeSlider):
+                self._w.fadeSlider.setValue(self._comparison.fading)
+            self._toggle_change()
+
     def _fade(self) -> None:
-        self._views.fade(value_of(self._w.fadeSlider))
+        self._comparison.fade(value_of(self._w.fadeSlider))
 
     def _toggle_flicker(self) -> None:
         if is_on(self._w.flickerButton):
@@ -157,16 +137,14 @@ class ComparePanel:
 
     def _flick(self, *_: Any) -> None:
         self._beat = not self._beat
-        self._views.flicker(self._beat)
+        self._comparison.flick(self._beat)
 
     def _toggle_change(self) -> None:
-        if self._added is None:
+        if self._comparison.added is None:
             return
         shown = is_on(self._w.changeMapCheck)
-        self._views.change_map(self._added.change_id if shown else "")
+        self._comparison.show_change(shown)
         self._w.changeLegendLabel.setVisible(shown)
-        self._fade()
 
     def _outline(self) -> None:
-        if self._added is not None:
-            self._views.outline(self._added.segmentation_id, is_on(self._w.outlineCheck))
+        self._comparison.outline(is_on(self._w.outlineCheck))

@@ -5,8 +5,6 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
-import qt
-
 from . import results, states
 from .history import Added, history
 from .params import Choice
@@ -37,7 +35,7 @@ class Performer:
         elif isinstance(effect, states.ImportResult):
             # Not from inside the process's own signal: importing may take a second or two.
             result = effect.result
-            qt.QTimer.singleShot(0, lambda: self.bring_in(result))
+            self._app.later(lambda: self.bring_in(result))
         elif isinstance(effect, states.ShowPreview):
             session.status.show_preview(effect.path)
         elif isinstance(effect, states.AwaitQuiet):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .app_services import SlicerApp
     from .backend import Backend
     from .region_panel import RegionPanel
-    from .run import End
     from .setup_panel import SetupPanel
+    from .watching import End
 
 log = logging.getLogger(__name__)
 OUT = "out"

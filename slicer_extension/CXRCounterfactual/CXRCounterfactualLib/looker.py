@@ -18,7 +18,7 @@ from .states import Happening, QuietPassed, RegionDrawn, RegionMissing
 if TYPE_CHECKING:
     from .app_services import SlicerApp
     from .commands import Command
-    from .run import End
+    from .watching import End
 
 log = logging.getLogger(__name__)
 QUIET_MS = 500  # from the last change to the question

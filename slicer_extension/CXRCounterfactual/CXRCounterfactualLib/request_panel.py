@@ -5,10 +5,11 @@ What is picked and what is typed lie on two tabs; the tab in front is the one th
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from .asking import ACCEPTED, DOUBT, FINDINGS, MEANT, ON_THE_MIDLINE, numbers, settings
 from .params import Choice
 from .widgets import (
     Handler,
@@ -24,33 +25,8 @@ from .widgets import (
     value_of,
 )  # fmt: skip
 
+__all__ = ["FINDINGS", "MEANT", "ON_THE_MIDLINE", "RequestPanel"]
 PICK, TYPE = 0, 1  # the tabs
-# What the items of a combo box mean, in the order of the .ui file.
-MEANT: dict[str, tuple[str | None, ...]] = {
-    "directionBox": ("add", "remove"),
-    "sideBox": (None, "left", "right", "both"),
-    "zoneBox": (
-        None, "upper", "mid", "lower", "apical", "costophrenic", "perihilar", "retrocardiac",
-        "cardiac_silhouette", "lateral_rim", "lung",
-    ),
-    "presetBox": ("default", "fast", "paper"),
-    "iodBox": ("sc", "same"),
-}  # fmt: skip
-# What the strict reader may let pass (request.schema.json, reading).
-ACCEPTED = {
-    "burnedInCheck": "allow_burned_in",
-    "bodyPartCheck": "allow_body_part",
-    "lateralCheck": "allow_lateral",
-}
-# Before the runner tells its own list; the test of this file compares it with the vocabulary.
-FINDINGS = (
-    "pleural effusion", "pneumothorax", "cardiomegaly", "pulmonary edema", "consolidation",
-    "atelectasis", "pneumonia", "lung opacity", "interstitial opacity", "nodule", "mass",
-    "fibrosis", "emphysema", "pleural thickening", "hiatal hernia", "vascular congestion",
-    "tuberculosis", "cavity", "bronchiectasis", "calcification", "rib fracture",
-)  # fmt: skip
-ON_THE_MIDLINE = frozenset({"cardiomegaly", "hiatal hernia"})  # these have no side
-DOUBT = "  (unproven)"
 
 
 class RequestPanel:
@@ -119,10 +95,10 @@ class RequestPanel:
             zone=self._meant("zoneBox"),
             severity=round(value_of(w.severitySlider), 4),
             preset=self._meant("presetBox"),
-            seeds=_numbers(text_of(w.seedsEdit), int, "Seeds: whole numbers", problems),
-            levels=_numbers(text_of(w.levelsEdit), float, "Series: numbers from 0 to 1", problems),
+            seeds=numbers(text_of(w.seedsEdit), int, "Seeds: whole numbers", problems),
+            levels=numbers(text_of(w.levelsEdit), float, "Series: numbers from 0 to 1", problems),
             strength=round(value_of(w.strengthSlider), 4) if is_on(w.strengthCheck) else None,
-            overrides=_settings(text_of(w.overridesEdit), problems),
+            overrides=settings(text_of(w.overridesEdit), problems),
             scene_only=is_on(w.sceneOnlyCheck),
             iod=self._meant("iodBox"),
         )
@@ -155,26 +131,3 @@ class RequestPanel:
 
     def _meant(self, name: str) -> Any:
         return MEANT[name][max(index_of(getattr(self._w, name)), 0)]
-
-
-def _numbers(text: str, kind: type, wanted: str, problems: list[str]) -> tuple[Any, ...]:
-    """ "1, 2, 3" as numbers; what is none becomes a problem in words."""
-    parts = text.replace(";", ",").replace(",", " ").split()
-    try:
-        return tuple(kind(part) for part in parts)
-    except ValueError:
-        problems.append(f"{wanted} with commas between them are expected.")
-        return ()
-
-
-def _settings(text: str, problems: list[str]) -> dict[str, Any]:
-    if not text.strip():
-        return {}
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, Mapping):
-        problems.append('Advanced settings: JSON such as {"boost": {"eta": 2}} is expected.')
-        return {}
-    return dict(found)

@@ -174,7 +174,7 @@ class Session:
         if identifier == self._parameters().source_id:
             self.feed(states.NodeRemoved())
         elif node.GetAttribute(SYNTHETIC):
-            qt.QTimer.singleShot(0, lambda: self.past.show(history(self._app.scene())))
+            self._app.later(lambda: self.past.show(history(self._app.scene())))
 
     def _first_radiograph(self) -> str:
         """One click from a loaded radiograph: the first volume that can be edited is picked."""

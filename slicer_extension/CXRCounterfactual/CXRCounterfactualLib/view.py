@@ -101,7 +101,7 @@ def _message(memory: Memory) -> tuple[str, str]:
     if state is State.READY:
         return ("The last run is ending.", "") if memory.live else ("Press Run.", "")
     if state is State.RUNNING:
-        return progress_words(memory.progress), "Slicer can be used meanwhile."
+        return progress_words(memory.progress), "The views can be used meanwhile."
     if state is State.CANCELLING:
         return "Stopping; nothing is left behind.", ""
     if state is State.IMPORTING:

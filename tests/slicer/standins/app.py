@@ -99,6 +99,11 @@ class StandInApp:
     def home(self) -> str:
         return str(self._folder / "home")
 
+    def later(self, callback: Callable[[], None]) -> None:
+        import qt
+
+        qt.QTimer.singleShot(0, callback)
+
     def scene(self) -> Any:
         return self._scene
 
