@@ -2,8 +2,9 @@
 """Candidate settings and measured edits in, the best candidate out: a search by halving.
 
 Every candidate edits a few radiographs, the better half edits more, and so on. An edit is worth
-what explainable judges see of the finding, less what went wrong beside it. First strength and
-guidance are searched, then the boost (eta) and the correction (alpha) around the best.
+what explainable judges see of the finding, less what went wrong beside it, and less what its sham
+is worth, which no words asked for: where hearts shrink in any sample, the words earn nothing. First
+strength and guidance are searched, then the boost (eta) and the correction (alpha) around the best.
 """
 
 from __future__ import annotations
@@ -99,6 +100,25 @@ def worth(row: Row, judges: Judges) -> float:
     return float(np.mean(np.clip(seen, 0, 1)) * FAULT**faults)
 
 
+def worth_over_shams(rows: Sequence[Row], judges: Judges) -> list[float]:
+    """What every edit that was not refused is worth more than its sham, -1..1.
+
+    An edit without a sham of its own in ``rows`` is worth what it is worth by itself.
+    """
+    shams = {_control(row): worth(row, judges) for row in _shams(rows)}
+    edits = [row for row in rows if row["kind"] == "edit" and "refused" not in row]
+    return [worth(row, judges) - shams.get(_control(row), 0.0) for row in edits]
+
+
+def _shams(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["kind"] == "sham" and "refused" not in row]
+
+
+def _control(row: Row) -> tuple[Any, ...]:
+    """What an edit and its sham have in common."""
+    return tuple(row[name] for name in ("input", "cell", "seed", "config"))
+
+
 @dataclass(frozen=True)
 class Tried:
     """What a round found about one candidate."""
@@ -121,10 +141,11 @@ def summarise(
     candidate: Candidate, rows: Sequence[Row], judges: Judges, *, stage: str, inputs: int
 ) -> Tried:
     """One candidate's rows as figures; its worth with an interval over patients."""
-    kept = [row for row in rows if "refused" not in row]
-    values = [worth(row, judges) for row in kept]
+    kept = [row for row in rows if "refused" not in row and row["kind"] == "edit"]
+    values = worth_over_shams(rows, judges)
     sides = [row["side_obeyed"] for row in judged(kept, judges, Rule(judge="j1"))]
     figures: dict[str, float | None] = {
+        "sham_worth": _mean([worth(row, judges) for row in _shams(rows)]),
         "geometry_gain": _mean([row["geometry_gain"] for row in kept]),
         "j1_gain": _mean([gain_of(row, "j1") for row in kept]),
         "side_obeyed": _mean(sides),
@@ -137,12 +158,12 @@ def summarise(
 
 
 def by_finding(rows: Sequence[Row], judges: Judges) -> dict[str, float]:
-    """Mean worth by group of edits: where one setting for all costs most."""
+    """Mean worth over shams by group of edits: where one setting for all costs most."""
     groups = dict.fromkeys(row["group"] for row in rows if "refused" not in row)
     found = {}
     for group in groups:
-        values = [worth(row, judges) for row in rows if row["group"] == group]
-        found[group] = round(float(np.nanmean(values)), 4)
+        values = worth_over_shams([row for row in rows if row["group"] == group], judges)
+        found[group] = round(float(np.mean(values)), 4)
     return found
 
 

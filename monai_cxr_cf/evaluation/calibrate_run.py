@@ -46,6 +46,7 @@ from monai_cxr_cf.networks import CALIBRATION
 Progress = Callable[[dict[str, Any]], None]
 EDITS = {"edit": ADDITIONS, "removal": REMOVALS}
 KEYS = {"edit": "presets", "removal": "removals"}  # of calibration.json
+ROWS = "rows"  # folder in --out: every edit made, with its picture
 JUDGING = 1.0  # seconds an edit is measured for, about
 
 
@@ -79,7 +80,7 @@ class _Search:
     progress: Progress
 
     def trials(self, candidate: Candidate, inputs: int) -> list[Trial]:
-        """The candidate's edits of the first ``inputs`` radiographs of every cell."""
+        """The candidate's edits of the first ``inputs`` radiographs of every cell, with shams."""
         settings = Settings(
             preset=self.plan.preset,
             overrides=merged(self.plan.fixed, candidate.overrides()),
@@ -91,14 +92,13 @@ class _Search:
             count=inputs,
             seeds=range(self.plan.seeds),
             settings=settings,
-            shams=False,
         )
         return chosen.trials
 
     def __call__(self, candidate: Candidate, inputs: int) -> Sequence[dict[str, Any]]:
         """Rows of those edits; what an earlier run made is not made again."""
         trials = self.trials(candidate, inputs)
-        tools, where = self.plan.tools, self.folder / "rows"
+        tools, where = self.plan.tools, self.folder / ROWS
         return run_cells(trials, where, tools, bench=self.bench, progress=self.progress)
 
 
@@ -122,7 +122,7 @@ def calibrate(
     for mode in plan.modes:
         edits_of(plan, mode)  # refuse before anything slow
     calibration = {} if plan.onto is None else _earlier(plan.onto)
-    rows, bench = read_index(data), plan.tools.load(out)
+    rows, bench = read_index(data), plan.tools.load(out / ROWS)
     tables: dict[str, Any] = {}
     for mode in plan.modes:
         chooser = Chooser(data, inputs_for(rows, mode), bench.networks.segmenter("hybridgnet"))
@@ -146,14 +146,17 @@ def calibrate(
 
 def _earlier(path: Path) -> dict[str, Any]:
     """What another search found; BadRequest if the file is none of its."""
+    refused = BadRequest(
+        f"'{path}' is no calibration that could be read.",
+        hint="Name the calibration.json of another search.",
+    )
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return {key: found[key] for key in ("presets", "removals", "findings") if key in found}
-    except (OSError, ValueError, TypeError) as error:
-        raise BadRequest(
-            f"'{path}' is no calibration that could be read.",
-            hint="Name the calibration.json of another search.",
-        ) from error
+    except (OSError, ValueError) as error:
+        raise refused from error
+    if not isinstance(found, dict) or not any(key in found for key in KEYS.values()):
+        raise refused
+    return {key: found[key] for key in (*KEYS.values(), "findings") if key in found}
 
 
 def _write(out: Path, result: dict[str, Any], calibration: dict[str, Any]) -> None:
@@ -212,7 +215,7 @@ def _searched(search: _Search, *, stages: int = 2) -> tuple[Candidate, dict[str,
     plan, space = search.plan, search.plan.spaces[search.mode]
     # The judges' figures stand in run.json once the first edit is made.
     search(space.first()[0], 1)
-    judges = read_header(search.folder / "rows")["judges"]
+    judges = read_header(search.folder / ROWS)["judges"]
     inputs, stage = plan.inputs, "strength and guidance"
     tried = halve(space.first(), search, judges, stage=stage, inputs=inputs)
     best = tried[0]
@@ -248,4 +251,6 @@ def _expected(search: _Search) -> str:
             edits += alive * (now - before)  # a round keeps what the one before made
             before = now
     minutes = edits * each / 60 / plan.tools.workers
-    return f"{search.mode}: about {edits} edits in {minutes:.0f} minutes, less what is there."
+    return (
+        f"{search.mode}: about {edits} edits and shams, {minutes:.0f} minutes, less what is there."
+    )

@@ -17,6 +17,7 @@ from monai_cxr_cf.figures import LINES, QUIET, STYLE
 
 Tried = dict[str, Any]
 FIGURES = {
+    "sham_worth": "of shams",
     "geometry_gain": "geometry, spreads",
     "j1_gain": "J1 gain",
     "side_obeyed": "side obeyed",
@@ -34,7 +35,8 @@ def table_text(result: dict[str, Any]) -> str:
     """One section a mode: the settings chosen, and all that was tried, the best first."""
     lines = [
         f"Backbone {result['backbone']}, preset {result['preset']}. An edit is worth 0 to 1: what",
-        "geometry and J1 (where it counts) see, halved by every fault. 95 % over patients.",
+        "geometry and J1 (where it counts) see, halved by every fault; a setting is worth what its",
+        "edits are worth more than their shams. 95 % over patients.",
     ]
     for mode, about in result["modes"].items():
         best = about["best"]
@@ -74,7 +76,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
                     continue
                 _panel(axis, mine, *STAGES[stage])
                 axis.set_title(f"{mode}: {stage}")
-            row[0].set_ylabel("worth of an edit, 0 to 1")
+            row[0].set_ylabel("worth of an edit over its sham")
         figure.tight_layout()
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -10,17 +10,21 @@ import pytest
 
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.data.folder import read_index
+from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.evaluation.bootstrap import Interval
 from monai_cxr_cf.evaluation.calibrate import (
     SPACES,
     Candidate,
     Space,
     Tried,
+    by_finding,
     halve,
     rounds,
     schedule,
     settled,
+    summarise,
     worth,
+    worth_over_shams,
 )
 from monai_cxr_cf.evaluation.calibrate_run import Plan, calibrate, inputs_for
 from monai_cxr_cf.evaluation.edits.runner import Tools
@@ -72,6 +76,20 @@ def test_a_judge_that_does_not_count_is_not_asked() -> None:
     weak = {"j1": {"auc": {"pleural effusion": {"auc": 0.7}}}}
     assert worth(edit(j1_after={"pleural effusion": 0.0, "nodule": 0.1}), weak) == 1
     assert worth(edit(j1_before=None, j1_after=None), {}) == 1
+
+
+def test_what_shams_do_without_words_earns_nothing() -> None:
+    half = {"geometry_gain": 1.0, "j1_before": None, "j1_after": None, "mean_shift_side": None}
+    rows = [edit(), edit(kind="sham", **half), edit(seed=1), edit(patient="p2", input="i2")]
+    refused = {"refused": "Nothing to remove.", "kind": "edit", "group": "add left effusion"}
+    assert worth_over_shams([*rows, refused], JUDGES) == [0.5, 1.0, 1.0]
+    assert by_finding([*rows, refused], JUDGES) == {
+        "add left effusion": pytest.approx(5 / 6, abs=1e-4)
+    }
+    tried = summarise(Candidate(0.7, 4.0), [*rows, refused], JUDGES, stage="s", inputs=1)
+    assert (tried.edits, tried.figures["sham_worth"]) == (3, 0.5)
+    assert tried.figures["geometry_gain"] == 3.0
+    assert tried.worth.value == pytest.approx(5 / 6)
 
 
 def test_rounds_double_and_halve() -> None:
@@ -160,7 +178,6 @@ def test_the_result_is_what_edits_then_use_and_a_second_start_makes_nothing(
         inputs=1,
         cells=("left effusion",),
         backbone=str(tiny_folder),
-        tools=Tools(pictures=False),
         spaces={"edit": Space((0.1, 0.2), (2.0,), (0.0, 1.5), (0.0,))},
     )
     said: list[str] = []
@@ -177,6 +194,8 @@ def test_the_result_is_what_edits_then_use_and_a_second_start_makes_nothing(
     assert "| strength and guidance | 0.1 |" in (tmp_path / "table.md").read_text()
     assert (tmp_path / "search.png").stat().st_size > 3000
     lines = (tmp_path / "rows" / "rows.jsonl").read_text()
+    pictures = {path.name for path in (tmp_path / "rows" / "pictures").iterdir()}
+    assert pictures == {json.loads(line)["picture"] for line in lines.splitlines()}
     again = calibrate(data, tmp_path, replace(plan), progress=lambda e: None)
     assert (tmp_path / "rows" / "rows.jsonl").read_text() == lines
     assert again == result
@@ -226,6 +245,15 @@ def test_another_searchs_modes_are_kept(data: Path, tiny_folder: Path, tmp_path:
     assert made["removals"] == kept["removals"]
     assert made["presets"]["fast"]["start"] == {"strength": 0.1}
     assert made["made"]["backbone"] == tiny_folder.name
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "3", "{", '{"findings": {}}'])
+def test_a_search_goes_onto_a_calibration_only(text: str, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "earlier.json").write_text(text)
+    plan = Plan(modes=("edit",), onto=tmp_path / "earlier.json")
+    with pytest.raises(BadRequest, match="is no calibration"):
+        calibrate(data, tmp_path / "out", plan, progress=lambda e: None)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
