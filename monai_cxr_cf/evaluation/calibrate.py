@@ -146,6 +146,7 @@ def summarise(
     sides = [row["side_obeyed"] for row in judged(kept, judges, Rule(judge="j1"))]
     figures: dict[str, float | None] = {
         "sham_worth": _mean([worth(row, judges) for row in _shams(rows)]),
+        "sham_passed": _mean([row["verdict"] == "passed" for row in _shams(rows)]),
         "geometry_gain": _mean([row["geometry_gain"] for row in kept]),
         "j1_gain": _mean([gain_of(row, "j1") for row in kept]),
         "side_obeyed": _mean(sides),

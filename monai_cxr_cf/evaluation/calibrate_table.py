@@ -18,6 +18,7 @@ from monai_cxr_cf.figures import LINES, QUIET, STYLE
 Tried = dict[str, Any]
 FIGURES = {
     "sham_worth": "of shams",
+    "sham_passed": "shams' verdict passed",
     "geometry_gain": "geometry, spreads",
     "j1_gain": "J1 gain",
     "side_obeyed": "side obeyed",

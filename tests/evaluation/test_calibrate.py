@@ -44,7 +44,8 @@ def edit(**fields) -> dict:
         "j1_before": {"pleural effusion": 0.1, "nodule": 0.1},
         "j1_after": {"pleural effusion": 0.6, "nodule": 0.1},
         "dice": {"right_lung": 0.99, "left_lung": 0.8, "heart": 0.97}, "outside_max_diff": 0,
-        "mean_shift_side": {"asked": 20.0, "other": 1.0}, "verdict_failed": [],
+        "mean_shift_side": {"asked": 20.0, "other": 1.0}, "verdict": "passed",
+        "verdict_failed": [],
     }  # fmt: skip
     return {**values, **fields}
 
@@ -88,6 +89,7 @@ def test_what_shams_do_without_words_earns_nothing() -> None:
     }
     tried = summarise(Candidate(0.7, 4.0), [*rows, refused], JUDGES, stage="s", inputs=1)
     assert (tried.edits, tried.figures["sham_worth"]) == (3, 0.5)
+    assert tried.figures["sham_passed"] == 1
     assert tried.figures["geometry_gain"] == 3.0
     assert tried.worth.value == pytest.approx(5 / 6)
 

@@ -160,7 +160,8 @@ def _summary(name: str, here: Sequence[Row]) -> Summary:
         "sham_pass": _figure(shams, lambda r: r["valid"]["all"]),
         "side_obeyed": _figure(edits, lambda r: r["side_obeyed"]),
         "outside_max": max((row["outside_max_diff"] for row in here), default=None),
-        "verdict_passed": _figure(edits, lambda r: r["verdict"] == "passed"),
+        "verdict_passed": _figure(edits, _accepted),
+        "sham_verdict_passed": _figure(shams, _accepted),
         "dice_lowest": _figure(edits, lambda r: min(r["dice"].values())),
     }
     met = [{**row["valid"], "patient": row["patient"]} for row in edits]
@@ -170,6 +171,11 @@ def _summary(name: str, here: Sequence[Row]) -> Summary:
     found["j2_gain"] = _figure(edits, lambda r: gain_of(r, "j2"))
     found["geometry_gain_sham"] = _figure(shams, lambda r: r["geometry_gain"])
     return found
+
+
+def _accepted(row: Row) -> bool:
+    """Whether the engine's own verdict, which knows no shams, calls it a success."""
+    return bool(row["verdict"] == "passed")
 
 
 def _clean(row: Row) -> bool | None:

@@ -20,6 +20,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "outside 0": ("outside", "only"),
     "side obeyed": ("side_obeyed", "share"),
     "shams that pass": ("sham_pass", "share"),
+    "verdict passed": ("verdict_passed", "share"),
+    "verdict of shams": ("sham_verdict_passed", "only"),
     "J2 gain": ("j2_gain", "number"),
     "J1 gain": ("j1_gain", "number"),
     "geometry gain": ("geometry_gain", "number"),
@@ -36,7 +38,8 @@ NOTES = (
     ".80), geometry moves the right way by more than 95 % of other patients' shams, no unrelated "
     "finding rises by more than .1, organs that may not change keep Dice .95, and nothing outside "
     "region and band changes. Valid and clean: and the engine's own checks find neither holes and "
-    "glare nor noise in the region, which the rule of validity does not ask. Gains of geometry are "
+    "glare nor noise in the region, which the rule of validity does not ask. Verdict passed: what "
+    "the engine says to its user, by fixed limits and without shams. Gains of geometry are "
     "in standard deviations of normals; change in region in grey levels of 255; landmark "
     "drift in pixels of an image 1024 wide; seconds per edit. Brackets: 95 % intervals over "
     "patients. A dash: not measured. No radiologist judged."

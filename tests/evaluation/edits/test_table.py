@@ -15,7 +15,7 @@ from monai_cxr_cf.evaluation.edits.valid import judged
 from monai_cxr_cf.evaluation.edits.words import markdown
 from tests.evaluation.edits.rows import JUDGES, row, sham
 
-SHAMS = [sham(f"s{n}", n / 40) for n in range(20)]
+SHAMS = [sham(f"s{n}", n / 40, verdict="failed" if n % 4 else "passed") for n in range(20)]
 GOOD = [row(f"p{n}", geometry_gain=2.0 + n) for n in range(4)]
 BAD = [row("p9", geometry_gain=0.0, prompt='<b>"left"</b> effusion')]
 HEART = {"finding": "cardiomegaly", "group": "add cardiomegaly", "cell": "add cardiomegaly, AP",
@@ -38,6 +38,8 @@ def test_shares_counts_and_pools_follow_the_rows() -> None:
     assert cell["valid"][0] == pytest.approx(0.8)
     assert cell["valid"][1] <= 0.8 <= cell["valid"][2]
     assert cell["sham_pass"][0] == 0
+    assert cell["verdict_passed"][0] == 1
+    assert cell["sham_verdict_passed"][0] == pytest.approx(0.25)
     assert cell["j2_gain"][0] == pytest.approx(0.5)
     assert cell["lpips_inside"] == [None, None, None]
     assert line(table, "all additions")["edits"] == 6
