@@ -34,8 +34,8 @@ examples:
   cxr-cf evaluate edits --data cxr --out try2 --cells effusion             some cells only
   cxr-cf evaluate edits --report --out edits                               draw the page again
 
-what lands in --out: index.html (open this), table.md, table.json, evidence.json, rows.jsonl,
-run.json, pictures/. Stop it at any time: the same command goes on where it was.
+what lands in --out: index.html (open this), medians.jpg, table.md, table.json, evidence.json,
+rows.jsonl, run.json, pictures/. Stop it at any time: the same command goes on where it was.
 exit code: 0 if every bar that was measured is reached, 1 if one is missed, 2 bad input
 """
 

@@ -143,13 +143,15 @@ def summarise(
     """One candidate's rows as figures; its worth with an interval over patients."""
     kept = [row for row in rows if "refused" not in row and row["kind"] == "edit"]
     values = worth_over_shams(rows, judges)
-    sides = [row["side_obeyed"] for row in judged(kept, judges, Rule(judge="j1"))]
+    seen = judged(kept, judges, Rule(judge="j1"))
     figures: dict[str, float | None] = {
         "sham_worth": _mean([worth(row, judges) for row in _shams(rows)]),
         "sham_passed": _mean([row["verdict"] == "passed" for row in _shams(rows)]),
         "geometry_gain": _mean([row["geometry_gain"] for row in kept]),
         "j1_gain": _mean([gain_of(row, "j1") for row in kept]),
-        "side_obeyed": _mean(sides),
+        "verdict_passed": _mean([row["verdict"] == "passed" for row in kept]),
+        "organs_kept": _mean([row["valid"]["organs"] for row in seen]),
+        "side_obeyed": _mean([row["side_obeyed"] for row in seen]),
         "faulty_texture": _mean(["texture" in row["verdict_failed"] for row in kept]),
         "foreign_grey": _mean(["foreign_grey" in row["verdict_failed"] for row in kept]),
         "seconds": _mean([row["seconds"] for row in kept]),

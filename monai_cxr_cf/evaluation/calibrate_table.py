@@ -18,9 +18,11 @@ from monai_cxr_cf.figures import LINES, QUIET, STYLE
 Tried = dict[str, Any]
 FIGURES = {
     "sham_worth": "of shams",
-    "sham_passed": "shams' verdict passed",
+    "verdict_passed": "verdict passed",
+    "sham_passed": "of shams",
     "geometry_gain": "geometry, spreads",
     "j1_gain": "J1 gain",
+    "organs_kept": "organs kept",
     "side_obeyed": "side obeyed",
     "faulty_texture": "odd texture",
     "foreign_grey": "foreign grey",

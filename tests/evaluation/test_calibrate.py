@@ -89,7 +89,8 @@ def test_what_shams_do_without_words_earns_nothing() -> None:
     }
     tried = summarise(Candidate(0.7, 4.0), [*rows, refused], JUDGES, stage="s", inputs=1)
     assert (tried.edits, tried.figures["sham_worth"]) == (3, 0.5)
-    assert tried.figures["sham_passed"] == 1
+    assert (tried.figures["verdict_passed"], tried.figures["sham_passed"]) == (1, 1)
+    assert tried.figures["organs_kept"] == 1
     assert tried.figures["geometry_gain"] == 3.0
     assert tried.worth.value == pytest.approx(5 / 6)
 

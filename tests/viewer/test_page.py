@@ -70,9 +70,9 @@ def test_what_is_typed_is_completed_from_the_vocabulary(ready: Page) -> None:
 
 
 def test_a_finding_on_the_midline_has_no_side(ready: Page) -> None:
-    ready.choose("finding", "cardiomegaly (unproven)")
+    ready.choose("finding", "cardiomegaly")
     ready.wait(lambda: not ready.element("side").is_enabled())
-    ready.choose("finding", "pleural effusion (unproven)")
+    ready.choose("finding", "pleural effusion")
     ready.wait(lambda: ready.element("side").is_enabled())
 
 

@@ -2,22 +2,25 @@
 """A source, a region and a change in, one small PNG out: the four panels a reader compares.
 
 From left to right: source, region on source, counterfactual, change (red denser, blue more lucent).
+A sheet holds one such strip of every cell.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 Array = NDArray[np.float32]
 HEIGHT = 224  # pixels of a panel
 FULL = 0.25  # change of display units that is drawn in full colour
 ORANGE = (242, 142, 43)
+LABEL, SHRINK = 20, 0.6  # a sheet: pixels of the line over a strip, size of its strips
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,20 @@ def save_strip(strip: Strip, path: Path) -> None:
     gap = np.full((HEIGHT, 4, 3), 255, np.uint8)
     joined = [part for panel in panels for part in (gap, panel)][1:]
     Image.fromarray(np.concatenate(joined, axis=1)).save(path, optimize=True)
+
+
+def save_sheet(strips: Mapping[str, Path], path: Path) -> None:
+    """Two columns of saved strips, each under its name."""
+    tiles = {name: Image.open(strip).convert("RGB") for name, strip in strips.items()}
+    width = round(max(tile.width for tile in tiles.values()) * SHRINK)
+    height = LABEL + round(HEIGHT * SHRINK)
+    page = Image.new("RGB", (2 * width + LABEL, -(-len(tiles) // 2) * height), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(14)
+    for number, (name, tile) in enumerate(tiles.items()):
+        left, top = number % 2 * (width + LABEL), number // 2 * height
+        draw.text((left, top + 1), name, "black", font=font)
+        page.paste(tile.resize((round(tile.width * SHRINK), height - LABEL)), (left, top + LABEL))
+    page.save(path, quality=85)
 
 
 def _resized(image: Array, size: tuple[int, int]) -> Array:

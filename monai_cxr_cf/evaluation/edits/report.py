@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of rows in, table.json, table.md, index.html and evidence.json out.
+"""A folder of rows in, table.json, table.md, index.html, medians.jpg and evidence.json out.
 
 Runs on finished rows alone, so a page can be drawn again, or drawn of a run that is still going.
 """
@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.evaluation.edits.page import page
+from monai_cxr_cf.evaluation.edits.page import examples, page
+from monai_cxr_cf.evaluation.edits.pictures import save_sheet
 from monai_cxr_cf.evaluation.edits.store import (
     PICTURES,
     Row,
@@ -46,4 +47,18 @@ def write_report(
     write_text(folder / "table.md", markdown(table, judges))
     write_text(folder / "index.html", page(table, kept, header, folder / PICTURES))
     write_json(folder / "evidence.json", evidence(table, header["weights"]))
+    if strips := _medians(table, kept, folder / PICTURES):
+        save_sheet(strips, folder / "medians.jpg")
     return table
+
+
+def _medians(table: dict[str, Any], rows: Sequence[Row], pictures: Path) -> dict[str, Path]:
+    """The picture of each cell's edit of median gain, by the cell's name; only those there are."""
+    found = {}
+    for cell in table["cells"]:
+        shown = dict(examples(rows, cell["name"]))
+        row = shown.get("median gain", next(iter(shown.values()), {}))  # the only one is all
+        path = pictures / str(row.get("picture"))
+        if path.is_file():
+            found[cell["name"]] = path
+    return found

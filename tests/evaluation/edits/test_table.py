@@ -5,6 +5,7 @@ import json
 from html.parser import HTMLParser
 
 import pytest
+from PIL import Image
 
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.evaluation.edits.page import examples
@@ -111,7 +112,7 @@ def test_the_page_holds_every_cell_and_loads_nothing(tmp_path) -> None:
     (tmp_path / HEADER).write_text(json.dumps(header))
     pictured = [{**r, "picture": "one.png"} for r in ROWS_MADE]
     (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "one.png").write_bytes(b"\x89PNG")
+    Image.new("RGB", (908, 224)).save(tmp_path / "pictures" / "one.png")
     (tmp_path / ROWS).write_text("".join(json.dumps(r) + "\n" for r in pictured))
     table = write_report(tmp_path)
     html = (tmp_path / "index.html").read_text()
@@ -131,6 +132,8 @@ def test_the_page_holds_every_cell_and_loads_nothing(tmp_path) -> None:
     assert reader.images_without_words == 0
     assert json.loads((tmp_path / "evidence.json").read_text())["findings"] == ["pleural effusion"]
     assert json.loads((tmp_path / "table.json").read_text())["edits"] == 6
+    with Image.open(tmp_path / "medians.jpg") as sheet:
+        assert sheet.width > sheet.height > 0  # two cells, side by side
 
 
 def test_a_folder_without_a_run_has_no_report(tmp_path) -> None:
