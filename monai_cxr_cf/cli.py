@@ -25,7 +25,7 @@ from monai_cxr_cf.commands import (
     train,
     viewer,
 )
-from monai_cxr_cf.commands.say import complain, details, quiet_libraries, typed
+from monai_cxr_cf.commands.say import complain, details, quiet_libraries, show, typed
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.progress import Silent, reporter
 
@@ -96,8 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             talker = reporter("ndjson", lambda: None)
         if talker is not None:
             talker.close()
+        complain(error)  # first: who hears the event may end this process at once
+        if talker is not None:
             talker.error(error)
-        complain(error, as_json="--json" in words)
+        if "--json" in words:
+            show({"error": error.as_dict()})
         return error.exit_code
 
 

@@ -271,3 +271,19 @@ def test_output_folder_of_an_earlier_run_needs_the_flag(tmp_path: Path) -> None:
         check_folder(tmp_path, overwrite=False)
     check_folder(tmp_path, overwrite=True)
     assert (tmp_path / "report.json").exists(), "the check itself removes nothing"
+
+
+def test_the_sentence_is_there_before_the_event_that_may_end_the_process(tmp_path: Path) -> None:
+    words = ["edit", str(tmp_path / "none.dcm"), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "monai_cxr_cf.cli", *words, "--progress", "ndjson"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert any('"event": "error"' in line for line in process.stdout)
+        process.kill()  # as a window does that has heard enough
+        assert process.stderr is not None
+        assert process.stderr.read().startswith("cxr-cf: ")

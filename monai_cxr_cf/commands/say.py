@@ -25,10 +25,8 @@ def show(data: Any) -> None:
     say(json.dumps(data, indent=2, ensure_ascii=False))
 
 
-def complain(error: CxrError, *, as_json: bool) -> None:
-    """One sentence and the next step; with ``--json`` the same three fields everywhere."""
-    if as_json:
-        show({"error": error.as_dict()})
+def complain(error: CxrError) -> None:
+    """One sentence and the next step."""
     sys.stderr.write(f"cxr-cf: {error.message}\n")
     if error.hint:
         sys.stderr.write(f"        {error.hint}\n")
