@@ -134,8 +134,14 @@ class Page(Browser):
         taken = [Image.open(BytesIO(each.screenshot_as_png)).convert("RGB") for each in painted]
         return [np.asarray(each, np.int16)[BADGE_ROWS:-BADGE_ROWS] for each in taken]
 
-    def settled(self) -> "list[NDArray[np.int16]]":
-        """The views when they do not change any more: pictures come a moment after a press."""
+    def settled(
+        self, good: "Callable[[list[NDArray[np.int16]]], object]" = bool
+    ) -> "list[NDArray[np.int16]]":
+        """The views when they do not change any more, and are what they are to become.
+
+        Pictures come a moment after a press, on a busy machine after its words: that they rest is
+        then not enough, and ``good`` says what to wait for.
+        """
         before = self.views()
         for _ in range(100):
             time.sleep(0.4)
@@ -144,10 +150,11 @@ class Page(Browser):
                 a.shape == b.shape and np.array_equal(a, b)
                 for a, b in zip(now, before, strict=True)
             )
-            if same:
+            if same and good(now):
                 return now
             before = now
-        raise AssertionError("the views never came to rest")
+        self.photograph("given-up")
+        raise AssertionError("the views never came to rest, or not as they should")
 
 
 def differing(a: "NDArray[np.int16]", b: "NDArray[np.int16]", by: int = 24) -> float:
