@@ -47,6 +47,7 @@ BARS: dict[str, tuple[str, float | None, bool]] = {
     "frechet_ratio": ("Frechet distance of samples, over that of two real halves", 3.0, False),
     "frechet_generated": ("Frechet distance, samples to real", None, False),
     "frechet_real_halves": ("Frechet distance, two real halves", None, False),
+    "frechet_decoded_half": ("Frechet distance, a real half to another decoded", None, False),
     "frechet_pa_ap": ("Frechet distance, real PA to real AP", None, False),
     "inside": ("prompt sensitivity in the named zone, grey levels", 6.0, True),
     "outside": ("prompt sensitivity elsewhere, grey levels", None, False),
@@ -130,19 +131,20 @@ def _sheet(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
 
 
 def _frechet(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
-    network, plan = load_features(), bench.plan
-    squares = []
+    network, plan, backbone = load_features(), bench.plan, bench.backbone
+    squares, decoded = [], []
     for number, row in enumerate(bench.rows):
         bench.progress({"stage": "features", "step": number, "total": len(bench.rows)})
-        squares.append(_square(bench.data, row, bench.backbone.side))
+        squares.append(_square(bench.data, row, backbone.side))
+        decoded.append(decode(backbone, encode(backbone, squares[-1]))[0])
     patients, views = ([getattr(row, k) for row in bench.rows] for k in ("patient", "view"))
-    real = Real(features(network, squares), patients, views)
+    real = Real(features(network, squares), features(network, decoded), patients, views)
     count = plan.samples or equal_count(real, len(bench.rows))
     made = bench.pictures()(
         captions_of(bench.rows, count), range(FIRST_SEED, FIRST_SEED + count), stage="samples"
     )
     found = distances(real, features(network, list(made)), dimensions=plan.dimensions)
-    names = ("generated", "real_halves", "pa_ap", "ratio")
+    names = ("generated", "real_halves", "decoded_half", "pa_ap", "ratio")
     return {f"frechet_{name}": Interval(*found[name]) for name in names}, found
 
 

@@ -100,13 +100,20 @@ def test_distances_grow_with_the_gap_and_share_one_count() -> None:
     rng = np.random.default_rng(0)
     patients = [f"p{i}" for i in range(80)]
     views = ["PA", "AP"] * 40
-    real = Real(rng.normal(size=(80, 20)).astype(np.float32), patients, views)
+    vectors = rng.normal(size=(80, 20)).astype(np.float32)
+    real = Real(vectors, vectors, patients, views)
+    blurred = Real(vectors, vectors + 2, patients, views)
     near, far = (rng.normal(m, 1, (50, 20)).astype(np.float32) for m in (0, 2))
     assert equal_count(real, 50) == 40
     close, apart = (distances(real, x, dimensions=8, draws=20) for x in (near, far))
     assert close["count"] == apart["count"] == 40
     assert close["real_halves"] == apart["real_halves"]
     assert close["ratio"][0] < 1.5 < 3 < apart["ratio"][0]
+    # An autoencoder that loses nothing:
+    assert close["decoded_half"] == pytest.approx(close["real_halves"])
+    worse = distances(blurred, near, dimensions=8, draws=20)
+    assert worse["decoded_half"][0] > 3 * worse["real_halves"][0]
+    assert worse["ratio"] == close["ratio"]
     with pytest.raises(BadRequest, match="1 generated images"):
         distances(real, near[:1], dimensions=8)
 
