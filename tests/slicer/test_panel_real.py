@@ -38,7 +38,8 @@ def panel(desk: Desk, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> Iterat
     stage.load_sample()
     assert stage.state == "Ready"
     stage.w.sideBox.setCurrentIndex(1)
-    stage.w.overridesEdit.setPlainText('{"sampling": {"steps": 4}}')
+    if "CXR_CF_SCREENSHOTS" not in os.environ:  # the docs show what a preset gives, as it stands
+        stage.w.overridesEdit.setPlainText('{"sampling": {"steps": 4}}')
     yield stage
     close_stage(stage)
 

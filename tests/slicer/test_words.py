@@ -56,7 +56,10 @@ def test_the_outside_in_plain_words(value: object, expected: str) -> None:
         ),
         (
             {"verdict": "passed", "proven": False, "checks": [GOOD], "classifier": JUDGE},
-            ("All checks passed.", "Unproven: classifier J1 cannot tell this finding."),
+            (
+                "All checks passed.",
+                "Judged by geometry alone: classifier J1 cannot tell this finding.",
+            ),
         ),
         (
             {"verdict": "failed", "proven": False, "checks": [GOOD, BAD], "classifier": JUDGE},

@@ -26,7 +26,9 @@ collect_ignore = list(OUTSIDE if INSIDE else INNER)
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where screenshots go: CXR_CF_SCREENSHOTS, or a temporary folder."""
     named = os.environ.get("CXR_CF_SCREENSHOTS")
-    return Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)  # the browser says nothing where it cannot write
+    return folder
 
 
 @pytest.fixture(scope="module")

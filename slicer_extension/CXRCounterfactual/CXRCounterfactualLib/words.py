@@ -96,7 +96,8 @@ def verdict_words(result: Result) -> tuple[str, ...]:
     elif verdict.get("proven") is True:
         sentences.append(f"Classifier {_name(opinion)} sees the finding change as asked.")
     elif verdict.get("verdict") == "passed":
-        sentences.append(f"Unproven: classifier {_name(opinion)} cannot tell this finding.")
+        judge = _name(opinion)
+        sentences.append(f"Judged by geometry alone: classifier {judge} cannot tell this finding.")
     sentences += _members(result.metrics.get("members"))
     return tuple(sentences)
 
