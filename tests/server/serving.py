@@ -32,10 +32,12 @@ def free_port() -> int:
 
 
 class Serving:
-    """One ``cxr-cf serve`` on a data folder; what it says goes to ``log``."""
+    """One ``cxr-cf serve`` on a data folder, started in ``folder``; its words go to ``log``."""
 
-    def __init__(self, data: Path, *flags: str, key: str | None = None) -> None:
-        self.data, self.flags, self.key = data, flags, key
+    def __init__(
+        self, data: Path, *flags: str, key: str | None = None, folder: Path = ROOT
+    ) -> None:
+        self.data, self.flags, self.key, self.folder = data, flags, key, folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data.with_name(data.name + ".log")
@@ -43,15 +45,17 @@ class Serving:
 
     def start(self) -> "Serving":
         """Start it and wait until the web process answers."""
-        words = [sys.executable, "-m", "monai_cxr_cf.cli", "serve", "--port", str(self.port)]
+        # -P: like the script cxr-cf, it does not import from the folder it is started in.
+        words = [sys.executable, "-P", "-m", "monai_cxr_cf.cli", "serve", "--port", str(self.port)]
         words += ["--data", str(self.data), "--debug", *self.flags]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+        environment["PYTHONPATH"] = str(ROOT)
         environment.pop("CXR_CF_SERVER_KEY", None)
         if self.key is not None:
             environment["CXR_CF_SERVER_KEY"] = self.key
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                words, cwd=ROOT, env=environment, stdout=log, stderr=log
+                words, cwd=self.folder, env=environment, stdout=log, stderr=log
             )
         self._until(lambda client: client.get("/healthz").status_code == 200)
         return self

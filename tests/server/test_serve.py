@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.serving import ROOT, Serving, post
+from tests.server.serving import ROOT, Serving, finish, post
 
 
 def command(*words: str) -> "subprocess.CompletedProcess[str]":
@@ -50,6 +50,20 @@ def test_what_is_not_safe_or_not_possible_is_one_sentence(
     assert answer.returncode == code, answer.stderr
     assert said in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_nothing_is_imported_from_the_folder_it_is_started_in(
+    tmp_path: Path, tiny_folder: Path, files: dict[str, Any]
+) -> None:
+    for name in ("dl", "numpy", "pydicom", "random"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('a file of a stranger')\n")
+    words = ("--backbone", f"tiny={tiny_folder}")
+    serving = Serving(tmp_path / "data", *words, folder=tmp_path).start().ready()
+    with serving.client() as client:
+        job = post(client, files).json()["id"]
+        assert finish(client, job)["state"] == "done"
+    assert serving.stop() == 0
+    assert "stranger" not in serving.said()
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
