@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         ) from error
     from monai_cxr_cf.server.alone import alone
 
-    # The worker and the decoders import nothing from the folder that the server is started in.
+    # Worker and fork server, children of their own, must not import from the folder we started in.
     os.environ["PYTHONSAFEPATH"] = "1"
     logging.getLogger("monai_cxr_cf").setLevel(logging.DEBUG if args.debug else logging.INFO)
     for name in ("uvicorn.error", "asyncio"):

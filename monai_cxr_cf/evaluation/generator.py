@@ -47,7 +47,7 @@ BARS: dict[str, tuple[str, float | None, bool]] = {
     "frechet_ratio": ("Frechet distance of samples, over that of two real halves", 3.0, False),
     "frechet_generated": ("Frechet distance, samples to real", None, False),
     "frechet_real_halves": ("Frechet distance, two real halves", None, False),
-    "frechet_decoded_half": ("Frechet distance, a real half to another decoded", None, False),
+    "frechet_decoded_half": ("Frechet distance, a decoded real half to the other", None, False),
     "frechet_pa_ap": ("Frechet distance, real PA to real AP", None, False),
     "inside": ("prompt sensitivity in the named zone, grey levels", 6.0, True),
     "outside": ("prompt sensitivity elsewhere, grey levels", None, False),

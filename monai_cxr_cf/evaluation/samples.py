@@ -2,7 +2,8 @@
 """A backbone in, what it draws from text alone out: a labelled sheet, and its Frechet distance.
 
 The sheet is for eyes: 8 captions in rows, 8 seeds in columns. The distance compares generated with
-real radiographs at equal N, beside two halves of the real ones, and PA beside AP for scale.
+real radiographs at equal N, beside two halves of the real ones (one of them through the
+autoencoder, too), and PA beside AP for scale.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ class Serving:
         words += ["--data", str(self.data), "--debug", *self.flags]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
         environment["PYTHONPATH"] = str(ROOT)
+        environment.pop("PYTHONSAFEPATH", None)  # it sees to that itself
         environment.pop("CXR_CF_SERVER_KEY", None)
         if self.key is not None:
             environment["CXR_CF_SERVER_KEY"] = self.key

@@ -56,10 +56,7 @@ def test_the_outside_in_plain_words(value: object, expected: str) -> None:
         ),
         (
             {"verdict": "passed", "proven": False, "checks": [GOOD], "classifier": JUDGE},
-            (
-                "All checks passed.",
-                "Judged by geometry alone: classifier J1 cannot tell this finding.",
-            ),
+            ("All checks passed.", "Where classifier J1 cannot tell, geometry alone has judged."),
         ),
         (
             {"verdict": "failed", "proven": False, "checks": [GOOD, BAD], "classifier": JUDGE},

@@ -150,7 +150,7 @@ class Page(Browser):
                 a.shape == b.shape and np.array_equal(a, b)
                 for a, b in zip(now, before, strict=True)
             )
-            if same and good(now):
+            if now and same and good(now):
                 return now
             before = now
         self.photograph("given-up")

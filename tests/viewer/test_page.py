@@ -103,9 +103,13 @@ def test_the_region_is_outlined_before_anything_runs_and_follows_the_request(rea
     ready.wait(lambda: "Looking" in ready.text("region-words"))
     ready.wait(lambda: "Outlined" in ready.text("region-words"), PATIENCE)
     half = both.shape[1] // 2
-    (shown,) = ready.settled(lambda views: not outlined(views[0])[:, :half].any())
-    left = outlined(shown)
-    assert left[:, half:].any(), "the patient's left is on the right of the screen"
+
+    def on_the_right(views: "list[NDArray[np.int16]]") -> bool:
+        """The patient's left is on the right of the screen."""
+        amber = outlined(views[0])
+        return bool(amber[:, half:].any() and not amber[:, :half].any())
+
+    left = outlined(ready.settled(on_the_right)[0])
     assert 200 < left.sum() < both.sum() < 0.05 * both.size
 
 

@@ -87,7 +87,7 @@ def outside_words(result: Result) -> str:
 
 
 def verdict_words(result: Result) -> tuple[str, ...]:
-    """What the checks found, sentence by sentence; unproven is said to be so."""
+    """What the checks found, sentence by sentence; and which of it no classifier saw."""
     verdict = result.verdict
     sentences = [outside_words(result), _checks(verdict)]
     opinion = verdict.get("classifier")
@@ -97,7 +97,7 @@ def verdict_words(result: Result) -> tuple[str, ...]:
         sentences.append(f"Classifier {_name(opinion)} sees the finding change as asked.")
     elif verdict.get("verdict") == "passed":
         judge = _name(opinion)
-        sentences.append(f"Judged by geometry alone: classifier {judge} cannot tell this finding.")
+        sentences.append(f"Where classifier {judge} cannot tell, geometry alone has judged.")
     sentences += _members(result.metrics.get("members"))
     return tuple(sentences)
 
