@@ -82,6 +82,7 @@ class Bench:
     networks: Networks
     out: Path
     progress: Progress
+    _decoded: dict[str, tuple[Any, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def backbone(self) -> Backbone:
@@ -91,6 +92,15 @@ class Bench:
     def pictures(self) -> Pictures:
         """Samples from text, kept in ``out/samples``."""
         return Pictures(self.backbone, self.plan.plain, self.out / "samples", self.progress)
+
+    def decoded(self, row: Row) -> tuple[Any, Any]:
+        """A radiograph as a square, and the same after the autoencoder: made once for all parts."""
+        if row.id not in self._decoded:
+            image = load_image(self.data, row)
+            shape, backbone = (image.shape[0], image.shape[1]), self.backbone
+            square = ModelGrid(shape, backbone.side).to_model(image)
+            self._decoded[row.id] = square, decode(backbone, encode(backbone, square))[0]
+        return self._decoded[row.id]
 
 
 def evaluate_samples(
@@ -131,12 +141,12 @@ def _sheet(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
 
 
 def _frechet(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
-    network, plan, backbone = load_features(), bench.plan, bench.backbone
-    squares, decoded = [], []
+    network, plan = load_features(), bench.plan
+    pairs = []
     for number, row in enumerate(bench.rows):
         bench.progress({"stage": "features", "step": number, "total": len(bench.rows)})
-        squares.append(_square(bench.data, row, backbone.side))
-        decoded.append(decode(backbone, encode(backbone, squares[-1]))[0])
+        pairs.append(bench.decoded(row))
+    squares, decoded = zip(*pairs, strict=True)
     patients, views = ([getattr(row, k) for row in bench.rows] for k in ("patient", "view"))
     real = Real(features(network, squares), features(network, decoded), patients, views)
     count = plan.samples or equal_count(real, len(bench.rows))
@@ -149,14 +159,13 @@ def _frechet(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
 
 
 def _autoencoder(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
-    rows, backbone = Rows(bench.out / "autoencoder.jsonl"), bench.backbone
-    weights, found = weights_of(backbone), []
+    rows = Rows(bench.out / "autoencoder.jsonl")
+    weights, found = weights_of(bench.backbone), []
     for number, row in enumerate(bench.rows):
         bench.progress({"stage": "autoencoder", "step": number, "total": len(bench.rows)})
         key = key_of({"id": row.id, "weights": weights})
         if key not in rows:
-            image = _square(bench.data, row, backbone.side)
-            back = decode(backbone, encode(backbone, image))[0]
+            image, back = bench.decoded(row)
             rows.add(key, {"id": row.id, "psnr": psnr(back, image), "ssim": ssim(back, image)})
         found.append(rows[key])
     patients = [row.patient for row in bench.rows]
@@ -206,11 +215,6 @@ def _normals(bench: Bench, count: int) -> list[Row]:
             continue  # the engine would refuse it too
         chosen.append(row)
     return chosen
-
-
-def _square(data: Path, row: Row, side: int) -> Any:
-    image = load_image(data, row)
-    return ModelGrid((image.shape[0], image.shape[1]), side).to_model(image)
 
 
 def _written(bench: Bench, figures: dict[str, Interval], facts: dict[str, Any]) -> dict[str, Any]:

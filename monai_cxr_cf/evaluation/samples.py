@@ -8,6 +8,7 @@ autoencoder, too), and PA beside AP for scale.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,9 +165,7 @@ def distances(
         for wanted in ("PA", "AP")
     ]
     generator = np.random.default_rng(seed)
-    found: dict[str, list[float]] = {
-        name: [] for name in ("generated", "real_halves", "decoded_half", "pa_ap")
-    }
+    found: defaultdict[str, list[float]] = defaultdict(list)
     for one, other in halves(real.patients, count=count, draws=draws, seed=seed):
         drawn = generator.permutation(len(ours))[:count]
         pa, ap = (generator.permutation(rows)[:count] for rows in by_view)
