@@ -6,6 +6,7 @@ The files are clean for dciodvfy (0 errors), so that what a writer derives from 
 """
 
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,9 @@ def stored_values(spec: Spec) -> npt.NDArray[Any]:
 def build(spec: Spec = Spec(), pixels: npt.NDArray[Any] | None = None) -> FileDataset:
     """The whole data set, native little endian pixels; ``pixels`` replaces the phantom's."""
     stored = stored_values(spec) if pixels is None else pixels
-    uids = [generate_uid(prefix=None, entropy_srcs=[repr(spec), str(i)]) for i in range(3)]
+    # With a prefix: without one pydicom draws at random, and a run's own seed comes from these.
+    content = sha256(stored.tobytes()).hexdigest()
+    uids = [generate_uid(entropy_srcs=[repr(spec), content, str(i)]) for i in range(3)]
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = SOP_CLASSES.get(spec.sop, spec.sop)
     meta.MediaStorageSOPInstanceUID = uids[0]
