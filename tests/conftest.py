@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures shared by all tests: the reference data, and the rule that CI skips nothing."""
+"""Shared by all tests: reference data, one state of chance, and the rule that CI skips nothing."""
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ def shared() -> Path:
     if not (folder / "data" / "cxr" / "index.csv").is_file():
         pytest.skip("the reference data (../shared) is not on this machine")
     return folder
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Networks made in a test do not depend on which tests ran before it on the same worker."""
+    if "torch" in sys.modules:  # the tests of the Slicer extension live without it
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.hookimpl(hookwrapper=True)
