@@ -94,14 +94,14 @@ class Networks:
             mode: of the task: edit, removal or mixed.
             findings: canonical names of what is asked.
         """
-        from monai_cxr_cf.diffusion.modes import REMOVAL_STRENGTH, config_for
-
         layers = self._calibration(spec, findings)
         config = PRESETS[preset]
         for layer in layers:
             config = config.with_overrides(_overrides(layer, "presets", preset))
         if mode == "edit" or config.start.kind == "noise":
             return config
+        from monai_cxr_cf.diffusion.modes import REMOVAL_STRENGTH, config_for
+
         removals = [_overrides(layer, "removals", preset) for layer in layers]
         if mode == "removal" and any(removals):
             for removal in removals:

@@ -222,28 +222,6 @@ def test_read_describes_the_image_and_writes_it(
     assert Image.open(png).size == (96, 80)
 
 
-def test_info_lists_findings_presets_and_what_is_unproven(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["info", "--json"]) == 0
-    info = json.loads(capsys.readouterr().out)
-    assert set(info["presets"]) == set(PRESETS)
-    assert "pleural effusion" in info["findings"]
-    assert set(info["unproven_findings"]) <= set(info["findings"])
-    assert all(len(item["sha256"]) == 64 and item["licence"] for item in info["weights"])
-
-
-def test_info_loads_nothing_heavy(root: Path) -> None:
-    probe = (
-        "import sys; from monai_cxr_cf.cli import main; main(['info', '--json']);"
-        "sys.exit(bool({'torch', 'numpy', 'pydicom', 'monai'} & set(sys.modules)))"
-    )
-    answer = subprocess.run(
-        [sys.executable, "-c", probe], cwd=root, capture_output=True, check=False
-    )
-    assert answer.returncode == 0
-
-
 def test_doctor_names_every_check_and_finds_the_dl_trap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

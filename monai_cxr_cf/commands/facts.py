@@ -12,6 +12,8 @@ import monai_cxr_cf
 from monai_cxr_cf.errors import ComponentMissing
 from monai_cxr_cf.licence import stated_licence
 from monai_cxr_cf.locate import models_folder
+from monai_cxr_cf.networks import Networks
+from monai_cxr_cf.presets import PRESETS
 
 LIBRARIES = (
     *("torch", "diffusers", "transformers", "accelerate", "safetensors", "tokenizers"),
@@ -81,6 +83,19 @@ def _licence(folder: Path, path: Path) -> str:
     parts = path.relative_to(folder).parts
     top = path.parent if parts[0] == "judges" else folder / parts[0]  # each judge has a card
     return stated_licence(top)
+
+
+def presets() -> dict[str, dict[str, Any]]:
+    """Every preset as published."""
+    return {name: config.as_dict() for name, config in PRESETS.items()}
+
+
+def calibrated(backbone: str) -> dict[str, dict[str, Any]]:
+    """Every preset as additions with the shipped ``backbone`` use it; empty without its weights."""
+    if models() is None:
+        return {}
+    networks = Networks()
+    return {name: networks.calibrated(backbone, name).as_dict() for name in PRESETS}
 
 
 def unproven(findings: list[str]) -> list[str]:

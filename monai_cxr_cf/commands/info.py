@@ -7,6 +7,8 @@ from typing import Any
 from monai_cxr_cf.commands import facts
 from monai_cxr_cf.commands.say import say, show
 
+BACKBONE = "cxr-mini"  # the shipped one
+
 EXAMPLES = """\
 examples:
   cxr-cf info
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 def collect() -> dict[str, Any]:
     """Versions, weights, vocabulary, presets, and what is not proven."""
-    from monai_cxr_cf.presets import PRESETS, SWITCHES
+    from monai_cxr_cf.presets import SWITCHES
     from monai_cxr_cf.prompts.findings import VOCABULARY, ZONES
     from monai_cxr_cf.request import VERSION, schema
 
@@ -52,7 +54,8 @@ def collect() -> dict[str, Any]:
         "findings": {name: _finding(found) for name, found in VOCABULARY.items()},
         "zones": list(ZONES),
         "unproven_findings": facts.unproven(list(VOCABULARY)),
-        "presets": {name: config.as_dict() for name, config in PRESETS.items()},
+        "presets": facts.presets(),
+        "presets_calibrated": {BACKBONE: facts.calibrated(BACKBONE)},
         "switches": SWITCHES,
         "intended_use": "Research only; not for diagnosis, treatment or training of readers.",
     }
@@ -75,12 +78,17 @@ def _print(data: dict[str, Any]) -> None:
         mark = "*" if name in data["unproven_findings"] else " "
         say(f" {mark} {name:<22} {', '.join(found['synonyms'][:3])}")
     say("\npresets")
-    for name, config in data["presets"].items():
-        sampling, start = config["sampling"], config["start"]
-        say(
-            f"   {name:<9} {sampling['solver']} {sampling['steps']} steps, "
-            f"start {start['kind']} {start['strength']}"
-        )
+    for name, published in data["presets"].items():
+        say(f"   {name:<9} {_sampling(published)}")
+    changed = {
+        name: config
+        for name, config in data["presets_calibrated"][BACKBONE].items()
+        if config != data["presets"][name]
+    }
+    if changed:
+        say(f"  with {BACKBONE} (its calibration.json; removals and some findings have their own)")
+    for name, config in changed.items():
+        say(f"   {name:<9} {_sampling(config)}")
     say("\nweights")
     for item in data["weights"]:
         say(f"   {item['file']:<46} {item['sha256'][:12]}  {item['licence']}")
@@ -89,3 +97,11 @@ def _print(data: dict[str, Any]) -> None:
         missing.append("the shipped weights")
     if missing:
         say(f"\nmissing: {', '.join(missing)}; see cxr-cf doctor")
+
+
+def _sampling(config: dict[str, Any]) -> str:
+    sampling, start = config["sampling"], config["start"]
+    return (
+        f"{sampling['solver']} {sampling['steps']} steps, guidance {sampling['guidance_scale']}, "
+        f"start {start['kind']} {start['strength']}"
+    )
