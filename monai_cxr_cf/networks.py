@@ -100,6 +100,7 @@ class Networks:
             config = config.with_overrides(_overrides(layer, "presets", preset))
         if mode == "edit" or config.start.kind == "noise":
             return config
+        # Not before: it loads torch, which a listing of presets does without.
         from monai_cxr_cf.diffusion.modes import REMOVAL_STRENGTH, config_for
 
         removals = [_overrides(layer, "removals", preset) for layer in layers]

@@ -12,7 +12,6 @@ import monai_cxr_cf
 from monai_cxr_cf.errors import ComponentMissing
 from monai_cxr_cf.licence import stated_licence
 from monai_cxr_cf.locate import models_folder
-from monai_cxr_cf.networks import Networks
 from monai_cxr_cf.presets import PRESETS
 
 LIBRARIES = (
@@ -85,13 +84,10 @@ def _licence(folder: Path, path: Path) -> str:
     return stated_licence(top)
 
 
-def presets() -> dict[str, dict[str, Any]]:
-    """Every preset as published."""
-    return {name: config.as_dict() for name, config in PRESETS.items()}
-
-
 def calibrated(backbone: str) -> dict[str, dict[str, Any]]:
     """Every preset as additions with the shipped ``backbone`` use it; empty without its weights."""
+    from monai_cxr_cf.networks import Networks
+
     if models() is None:
         return {}
     networks = Networks()

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 def collect() -> dict[str, Any]:
     """Versions, weights, vocabulary, presets, and what is not proven."""
-    from monai_cxr_cf.presets import SWITCHES
+    from monai_cxr_cf.presets import PRESETS, SWITCHES
     from monai_cxr_cf.prompts.findings import VOCABULARY, ZONES
     from monai_cxr_cf.request import VERSION, schema
 
@@ -54,7 +54,7 @@ def collect() -> dict[str, Any]:
         "findings": {name: _finding(found) for name, found in VOCABULARY.items()},
         "zones": list(ZONES),
         "unproven_findings": facts.unproven(list(VOCABULARY)),
-        "presets": facts.presets(),
+        "presets": {name: config.as_dict() for name, config in PRESETS.items()},
         "presets_calibrated": {BACKBONE: facts.calibrated(BACKBONE)},
         "switches": SWITCHES,
         "intended_use": "Research only; not for diagnosis, treatment or training of readers.",
