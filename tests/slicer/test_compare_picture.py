@@ -99,7 +99,9 @@ def test_the_change_map_colours_the_change_and_leaves_the_rest_grey(
     coloured = np.ptp(mapped, axis=2) > 12
     assert coloured.sum() > 50
     assert frames(outlined, coloured)
-    assert np.array_equal((plain == mapped).all(axis=2), ~coloured)
+    same = (plain == mapped).all(axis=2)
+    assert np.array_equal(same, ~coloured)
+    assert same.mean() > 0.9
 
 
 @pytest.mark.parametrize("shown", ["example"], indirect=True)
