@@ -106,7 +106,7 @@ def identity(request: EditRequest) -> str:
 
 
 def default_seed(radiograph: Radiograph, request: EditRequest) -> int:
-    """The seed of a request that names none: from the source and the request (dicom.md 4.4)."""
+    """The seed of a request that names none: made from the source and the request."""
     text = f"{radiograph.source_sop_uid}|{identity(request)}"
     return int.from_bytes(sha256(text.encode()).digest()[:4], "big") & 0x7FFFFFFF
 

@@ -55,7 +55,7 @@ def residual(
     grid: ModelGrid,
     tau: tuple[float, float] = (0.02, 0.08),
 ) -> Array:
-    """Native change x' - x of the residual composite (method 4.7).
+    """Native change x' - x of the residual composite (docs/method.md 2.7).
 
     With Delta = D(z0') - D(E(x)), r = x - U(D(E(x))), w = 1 - smoothstep(tau1, tau2, G * |Delta|):
 

@@ -209,7 +209,7 @@ def _save(figure: Figure, path: Path, *, crop: bool = False) -> None:
 
 
 def trace_figure(trace: Mapping[str, Any], path: Path) -> None:
-    """Write region score, energy and correction of every executed step (trace of method 6.2).
+    """Write region score, energy and correction of every executed step (docs/method.md 6).
 
     Lines are means over the images of the run; the tinted span is the boost window.
     """

@@ -86,7 +86,7 @@ class Networks:
 
         ``calibration.json`` beside the weights holds overrides by preset name, under ``presets``
         for every edit and under ``removals`` on top of those for what removes; correction steps,
-        guidance and strength depend on the backbone (method 4.5). Under ``findings`` it may hold
+        guidance and strength depend on the backbone (docs/evaluation.md 7). ``findings`` may hold
         both once more by finding, on top, for edits of that finding alone. A backbone without the
         file gets the preset as published, and removals what ``modes.config_for`` makes of it.
 

@@ -220,7 +220,7 @@ def decode(
 def members(samples: Samples, levels: tuple[float, ...]) -> tuple[list[str], Tensor]:
     """Label and latent of every member of the output series: seeds, and levels within each.
 
-    Severity is the post-hoc blend z_src + lambda (z0' - z_src) (method 6.3 a).
+    Severity is the post-hoc blend z_src + lambda (z0' - z_src) (docs/method.md 4).
     """
     labels = [f"seed {seed}, severity {level:.2f}" for seed in samples.seeds for level in levels]
     series = [modes.severity_series(samples.z_src, z[None], levels) for z in samples.z]

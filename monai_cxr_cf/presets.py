@@ -40,7 +40,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Start:
-    """Where the trajectory begins (method 4.6)."""
+    """Where the sampling begins (docs/method.md 2.6)."""
 
     kind: str = dial(
         "strength",
@@ -78,7 +78,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Cross-attention of organ-name tokens to their organ (method 4.3)."""
+    """Cross-attention of organ-name tokens to their organ (docs/method.md 2.3)."""
 
     strength: float = dial(
         0.5, "lambda: factor 1 - lambda + lambda m_organ on organ tokens", span=(0, 1)
@@ -97,7 +97,7 @@ class Boost:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Which tokens and which prompt act where (method 4.3, 5)."""
+    """Which tokens and which prompt act where (docs/method.md 2.3)."""
 
     regional_prompt: bool = dial(True, "source prompt outside the region, target prompt inside")
     eos_weight: float = dial(0.0, "weight of end and padding tokens in the boost", span=(0, 1))
@@ -137,7 +137,7 @@ class Correct:
 
 @dataclass(frozen=True)
 class Keep:
-    """What holds the rest of the image during sampling (method 4.6)."""
+    """What holds the rest of the image during sampling (docs/method.md 2.6)."""
 
     paste: bool = dial(True, "time-aligned paste of the noised source outside the region")
     band_px: int = dial(12, "free band around the region, pixels at model size", span=(0, 64))
@@ -147,7 +147,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class Output:
-    """How the decoded result becomes the output image (method 4.7)."""
+    """How the decoded result becomes the output image (docs/method.md 2.7)."""
 
     composite: str = dial(
         "residual",
@@ -163,7 +163,7 @@ class Output:
 
 @dataclass(frozen=True)
 class EditConfig:
-    """The whole configuration of one edit (method 6)."""
+    """The whole configuration of one edit (docs/method.md 2)."""
 
     sampling: Sampling = Sampling()
     start: Start = Start()

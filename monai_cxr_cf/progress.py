@@ -122,7 +122,7 @@ class Bar(Silent):
 
 
 class Events(Silent):
-    """For programs: newline-delimited JSON on standard output (slicer.md 3)."""
+    """For programs: newline-delimited JSON on standard output (docs/usage.md 5)."""
 
     def __init__(self, stream: TextIO, check: Callable[[], None] = lambda: None) -> None:
         super().__init__(check)

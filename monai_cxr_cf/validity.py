@@ -3,7 +3,7 @@
 
 Each check is a number against a limit, said in words; the verdict fails if one fails. A classifier
 may give its opinion: its word counts where its AUC says so, and ``proven`` means that it confirms
-every finding of a passed verdict. The thresholds start from method 6.3; attention is no evidence.
+every finding of a passed verdict. The bars: docs/method.md 6; attention is no evidence.
 """
 
 from collections.abc import Mapping, Sequence

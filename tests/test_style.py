@@ -78,7 +78,7 @@ def test_modules_are_short_in_the_median() -> None:
 
 
 def test_no_folder_is_called_dl() -> None:
-    # python-gdcm imports a module of that name; ours would break pydicom itself (dicom.md 2.3).
+    # python-gdcm imports a module of that name; ours would break pydicom itself.
     named = [p for p in ROOT.rglob("dl*") if p.stem == "dl" and ".venv" not in p.parts]
     assert not named
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Organ masks and words such as ("costophrenic", "left") in, the region they mean out.
 
-Every zone of method.md 5.2, measured on the organ's own extent. Left and right are the patient's:
-medial is where the other lung lies, so a mirrored image gives mirrored zones.
+Every zone of docs/method.md 7, measured on the organ's own extent. Left and right are the
+patient's: medial is where the other lung lies, so a mirrored image gives mirrored zones.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``cxr-cf edit``: the flags or a job file in, the output folder and its story out.
 
-With ``--progress ndjson`` it is the runner that Slicer and the server start (slicer.md 3).
+With ``--progress ndjson`` it is the runner that Slicer and the server start (docs/usage.md 5).
 """
 
 import argparse

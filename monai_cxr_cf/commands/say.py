@@ -71,7 +71,7 @@ def details(error: BaseException) -> None:
 
 
 def quiet_libraries(*, debug: bool, verbose: bool) -> None:
-    """Hubs offline, no telemetry, and no library that echoes header values (dicom.md 9)."""
+    """Hubs offline, no telemetry, and no library that echoes header values (docs/usage.md 7)."""
     if os.environ.get("CXR_CF_ALLOW_HUB") != "1":
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

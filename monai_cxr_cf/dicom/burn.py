@@ -2,7 +2,7 @@
 """The optional burnt-in mark: SYNTHETIC in the upper left corner, in stored values.
 
 For viewers that drop every header mark. It breaks bit-identity outside the region, so it is off by
-default and the report says when it is on (dicom.md 4.3).
+default and the report says when it is on (docs/dicom-conformance.md 4.2).
 """
 
 import numpy as np

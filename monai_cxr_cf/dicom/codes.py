@@ -31,7 +31,7 @@ class Concept(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """How one mask of ours is described in a SEG (dicom.md 5.3)."""
+    """How one mask of ours is described in a SEG (docs/dicom-conformance.md 4.4)."""
 
     label: str
     category: Concept
@@ -59,7 +59,8 @@ DEVICE = Concept("121007", "DCM", "Device")
 NO_UNITS = Concept("1", "UCUM", "no units")
 CHEST_IMAGING = Concept("413815006", "SCT", "Chest imaging")
 
-# Private scheme: what no public registry holds (dicom.md 4.3; CID 7203 has no generative code).
+# Private scheme: what no public registry holds (docs/dicom-conformance.md 6); CID 7203 of PS3.16
+# has no code for generated images.
 COUNTERFACTUAL = Concept("CF001", PRIVATE_SCHEME, "Counterfactual synthesis")
 SIGNED_DIFFERENCE = Concept("CF002", PRIVATE_SCHEME, "Signed difference to source image")
 OUTSIDE_MAX = Concept("CF003", PRIVATE_SCHEME, "Largest change outside region and band")

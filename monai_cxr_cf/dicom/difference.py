@@ -2,8 +2,8 @@
 """The signed difference, counterfactual minus source, as a Secondary Capture series of its own.
 
 In: an ``OutputPlan``. Out: ``diff/0001.dcm`` and on, in stored units: 16 bits unsigned, offset
-32768, RescaleIntercept -32768, so that viewers show signed values (dicom.md 6). Always an SC: a
-DX must not have an intercept.
+32768, RescaleIntercept -32768, so that viewers show signed values. Always an SC: a DX must not have
+an intercept (docs/dicom-conformance.md 4.3).
 """
 
 from collections.abc import Iterable

@@ -2,8 +2,8 @@
 """Header policy: from the source's header to the part of it that is still true of an output.
 
 Step one of every writer. In: the radiograph (its header without pixels). Out: a new dataset with
-patient and study, and for images also geometry, VOI and grey scale (dicom.md 3, 4.2). Marking,
-identifiers and pixels come after.
+patient and study, and for images also geometry, VOI and grey scale. Marking, identifiers and pixels
+come after (docs/dicom-conformance.md 4.1).
 """
 
 from collections.abc import Iterable
@@ -153,7 +153,7 @@ def copy_elements(source: Dataset, target: Dataset, keywords: Iterable[str]) -> 
 
 
 def _capture_spacing(header: Dataset, out: Dataset) -> None:
-    """Spacing of an SC (dicom.md 3): the type of calibration travels with the value."""
+    """Spacing of an SC: the type of calibration travels with the value."""
     imager = usable_pair(header, "ImagerPixelSpacing")
     pixel = usable_pair(header, "PixelSpacing")
     nominal = usable_pair(header, "NominalScannedPixelSpacing") or imager

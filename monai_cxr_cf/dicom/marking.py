@@ -2,7 +2,7 @@
 """The synthetic marking sheet: every place that says where a file comes from and what it is.
 
 Step two of every writer, after ``inherit``. Viewers drop some places, so all are filled at once
-(dicom.md 4.3); no consumer may rely on one of them alone.
+(docs/dicom-conformance.md 4.2); no consumer may rely on one of them alone.
 """
 
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Header -> warnings: what is legal, yet a reader of the result should know (dicom.md 2.4)."""
+"""Header -> warnings: what is legal, yet worth knowing (docs/dicom-conformance.md 3.3)."""
 
 from collections.abc import Callable
 

@@ -8,7 +8,7 @@ from monai_cxr_cf.errors import BadRequest
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Limits and permissions of reading; the defaults are the strict ones (dicom.md 2.1, 2.4)."""
+    """Limits and permissions of reading, strict by default (docs/dicom-conformance.md 3)."""
 
     max_pixels: int = 64_000_000  # Rows x Columns; judged before anything is decoded
     max_bytes: int = 512_000_000  # size of the file

@@ -2,7 +2,8 @@
 """What an output folder will hold, fixed before anything is written: pixels, UIDs and dates.
 
 In: the radiograph, the members of the series and the run's record. Out: an ``OutputPlan`` that
-every writer of this package takes, so that files can point at each other (dicom.md 4.4).
+every writer of this package takes, so that files can point at each other
+(docs/dicom-conformance.md 5).
 """
 
 import os

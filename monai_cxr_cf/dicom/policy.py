@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which header attributes an output inherits from its source and which would now be untrue.
 
-Tables only (dicom.md 4.2); ``inherit`` applies them. A Secondary Capture takes what is listed, a
-derived CR or DX takes all but what is listed as untrue.
+Tables only (docs/dicom-conformance.md 4.1); ``inherit`` applies them. A Secondary Capture takes
+what is listed, a derived CR or DX takes all but what is listed as untrue.
 """
 
 PATIENT = (

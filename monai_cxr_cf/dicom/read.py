@@ -71,7 +71,7 @@ def read_radiograph(path: Source, *, options: ReadOptions = _DEFAULT) -> Radiogr
 
     Raises:
         UnreadableInput: not DICOM, damaged, truncated, too large.
-        UnsupportedImage: a readable image that must not be edited (dicom.md 2.4).
+        UnsupportedImage: a readable image that must not be edited (docs/dicom-conformance.md 3.3).
         ComponentMissing: the decoder of its transfer syntax is not installed.
     """
     source = Path(path)

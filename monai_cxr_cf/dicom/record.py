@@ -69,7 +69,7 @@ class RunRecord:
     warnings: tuple[tuple[str, str], ...] = ()  # (code, message), besides the reader's own
     metrics: Mapping[str, Any] = field(default_factory=dict)  # outside_max_diff, ...
     scores: tuple[Score, ...] = ()
-    trace: Mapping[str, Any] = field(default_factory=dict)  # what the laws did, method.md 6.2
+    trace: Mapping[str, Any] = field(default_factory=dict)  # what the laws did, docs/method.md 6
     verdict: Mapping[str, Any] = field(default_factory=dict)
     masks: Mapping[str, Any] = field(default_factory=dict)  # segmenter, areas, checks
     versions: Mapping[str, str] = field(default_factory=dict)  # libraries

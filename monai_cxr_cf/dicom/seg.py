@@ -2,7 +2,7 @@
 """Masks as a DICOM Segmentation that dcmqi, hence Slicer, opens.
 
 In: an ``OutputPlan`` and named HxW masks on the source's grid. Out: ``seg.dcm``, BINARY, one frame
-per mask, referring to the source image (dicom.md 5). Reading masks back is ``seg_read``.
+per mask, referring to the source image (docs/dicom-conformance.md 4.4). ``seg_read`` reads back.
 """
 
 from collections.abc import Mapping

@@ -52,7 +52,7 @@ def display_spacing(ds: Dataset) -> tuple[Pair | None, str]:
     """The spacing that GDCM applies, with the attribute it comes from; None where GDCM uses 1.0.
 
     DX and CR: ImagerPixelSpacing, even beside a calibrated PixelSpacing; PixelSpacing alone is not
-    applied. SC: PixelSpacing, else NominalScannedPixelSpacing (measured, dicom.md section 3).
+    applied. SC: PixelSpacing, else NominalScannedPixelSpacing (docs/dicom-conformance.md 3.4).
     """
     if str(ds.get("SOPClassUID", "")) == SC_CLASS:
         names: tuple[str, ...] = ("PixelSpacing", "NominalScannedPixelSpacing")

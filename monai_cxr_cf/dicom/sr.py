@@ -2,7 +2,7 @@
 """The structured report: what was edited and what was measured, as Comprehensive SR, TID 1500.
 
 In: an ``OutputPlan`` and the DICOM files already written. Out: ``sr.dcm``, anchored on images; an
-anchor on a SEG frame draws two dciodvfy errors (dicom.md 6).
+anchor on a SEG frame draws two dciodvfy errors (docs/dicom-conformance.md 4.5).
 """
 
 import json

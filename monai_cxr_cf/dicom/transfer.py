@@ -49,7 +49,7 @@ SYNTAXES: dict[str, Syntax] = {
 }
 LOSSY_SYNTAXES = frozenset(_JPEG + end for end in ("50", "81", "91"))
 
-# Deflated data sets are inflated without a cap: 778 kB cost 2.4 GB (measured, dicom.md 2.1).
+# Deflated data sets are inflated without a cap: 778 kB cost 2.4 GB (docs/dicom-conformance.md 3.1).
 _WHY_NOT = {
     "1.2.840.10008.1.2.1.99": "is deflated and could inflate without bound",
     _JPEG + "51": "is JPEG Extended, whose 12-bit form no decoder of ours reads",

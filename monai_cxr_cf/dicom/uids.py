@@ -2,7 +2,8 @@
 """Identifiers that repeat: the same source, request, weights, code and pixels give the same UIDs.
 
 In: words that make an object what it is. Out: UIDs under 2.25, so nobody needs a registered root
-(dicom.md 4.4). One UID must mean one object, so whatever can differ must be among the words.
+(docs/dicom-conformance.md 5). One UID must mean one object, so whatever can differ must be among
+the words.
 """
 
 from collections.abc import Sequence

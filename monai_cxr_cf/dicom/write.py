@@ -2,7 +2,7 @@
 """The counterfactual as DICOM: Secondary Capture (default) or a derived CR or DX, native grid.
 
 In: an ``OutputPlan`` with the members of the series. Out: ``cf/0001.dcm`` to ``cf/NNNN.dcm``,
-each marked synthetic in every place that exists for it (dicom.md 4).
+each marked synthetic in every place that exists for it (docs/dicom-conformance.md 4.2).
 """
 
 from pathlib import Path

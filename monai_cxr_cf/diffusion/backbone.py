@@ -120,7 +120,7 @@ def assemble(
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Evaluation mode, no weight gradients (invariant 14)."""
+    """Evaluation mode, no gradients of weights."""
     return module.eval().requires_grad_(False)
 
 

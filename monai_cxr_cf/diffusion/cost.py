@@ -158,7 +158,7 @@ class Estimate:
 def estimate(
     backbone: Backbone, config: EditConfig, *, crop: bool = True, seconds_per_f: float | None = None
 ) -> Estimate:
-    """Cost of one image before it runs (method 10): F = n_exec + guided + corrections + VAE.
+    """Cost of one image before it runs (docs/method.md 5): F = n_exec + guided + corrections + VAE.
 
     ``crop``: whether the region fits the window of output.roi_crop. Two decodes: the result and
     the reference of the residual composite.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the trajectory begins (method 4.6): noise, strength, DDIM or edit-friendly inversion.
+"""Where sampling begins (docs/method.md 2.6): noise, strength, DDIM or edit-friendly inversion.
 
 The loop takes the start latent, the source at every level (for the paste) and, after an
 edit-friendly inversion, what each step must add to come back to the source.

@@ -2,7 +2,7 @@
 """What holds the rest of the image while the region changes: paste, low-pass guidance, soft map.
 
 Called by the loop after each solver step with z at t_{i+1} and the source at that same level:
-pasting the source of t_i there, as others did, leaves noise in the kept area (method 12).
+pasting the source of t_i there, as others did, leaves noise in the kept area (docs/method.md 3).
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be asked for besides one edit (method 6.3): series, removals, ensembles, shams.
+"""What can be asked for besides one edit (docs/method.md 4): series, removals, ensembles, shams.
 
 Pure helpers on tasks, configurations, latents and decoded planes; the pipeline calls them around
 ``sample``.

@@ -15,7 +15,7 @@ from monai_cxr_cf.diffusion.trace import with_decodes
 
 @dataclass(frozen=True)
 class Rendered:
-    """Decoded images; Δ = ``edited`` - ``reference`` (method 4.7).
+    """Decoded images; Δ = ``edited`` - ``reference`` (docs/method.md 2.7).
 
     Attributes:
         edited: (N, S, S) float32 0..1, D(z0').

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop: one image, what should change in it and a configuration in, edited latents out.
 
-This is the method on one page (method 6.1). ``run`` prepares, ``denoise`` carries the laws,
+This is the method on one page (docs/method.md 2). ``run`` prepares, ``denoise`` carries the laws,
 ``steps`` the solver, ``keep`` holds the rest of the image, ``trace`` writes down what happened.
 """
 
@@ -34,7 +34,7 @@ class Samples:
         z: (N, 4, h, w) float32 final latents, one per seed.
         z_src: (1, 4, h, w) float32 source latent.
         window: where these latents lie in the model image; None = they are the whole of it.
-        trace: method 6.2, JSON-ready, follows schemas/trace.schema.json.
+        trace: docs/method.md 6, JSON-ready, follows schemas/trace.schema.json.
     """
 
     z: Tensor

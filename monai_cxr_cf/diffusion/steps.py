@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which timesteps a run executes and which law acts in which (method 4.1), and the solver step.
+"""Which timesteps a run executes, which law acts when (docs/method.md 2.1), and the solver step.
 
 ``sample`` asks here for t_i, windows and levels; the update itself is diffusers' DDIM or DPM++2M
 scheduler. Counts are exact: fractions are compared with a tolerance of 1e-9, never truncated.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run did, step by step, as plain JSON values (method 6.2); all plots are drawn from it.
+"""What a run did, step by step, as plain JSON values (docs/method.md 6); every plot draws it.
 
 The loop feeds a ``Recorder``; the result follows ``schemas/trace.schema.json``. Everything but
 ``resources`` is the same each time the same call is made.

@@ -2,7 +2,7 @@
 """A UNet forward that stops after the last attention layer somebody looks at.
 
 ``energy`` needs only recorded attention columns, so the rest of the network is neither run nor
-kept for the backward pass (method 4.5: 1.05 F instead of 2.15 F on SD v1.5 at level 2).
+kept for the backward pass (docs/method.md 2.5: 1.05 F instead of 2.15 F on SD v1.5 at level 2).
 """
 
 from collections.abc import Iterator

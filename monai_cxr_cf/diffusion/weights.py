@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cross-attention weight map W of each level (method 4.3): K_path, K_anat, EOS and PAD.
+"""The cross-attention weight map W of each level (docs/method.md 2.3): K_path, K_anat, EOS and PAD.
 
 Made once by ``maps.plan_laws`` from the task's token positions and Ω; ``cross`` runs these laws.
 """

@@ -37,7 +37,7 @@ PAPER: dict[str, dict[str, float]] = {
     NO_BOOST: {"conf": 0.66, "cosine": 0.82, "ssim": 0.80},
     NO_CORRECTION: {"conf": 0.70, "cosine": 0.86, "ssim": 0.79},
 }
-# What the method predicts beyond Table 2 (method.md 8): figures that must fall.
+# What must fall besides (docs/evaluation.md 6); Table 2 does not hold these figures.
 EXPECTED = {NO_GATE: ("ssim_outside",), NO_BOOST: ("roi_score",)}
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ours and its baselines, each a function of backbone, task and configuration (method 7)."""
+"""Ours and its baselines, each a function of backbone, task and configuration."""

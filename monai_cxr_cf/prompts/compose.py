@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from monai_cxr_cf.prompts.findings import get, lookup
 from monai_cxr_cf.request import FindingEdit
 
-NORMAL = "no acute cardiopulmonary process"  # target text of a removal (method 6.3)
+NORMAL = "no acute cardiopulmonary process"  # target text of a removal (docs/method.md 4)
 _ZONE_WORDS = {
     "upper": "upper lung",
     "mid": "mid lung",

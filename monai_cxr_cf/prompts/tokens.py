@@ -45,7 +45,7 @@ class TokenTable:
 
     @property
     def special_tokens(self) -> tuple[int, ...]:
-        """EOS and PAD positions: they carry the prompt without a place (method 4.3)."""
+        """EOS and PAD positions: they carry the prompt without a place (docs/method.md 2.3)."""
         return (self.eos, *self.pads)
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The MONAI-Label-compatible routes: facts, key, sessions, next image (monai.md 3.2).
+"""The MONAI-Label-compatible routes: facts, key, sessions, next image (docs/server.md 4).
 
 Masks only: stock clients take every picture they get for a label map, so counterfactuals go
 through the native routes. ``label_infer`` and ``label_data`` hold the other routes.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The native job routes: submit, list, follow, cancel (monai.md 3.3)."""
+"""The native job routes: submit, list, follow, cancel (docs/server.md 3)."""
 
 from typing import Annotated, Any, Literal
 

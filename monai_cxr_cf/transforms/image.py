@@ -2,7 +2,7 @@
 """A DICOM file in, a MetaTensor out, its padded square, and masks back on the native grid.
 
 MONAI's own readers are not used: which one runs depends on what is installed, and with it the
-polarity, the axis order and the spacing of the same file (monai.md 2.5).
+polarity, the axis order and the spacing of the same file (docs/dicom-conformance.md 3.2).
 """
 
 from collections.abc import Hashable, Mapping

@@ -96,7 +96,7 @@ class _Writer(MapTransform):
 
 
 class WriteCounterfactuald(_Writer):
-    """The counterfactual series, marked synthetic: ``cf/0001.dcm`` and on (dicom.md 4)."""
+    """The counterfactual series, marked synthetic: ``cf/0001.dcm`` and on."""
 
     def _write(self, item: Item, key: str, folder: Path) -> list[WrittenFile]:
         writing = _writing(item, key)
@@ -106,7 +106,7 @@ class WriteCounterfactuald(_Writer):
 
 
 class WriteSegmentationd(_Writer):
-    """Organs, region and band as DICOM SEG: ``seg.dcm`` (dicom.md 5).
+    """Organs, region and band as DICOM SEG: ``seg.dcm`` (docs/dicom-conformance.md 4.4).
 
     Needs no edit: after ``SegmentOrgansd`` it writes the organs, after ``RegionFromRequestd``
     region and band as well.

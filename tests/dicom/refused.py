@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of dicom.md 2.4: what is refused, with which error, code and words of the message."""
+"""The refusals of docs/dicom-conformance.md 3.3: the error, its code and words of its message.
+
+Steps are those of docs/dicom-conformance.md 3.1.
+"""
 
 from pydicom.uid import MPEG2MPML, HTJ2KLossless, JPEG2000Lossless, JPEGExtended12Bit
 

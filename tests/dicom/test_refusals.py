@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every refusal of dicom.md 2.4: one file made in code, one typed error with its next step."""
+"""Every refusal of docs/dicom-conformance.md 3.3: one made file, one typed error each."""
 
 import subprocess
 import sys

@@ -132,7 +132,7 @@ def leading_timesteps(steps, offset):
 
 
 def paper(unet, world, z_orig, noise, states, *, alphas_cumprod, offset, settings):
-    """The whole of section 3 from z_orig to z_0; ``states`` = (conditional, unconditional)."""
+    """Eq. 2 and 4 to 9, from z_orig to z_0; ``states`` = (conditional, unconditional)."""
     cond, negative = states
     times = leading_timesteps(settings.steps, offset)
     levels = [float(alphas_cumprod[t]) for t in times]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""F is counted, and the published figures of method 10 come out of the counts (invariant 17)."""
+"""F is counted, and the figures of docs/method.md 5 come out of the counts."""
 
 from types import SimpleNamespace
 
@@ -23,7 +23,7 @@ from monai_cxr_cf.errors import ResourceExhausted
 from monai_cxr_cf.presets import DEFAULT, FAST, PAPER
 
 SIDE = (64, 64)
-GRADIENTS = {  # last attn2 -> forward, forward + backward (method 4.5)
+GRADIENTS = {  # last attn2 -> forward, forward + backward (docs/method.md 2.5)
     "down_blocks.1.attentions.1": (0.206, 0.471),
     "down_blocks.2.attentions.1": (0.285, 0.630),
     "mid_block.attentions.0": (0.317, 0.694),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inversion starts: exact where they claim to be, finite in the last step (invariant 6)."""
+"""Inversion starts: exact where they claim to be, finite in the last step (docs/method.md 2.6)."""
 
 from dataclasses import replace
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kept area is the source of the right level after every step (invariant 7)."""
+"""The kept area is the source of the right level after every step (docs/method.md 2.6)."""
 
 from dataclasses import replace
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps, windows and solver levels are exact (method 4.1, invariant 8)."""
+"""Steps, windows and solver levels are exact (docs/method.md 2.1)."""
 
 from fractions import Fraction
 from math import ceil, floor

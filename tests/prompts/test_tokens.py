@@ -15,7 +15,7 @@ from monai_cxr_cf.prompts.parse import parse_prompt, prompt_from_findings, targe
 from monai_cxr_cf.prompts.tokens import token_table
 from monai_cxr_cf.request import FindingEdit
 
-PIECES = {  # counts of method 5
+PIECES = {  # pieces of each word, counted with CLIP's vocabulary
     "pneumothorax": 4, "cardiomegaly": 4, "atelectasis": 4, "mediastinum": 4,
     "pleural effusion": 4, "effusion": 2, "costophrenic": 5, "nodule": 3, "emphysema": 3,
     "perihilar": 3, "edema": 2, "opacity": 2, "retrocardiac": 2, "consolidation": 1,

@@ -38,7 +38,7 @@ class Orthanc:
         self._until_up()
 
     def _config(self, store: Path) -> dict[str, object]:
-        # 1.10.1 ignores HttpBindAddresses: RemoteAccessAllowed false is the guard (dicom.md 7).
+        # 1.10.1 ignores HttpBindAddresses: RemoteAccessAllowed false is the guard.
         return {
             "Name": "test",
             "StorageDirectory": str(store),

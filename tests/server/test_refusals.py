@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every refusal of dicom.md 2.4, and every malformed request, is a 4xx with a reason."""
+"""Refusals of docs/dicom-conformance.md 3.3 and malformed requests: a 4xx with a reason."""
 
 import json
 from collections.abc import Callable
