@@ -125,31 +125,37 @@ def judge(evidence: Evidence, limits: Limits = Limits()) -> dict[str, Any]:
     failed = [c for c in checks if c.passed is False]
     open_ = [c for c in checks if c.passed is None]
     verdict = "failed" if failed else "unmeasured" if open_ else "passed"
-    words = "; ".join(c.words for c in failed or open_) or "all checks passed"
+    problems = "; ".join(c.words for c in failed or open_)
+    who = who_judged(opinion, evidence.expected)
     asked = {item.name for item in evidence.expected}
     return {
         "verdict": verdict,
         "proven": verdict == "passed" and opinion is not None and asked <= opinion.counts,
-        "words": f"{verdict}: {words}; {who_judged(opinion, evidence.expected)}",
+        "words": f"{verdict}: {problems}; {who}" if problems else f"{verdict} ({who})",
         "checks": [asdict(c) for c in checks],
         "classifier": None if opinion is None else _told(opinion),
     }
 
 
 def who_judged(opinion: Opinion | None, expected: Sequence[Expected]) -> str:
-    """Which classifier judged which finding, how good it is at it, and what it left to geometry."""
-    if opinion is None:
-        return "no classifier has judged the finding"
-    name, parts = opinion.judge.upper(), []
+    """Which classifier judged which finding, and what was left to measures on the image."""
+    name = "" if opinion is None else opinion.judge.upper()
+    parts = []
     for item in expected:
-        auc = opinion.auc.get(item.name)
-        if item.name in opinion.counts and auc is not None:
+        if opinion is not None and item.name in opinion.counts:
             gain = opinion.after[item.name] - opinion.before[item.name]
-            parts.append(f"classifier {name} (AUC {auc:.2f}) sees {item.name} {gain:+.2f}")
-        elif auc is None:
-            parts.append(f"{item.name} judged by geometry alone: classifier {name} cannot tell it")
-        else:
-            parts.append(f"{item.name} judged by geometry alone: {name} has AUC {auc:.2f} only")
+            way = "likelier" if gain >= 0 else "less likely"
+            parts.append(f"classifier {name} finds {item.name} {way} by {abs(gain):.2f}")
+    rest = [item for item in expected if opinion is None or item.name not in opinion.counts]
+    if rest:
+        sizes = {"density" if item.measure == "density" else "heart size" for item in rest}
+        names = " or ".join(dict.fromkeys(item.name for item in rest))
+        why = (
+            f"classifier {name} does not tell {names} reliably"
+            if name
+            else "no classifier is installed"
+        )
+        parts.append(f"judged by {', '.join(sorted(sizes))} and outlines alone: {why}")
     return "; ".join(parts)
 
 
@@ -170,8 +176,10 @@ def _gains(opinion: Opinion, expected: Sequence[Expected], limits: Limits) -> li
     for item in expected:
         if item.name in opinion.counts:
             gain = item.rise * (opinion.after[item.name] - opinion.before[item.name])
-            way = "rises" if item.rise > 0 else "falls"
-            words = f"{item.name}: the classifier's probability {way} by {gain:.2f}"
+            ways = ("higher", "lower")[:: item.rise]
+            words = (
+                f"the classifier's probability of {item.name} is {_moved(gain, ways, limits.gain)}"
+            )
             name = f"gain:{item.name}"
             checks.append(Check(name, round(gain, 4), limits.gain, gain >= limits.gain, words))
     return checks
@@ -185,14 +193,17 @@ def _drift(opinion: Opinion, expected: Sequence[Expected], limits: Limits) -> li
         return []
     worst = max(rises, key=lambda finding: rises[finding])
     value, limit = rises[worst], limits.drift
-    words = f"unrelated {worst} rises by {value:.2f}"
+    words = f"no unrelated finding became likelier by more than {limit:g}"
+    if value > limit:
+        words = f"{worst}, which is unrelated, became likelier by {value:.3f} (at most {limit:g})"
     return [Check("drift", round(value, 4), limit, value <= limit, words)]
 
 
 def _outside(evidence: Evidence, limits: Limits) -> Check:
     value = evidence.outside_max_diff
-    words = f"largest change outside region and band is {value} stored units"
     limit = limits.outside_max_diff
+    words = f"pixels outside the region and its band changed by up to {value} stored units"
+    words = words if value else "nothing changed outside the region and its band"
     return Check("outside_max_diff", value, limit, value <= limit, words)
 
 
@@ -200,10 +211,11 @@ def _inside_share(evidence: Evidence, limits: Limits) -> Check:
     total = float(np.abs(evidence.change).sum())
     limit = limits.inside_share
     if total == 0:
-        return Check("inside_share", None, limit, False, "nothing changed")
+        return Check("inside_share", None, limit, False, "the image did not change")
     region = np.logical_or.reduce([item.region for item in evidence.expected])
     share = float(np.abs(evidence.change)[region].sum()) / total
-    words = f"{share:.0%} of the change lies in the region"
+    words = f"{share:.1%} of the change lies in the region"
+    words += "" if share >= limit else f" (at least {limit:.0%} expected)"
     return Check("inside_share", round(share, 4), limit, share >= limit, words)
 
 
@@ -216,7 +228,8 @@ def _texture(evidence: Evidence, limits: Limits) -> Check:
         return float((image - ndimage.gaussian_filter(image, sigma))[region].std())
 
     ratio = grain(evidence.source + evidence.change) / max(grain(evidence.source), 1 / GREY)
-    words = f"fine texture in the region is {ratio:.1f} times the source's"
+    words = f"the grain in the region is {ratio:.2f} times the source's"
+    words += "" if ratio <= limits.texture else f" (at most {limits.texture:g} expected)"
     return Check("texture", round(ratio, 3), limits.texture, ratio <= limits.texture, words)
 
 
@@ -235,7 +248,8 @@ def _foreign(evidence: Evidence, limits: Limits) -> Check:
     change = evidence.change[region]
     edited = evidence.source[region] + change
     share = float((((edited < low) & (change < 0)) | ((edited > high) & (change > 0))).mean())
-    words = f"{share:.0%} of the region became darker than lung or brighter than the chest"
+    words = f"{share:.1%} of the region became darker than lung or brighter than the chest"
+    words += "" if share <= limits.foreign else f" (at most {limits.foreign:.0%} expected)"
     return Check("foreign_grey", round(share, 4), limits.foreign, share <= limits.foreign, words)
 
 
@@ -243,10 +257,10 @@ def _finding(evidence: Evidence, item: Expected, limits: Limits) -> Check:
     if item.measure == "heart":
         return _heart(evidence, item, limits)
     shift = float(evidence.change[item.region].mean()) * GREY
-    direction = "denser" if item.sign > 0 else "more lucent"
-    words = f"{item.name}: the region is {shift:+.1f} grey levels, expected {direction}"
-    passed = shift * item.sign >= limits.region_shift
-    return Check(f"shift:{item.name}", round(shift, 2), limits.region_shift, passed, words)
+    ways = ("denser", "more lucent")[:: item.sign]
+    moved, limit = shift * item.sign, limits.region_shift
+    words = f"{item.name}: the region became {_moved(moved, ways, limit, ' of 255 grey levels')}"
+    return Check(f"shift:{item.name}", round(shift, 2), limit, moved >= limit, words)
 
 
 def _heart(evidence: Evidence, item: Expected, limits: Limits) -> Check:
@@ -255,10 +269,19 @@ def _heart(evidence: Evidence, item: Expected, limits: Limits) -> Check:
     before = cardiothoracic_ratio(evidence.before)
     after = cardiothoracic_ratio(evidence.after)
     if before is None or after is None:
-        return Check(name, None, limit, None, f"{item.name}: the heart could not be measured")
+        return Check(name, None, limit, None, f"the heart could not be measured for {item.name}")
     growth = after - before
-    words = f"{item.name}: cardiothoracic ratio {before:.2f} to {after:.2f}"
+    moved = _moved(growth * item.sign, ("larger", "smaller")[:: item.sign], limit)
+    words = (
+        f"{item.name}: heart width over chest width went from {before:.2f} to {after:.2f}, {moved}"
+    )
     return Check(name, round(growth, 4), limit, growth * item.sign >= limit, words)
+
+
+def _moved(gain: float, ways: Sequence[str], limit: float, unit: str = "") -> str:
+    """How far it moved, the asked way being the first of two; if too little, what was expected."""
+    words = f"{ways[gain < 0]} by {abs(gain):.3g}{unit}"
+    return words if gain >= limit else f"{words} (expected: {ways[0]} by at least {limit:g})"
 
 
 def _organs(evidence: Evidence, limits: Limits) -> list[Check]:
@@ -268,8 +291,10 @@ def _organs(evidence: Evidence, limits: Limits) -> list[Check]:
         if organ in free or organ not in evidence.after:
             continue
         value = dice(mask, evidence.after[organ])
-        name = organ.replace("_", " ")
-        words = f"{name} outline kept (Dice {value:.3f})"
-        limit = limits.organ_dice
+        name, limit = organ.replace("_", " "), limits.organ_dice
+        words = f"the outline of the {name} stayed (Dice {value:.3f})"
+        if value < limit:
+            words = f"the outline of the {name} moved (overlap with the source's {name}, Dice "
+            words += f"{value:.3f}; at least {limit:g} expected)"
         checks.append(Check(f"dice:{organ}", round(value, 4), limit, value >= limit, words))
     return checks

@@ -58,6 +58,32 @@ def test_each_fault_fails_its_own_check(case, check):
     assert failed(judge(case)) == [check]
 
 
+FAULTS = [  # case, what the verdict says is wrong
+    (evidence(outside=1), "pixels outside the region and its band changed by up to 1 stored units"),
+    (evidence(where=REGION | box(0, 0, 50, 100)), "10.7% of the change lies in the region "
+     "(at least 50% expected)"),
+    (evidence(grey=-20), "effusion: the region became more lucent by 20 of 255 grey levels "
+     "(expected: denser by at least 4)"),
+    (evidence(grey=1), "effusion: the region became denser by 1 of 255 grey levels "
+     "(expected: denser by at least 4)"),
+    (evidence(after={**ORGANS, "right_lung": box(10, 20, 70, 30)}), "the outline of the right lung "
+     "moved (overlap with the source's right lung, Dice 0.667; at least 0.95 expected)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "words"), FAULTS)
+def test_a_failed_verdict_says_what_is_wrong_and_who_judged(case, words):
+    alone = "judged by density and outlines alone: no classifier is installed"
+    assert judge(case)["words"] == f"failed: {words}; {alone}"
+
+
+def test_a_passed_check_says_nothing_of_what_was_expected():
+    said = [check["words"] for check in judge(evidence())["checks"]]
+    assert said[0] == "nothing changed outside the region and its band"
+    assert said[-1] == "the outline of the heart stayed (Dice 1.000)"
+    assert not [words for words in said if "expected" in words]
+
+
 def test_noise_in_the_region_fails_although_the_mean_moved_the_right_way():
     noisy = replace(evidence(), change=evidence().change + np.where(REGION, NOISE, 0))
     assert failed(judge(noisy)) == ["texture", "foreign_grey"]
@@ -100,6 +126,8 @@ def test_heart_findings_are_judged_by_the_cardiothoracic_ratio(width, sign, pass
     after = {**ORGANS, "heart": box(50, 40, 25, width)}
     verdict = judge(Evidence(SOURCE, change, expected, ORGANS, after, 0))
     assert (verdict["verdict"] == "passed") is passed
+    assert "heart size and outlines alone" in verdict["words"]
+    assert ("expected" in verdict["words"]) is not passed
     unmeasured = judge(Evidence(SOURCE, change, expected, ORGANS, {}, 0))
     assert unmeasured["verdict"] == "unmeasured"
 

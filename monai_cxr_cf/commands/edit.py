@@ -164,6 +164,6 @@ def _tell(data: dict[str, Any], out: Path) -> None:
     for file in sorted(data["files"], key=lambda file: order.index(file["role"])):
         label = f", {file['label']}" if file["role"] == "cf" and file["label"] else ""
         say(f"{(out / file['path']).as_posix():<28} {KINDS[file['role']]}{label}")
-    say(f"largest change outside the region and its rim: {data['metrics']['outside_max_diff']}")
+    say(f"largest change outside the region and its band: {data['metrics']['outside_max_diff']}")
     say(f"verdict: {data['verdict']['words']}")
     say(f"{sum(data['seconds'].values()):.0f} s. SYNTHETIC - research only.")

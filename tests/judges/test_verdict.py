@@ -41,7 +41,8 @@ def test_a_passed_verdict_that_the_classifier_confirms_is_proven():
     verdict = verdict_on({"pleural effusion": 0.4})
     assert verdict["verdict"] == "passed"
     assert verdict["proven"] is True
-    assert "J1 (AUC 0.85) sees pleural effusion +0.20" in verdict["words"]
+    assert verdict["words"] == "passed (classifier J1 finds pleural effusion likelier by 0.20)"
+    assert verdict["classifier"]["auc"]["pleural effusion"] == 0.85
     json.dumps(verdict)
 
 
@@ -49,30 +50,34 @@ def test_a_passed_verdict_that_the_classifier_confirms_is_proven():
 def test_a_classifier_that_sees_too_little_fails_the_verdict(after):
     verdict = verdict_on({"pleural effusion": after})
     assert failed(verdict) == ["gain:pleural effusion"]
+    assert "(expected: higher by at least 0.15)" in verdict["words"]
     assert verdict["proven"] is False
 
 
 def test_a_removal_must_lower_the_probability():
     verdict = verdict_on({"pleural effusion": 0.02}, rise=-1)
     assert verdict["proven"] is True
-    assert "sees pleural effusion -0.18" in verdict["words"]
+    assert "finds pleural effusion less likely by 0.18" in verdict["words"]
     assert "gain:pleural effusion" in failed(verdict_on({"pleural effusion": 0.5}, rise=-1))
 
 
 def test_an_unrelated_finding_may_not_rise_but_a_related_one_may():
     both = {"pleural effusion": 0.6, "atelectasis": 0.9}
     assert verdict_on(both)["proven"] is True
-    assert failed(verdict_on({**both, "cardiomegaly": 0.45})) == ["drift"]
+    drifted = verdict_on({**both, "cardiomegaly": 0.45})
+    assert failed(drifted) == ["drift"]
+    assert "cardiomegaly, which is unrelated, became likelier by 0.150" in drifted["words"]
     assert failed(verdict_on({**both, "pneumonia": 0.99})) == []  # it cannot tell pneumonia
 
 
-def test_a_finding_that_the_classifier_cannot_tell_is_judged_by_geometry_and_unproven():
+def test_a_finding_that_the_classifier_does_not_tell_is_judged_without_it_and_unproven():
     verdict = verdict_on({"pneumonia": 0.9}, name="pneumonia")
     assert verdict["verdict"] == "passed"
     assert verdict["proven"] is False
-    assert "pneumonia judged by geometry alone: J1 has AUC 0.60 only" in verdict["words"]
-    unknown = verdict_on({}, name="hiatal hernia")
-    assert "classifier J1 cannot tell it" in unknown["words"]
+    alone = "passed (judged by density and outlines alone: classifier J1 does not tell {} reliably)"
+    assert verdict["words"] == alone.format("pneumonia")
+    assert verdict["classifier"]["auc"]["pneumonia"] == 0.6
+    assert verdict_on({}, name="hiatal hernia")["words"] == alone.format("hiatal hernia")
 
 
 def test_without_a_classifier_the_words_say_so():
@@ -80,7 +85,8 @@ def test_without_a_classifier_the_words_say_so():
     change = np.where(REGION, np.float32(20 / 255), 0).astype(np.float32)
     verdict = judge(Evidence(SOURCE, change, (item,), ORGANS, ORGANS, 0))
     assert verdict["classifier"] is None
-    assert verdict["words"].endswith("no classifier has judged the finding")
+    alone = "judged by density and outlines alone: no classifier is installed"
+    assert verdict["words"] == f"passed ({alone})"
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +111,14 @@ def test_a_run_reports_the_judge_its_scores_and_its_word(models, tiny_folder, tm
     report = json.loads(outcome.report.read_text())
     assert {w["role"] for w in report["weights"]} == {"backbone", "segmenter", "classifier"}
     assert report["verdict"]["classifier"]["judge"] == "tiny"
-    assert "AUC 0.80" in report["verdict"]["words"]
+    assert report["verdict"]["classifier"]["auc"]["pleural effusion"] == 0.8
+    assert "classifier TINY finds pleural effusion" in report["verdict"]["words"]
     (score,) = report["scores"]
     assert score["finding"] == "pleural effusion"
     assert 0 <= score["before"] <= 1
     sr = next(file.path for file in outcome.files if file.role == "sr")
-    assert b"judged by geometry alone" not in sr.read_bytes()
-    assert b"classifier TINY (AUC 0.80)" in sr.read_bytes()
+    assert b"outlines alone" not in sr.read_bytes()
+    assert b"classifier TINY finds pleural effusion" in sr.read_bytes()
 
     again = run(request, tmp_path / "b", networks=Networks(models=models))
     assert again.verdict == outcome.verdict

@@ -71,7 +71,7 @@ async function showRegion() {
     viewer.source(await picture(job, files, "source"));
     viewer.region(await picture(job, files, "region"));
     at("result").hidden = true;
-    say("Only the outlined region may change, and a soft rim around it.");
+    say("Only the outlined region may change, and a soft band around it.");
   });
 }
 
@@ -124,7 +124,7 @@ async function showResult(job) {
   tellUnproven(at("result-unproven"), words());
   const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
   list(at("facts"), [
-    ["Largest change outside region and rim", `${metrics.outside_max_diff} stored units`],
+    ["Largest change outside region and band", `${metrics.outside_max_diff} stored units`],
     ["Time", `${total.toFixed(0)} s`],
     ["Files are removed", job.expires ? new Date(job.expires * 1000).toLocaleString() : ""],
   ]);
