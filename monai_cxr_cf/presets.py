@@ -27,7 +27,7 @@ def dial(
 
 @dataclass(frozen=True)
 class Sampling:
-    """Solver and classifier-free guidance (CFG)."""
+    """Solver, and guidance (CFG): how hard the prompt pulls."""
 
     solver: str = dial("dpmpp", "multistep DPM++2M or DDIM", choices=("ddim", "dpmpp"))
     steps: int = dial(20, "scheduler steps n over the whole schedule", span=(1, 1000))

@@ -31,7 +31,7 @@ examples:
   cxr-cf evaluate edits --data cxr --lpips models/lpips --out edits        the whole protocol
   cxr-cf evaluate edits --data cxr --out edits --workers 2                 faster on two cores
   cxr-cf evaluate edits --data cxr --out try --inputs 1 --seeds 1          a first look
-  cxr-cf evaluate edits --data cxr --out try2 --cells effusion             some cells only
+  cxr-cf evaluate edits --data cxr --out try2 --cells effusion             some edits only
   cxr-cf evaluate edits --report --out edits                               draw the page again
 
 what lands in --out: index.html (open this), medians.jpg, table.md, table.json, evidence.json,
@@ -54,10 +54,10 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", metavar="NAME", help="of index.csv (test)")
     parser.add_argument("--lpips", type=Path, metavar="DIR", help="LPIPS weights; adds its columns")
     parser.add_argument("--inputs", type=int, default=INPUTS, metavar="N",
-                        help=f"radiographs per cell and view ({INPUTS})")  # fmt: skip
+                        help=f"radiographs per edit and view ({INPUTS})")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=SEEDS, metavar="N",
                         help=f"seeds per radiograph ({SEEDS})")  # fmt: skip
-    parser.add_argument("--cells", metavar="NAMES", help="only cells whose names hold one of these")
+    parser.add_argument("--cells", metavar="NAMES", help="only edits whose names hold one of these")
     parser.add_argument("--preset", choices=list(PRESETS), default="default")
     parser.add_argument("--backbone", default="cxr-mini", metavar="NAME", help="or a folder")
     parser.add_argument("--models", type=Path, metavar="DIR", help="other weights than the shipped")

@@ -18,6 +18,29 @@ from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig
 from monai_cxr_cf.request import EditRequest, from_json
 
 UNSET: Any = argparse.SUPPRESS
+READING = {  # what each permission of the reader is about
+    "max_pixels": "pixels of an image",
+    "max_bytes": "bytes of a file",
+    "min_side": "pixels of the shorter side",
+    "allow_body_part": "the header names another body part",
+    "allow_lateral": "a lateral view",
+    "allow_burned_in": "text burned into the picture",
+    "allow_synthetic": "a source that is marked synthetic",
+    "allow_raster": "PNG or JPEG: without patient data",
+    "ignore_voi": "use a grey scale of ours, not the file's (VOI)",
+    "polarity": "what the stored values mean: mono1 high is black, mono2 high is white",
+}
+OFF = {  # what a law's switch means
+    "no-gate": "cells attend over organ borders (without Eq. 5)",
+    "no-boost": "words of the finding are not amplified (without Eq. 6)",
+    "no-correction": "the latent is not corrected (without Eq. 9)",
+    "no-regional-prompt": "the prompt acts outside the region, too",
+    "no-anatomy": "organ names act everywhere",
+    "no-paste": "the source is not held outside the region while drawing",
+    "no-composite": "the model's whole picture: pixels outside change, too",
+    "no-crop": "draw the whole picture, not a window",
+}
+ABOUT_LAWS = "For experiments. docs/method.md 2 explains laws and dials, with the paper's symbols."
 Flags = argparse.ArgumentParser
 PLAIN = (
     *("prompt", "source_prompt", "negative_prompt", "masks", "roi", "sham"),
@@ -48,22 +71,26 @@ REQUEST_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
         "--negative-prompt": {"metavar": "TEXT", "help": "what to avoid"},
         "--masks": {"metavar": "FILE", "help": "your organ masks: DICOM SEG, NRRD, NIfTI, PNG"},
         "--roi": {"metavar": "FILE", "help": "your region instead of the one from words"},
-        "--sham": {**SWITCH, "help": "control edit: same region and seed, the source's own words"},
+        "--sham": {**SWITCH, "help": "control: the same edit without its words"},
     },
     "how much and how often": {
-        "--strength": {"type": float, "help": "share of the schedule, 0 (source) to 1"},
-        "--levels": {"type": _numbers, "metavar": "N,N", "help": "severities, one image each"},
-        "--seeds|--seed": {"type": _whole, "metavar": "N,N", "help": "one image a seed"},
+        "--strength": {"type": float, "help": "how much is drawn anew: 0 nothing, 1 all"},
+        "--levels": {
+            "type": _numbers,
+            "metavar": "N,N",
+            "help": "0..1 of the change, an image each",
+        },
+        "--seeds|--seed": {"type": _whole, "metavar": "N,N", "help": "of chance, an image each"},
         "--preset": {"choices": list(PRESETS), "help": "named set of dials"},
         "--backbone": {
             "metavar": "MODEL",
-            "help": "cxr-mini, a diffusers folder, a hub id or a .safetensors file",
+            "help": "what draws: cxr-mini, a diffusers folder, a hub id or a .safetensors file",
         },
         "--segmenter": {"choices": ["hybridgnet", "unet"], "help": "network that finds organs"},
     },
     "how it is written": {
         "--iod": {"choices": ["sc", "same"], "help": "Secondary Capture, or the source's kind"},
-        "--uids": {"choices": ["stable", "random"], "help": "from content, or a fresh copy"},
+        "--uids": {"choices": ["stable", "random"], "help": "repeatable, or new ones"},
         "--burn-in": {**SWITCH, "help": "draw SYNTHETIC into the pixels"},
     },
 }
@@ -82,25 +109,24 @@ def add_reading_flags(parser: Flags) -> None:
     group = parser.add_argument_group("what the reader may let pass")
     for field in fields(ReadOptions):
         flag = "--" + field.name.replace("_", "-")
+        keywords: dict[str, Any] = {"dest": f"read.{field.name}", "default": UNSET}
         if isinstance(field.default, bool):
-            group.add_argument(flag, action="store_true", default=UNSET, dest=f"read.{field.name}")
+            keywords["action"] = "store_true"
         elif field.name == "polarity":
-            group.add_argument(
-                flag, choices=["mono1", "mono2"], default=UNSET, dest="read.polarity"
-            )
+            keywords["choices"] = ["mono1", "mono2"]
         else:
-            group.add_argument(
-                flag, type=int, default=UNSET, metavar="N", dest=f"read.{field.name}"
-            )
+            keywords |= {"type": int, "metavar": "N"}
+        limit = f" [{field.default}]" if type(field.default) is int else ""
+        group.add_argument(flag, help=READING[field.name] + limit, **keywords)
 
 
 def add_dial_flags(parser: Flags) -> None:
     """One switch a law, one flag a dial, and ``--set part.field=value``."""
-    group = parser.add_argument_group("switch a law off")
+    group = parser.add_argument_group("switch a law off", ABOUT_LAWS)
     for name, change in SWITCHES.items():
         ((law, values),) = change.items()
         ((key, value),) = values.items()
-        about = f"{law}.{key} = {json.dumps(value)}"
+        about = f"{OFF[name]} [{law}.{key} = {json.dumps(value)}]"
         keywords: dict[str, Any] = {"action": "append_const", "const": name, "dest": "switches"}
         group.add_argument(f"--{name}", help=about, **keywords)
     group.add_argument(

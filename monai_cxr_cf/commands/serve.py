@@ -45,20 +45,24 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     who.add_argument("--allow-host", action="append", default=[], metavar="NAME",
                      help="a further name of this server")  # fmt: skip
     who.add_argument("--allow-origin", action="append", default=[], metavar="URL",
-                     help="a web page of others that may call")  # fmt: skip
+                     help="another web page that may call")  # fmt: skip
     what = parser.add_argument_group("what it offers")
     what.add_argument("--backbone", action="append", default=[], metavar="NAME=MODEL",
                       help="a model to offer; the first is the default [cxr-mini]")  # fmt: skip
     what.add_argument("--dicomweb", metavar="URL", help="root of a DICOM store")
     what.add_argument("--studies", type=Path, metavar="DIR",
                       help="images for MONAI Label clients, by their names")  # fmt: skip
-    what.add_argument("--allow-store", action="store_true", help="results may be sent there")
+    what.add_argument("--allow-store", action="store_true",
+                      help="results may be sent to that store")  # fmt: skip
     much = parser.add_argument_group("how much")
-    much.add_argument("--max-upload-mb", type=float, default=512, metavar="N", help="[512]")
-    much.add_argument("--max-pixels", type=int, default=64_000_000, metavar="N", help="[64000000]")
+    much.add_argument("--max-upload-mb", type=float, default=512, metavar="N",
+                      help="an upload [512]")  # fmt: skip
+    much.add_argument("--max-pixels", type=int, default=64_000_000, metavar="N",
+                      help="an image [64000000]")  # fmt: skip
     much.add_argument("--max-queue", type=int, default=1000, metavar="N", help="jobs [1000]")
     much.add_argument("--keep-hours", type=float, default=24, metavar="N", help="results [24]")
-    much.add_argument("--max-stored-gb", type=float, default=20, metavar="N", help="[20]")
+    much.add_argument("--max-stored-gb", type=float, default=20, metavar="N",
+                      help="uploads and results together [20]")  # fmt: skip
     parser.set_defaults(run=run)
 
 
