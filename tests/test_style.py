@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The house rules that a program can check: sizes, licence lines, docstrings, arguments."""
+"""The house rules that a program can check: sizes, licence lines, docstrings, widths of pages."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -17,6 +18,9 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 PATHS = [path for top in FOLDERS for path in sorted((ROOT / top).rglob("*.py"))]
 FILES = [path.relative_to(ROOT).as_posix() for path in PATHS]
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PAGES += sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
+PAGE_COLUMNS = 120
 PRODUCT = [name for name in FILES if name.startswith("monai_cxr_cf/")]
 
 
@@ -81,6 +85,23 @@ def test_no_folder_is_called_dl() -> None:
     # python-gdcm imports a module of that name; ours would break pydicom itself.
     named = [p for p in ROOT.rglob("dl*") if p.stem == "dl" and ".venv" not in p.parts]
     assert not named
+
+
+def too_wide(text: str) -> list[int]:
+    """Lines of a page over 120 columns; tables, and the addresses of links, may be longer."""
+    plain = [re.sub(r"\]\([^)]*\)", "]", line) for line in text.splitlines()]
+    prose = [n for n, line in enumerate(plain, 1) if not line.lstrip().startswith("|")]
+    return [n for n in prose if len(plain[n - 1]) > PAGE_COLUMNS]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_fold_at_120_columns(name: str) -> None:
+    assert not too_wide((ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_a_line_that_is_too_wide_is_found_unless_a_table_or_an_address_makes_it_so() -> None:
+    word, wide = "a" * PAGE_COLUMNS, "a" * (PAGE_COLUMNS + 1)
+    assert too_wide(f"{word}\n{wide}\n| {wide} |\n[a]({wide})") == [2]
 
 
 def test_readme_fits_in_150_lines_and_has_no_placeholder() -> None:
