@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
 
 SECRETS = (".git", "__pycache__", "shared/")
 
@@ -49,7 +51,7 @@ def answer(installed: Path, away: Path, *words: str) -> subprocess.CompletedProc
 def test_wheel_holds_package_data_weights_and_lock_file(wheel: Path, root: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in (root / "monai_cxr_cf").rglob("*"):
-        if path.suffix in (".py", ".json", ".yaml"):
+        if path.suffix in (".py", ".json", ".yaml") or path.name == "py.typed":
             assert path.relative_to(root).as_posix() in names
     bundle = root / "bundles" / "cxr_counterfactual"
     for part in ("models", "configs", "docs"):
@@ -57,8 +59,25 @@ def test_wheel_holds_package_data_weights_and_lock_file(wheel: Path, root: Path)
             if path.is_file():
                 assert f"monai_cxr_cf/bundle/{path.relative_to(bundle).as_posix()}" in names
     assert {"monai_cxr_cf/bundle/LICENSE", "monai_cxr_cf/bundle/large_files.yml"} <= names
-    assert "monai_cxr_cf/constraints.txt" in names
+    assert {"monai_cxr_cf/constraints.txt", "monai_cxr_cf/py.typed"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_source_archive_holds_what_a_contributor_reads(root: Path) -> None:
+    files = SdistBuilder(str(root)).recurse_included_files()
+    names = {file.distribution_path.replace(os.sep, "/") for file in files}
+    pages = {"CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "Makefile"}  # README.md by itself
+    assert pages | {"docs/method.md", "tests/test_signposts.py"} <= names
+    assert not [n for n in names for secret in SECRETS if secret in f"{n}/"]
+
+
+def test_metadata_names_authors_and_the_paper(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        told = message_from_bytes(archive.read(name))
+    assert told["Author"] == "The monai-cxr-cf contributors"
+    assert told.get_all("Project-URL") == ["Paper, https://arxiv.org/abs/2603.04130"]
+    assert "Typing :: Typed" in told.get_all("Classifier")
 
 
 def test_wheel_holds_nothing_that_does_not_belong(wheel: Path) -> None:
