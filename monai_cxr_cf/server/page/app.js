@@ -8,7 +8,8 @@ const at = (id) => document.getElementById(id);
 const SHARES = { read: 3, segment: 6, region: 2, sample: 74, decode: 5, composite: 3, write: 7 };
 const STAGES = {
   read: "Reading", segment: "Finding lungs and heart", region: "Finding the region",
-  sample: "Sampling", decode: "Decoding", composite: "Composing", write: "Judging and writing",
+  sample: "Drawing the change", decode: "Decoding the image",
+  composite: "Putting the change into the radiograph", write: "Judging and writing",
 };
 const ROLES = {
   cf: "Counterfactual", diff: "Difference map", seg: "Masks (SEG)", sr: "Report (SR)",
