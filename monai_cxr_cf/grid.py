@@ -77,11 +77,6 @@ class ModelGrid:
         inner = np.ascontiguousarray(field[self.window], dtype=np.float32)
         return _resize(inner, self.shape, Image.Resampling.BILINEAR)
 
-    def mask_to_native(self, mask: Mask) -> Mask:
-        """side x side bool -> H x W bool: smooth outline at half coverage."""
-        native: Mask = self.to_native(mask.astype(np.float32)) >= 0.5
-        return native
-
     def labels_to_native(self, labels: NDArray[Any]) -> NDArray[Any]:
         """(..., side, side) labels -> (..., H, W) labels: nearest pixel centre, no new values."""
         (top, left), (rows, columns) = self.corner, self.inner

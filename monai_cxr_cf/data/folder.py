@@ -100,15 +100,6 @@ def load_organ_mask(folder: Path, row: Row) -> NDArray[np.uint8]:
     return _read_grey(Path(folder) / "organ_masks" / f"{row.id}.png")
 
 
-def load_retrocardiac_mask(folder: Path, row: Row) -> NDArray[np.uint8]:
-    """HxW uint8 labels of lungs drawn through the heart; never mix with organ masks."""
-    if not row.retrocardiac_mask:
-        raise UnreadableInput(
-            f"Row {row.id} has no retrocardiac mask.", hint="Check row.retrocardiac_mask first."
-        )
-    return _read_grey(Path(folder) / "lung_masks_retrocardiac" / f"{row.id}.png")
-
-
 def load_landmarks(folder: Path, row: Row) -> dict[str, NDArray[np.float32]]:
     """Contours by name (RL 44, LL 50, H 26): (points, 2) x, y as fractions of width, height."""
     if not row.landmarks:

@@ -22,7 +22,6 @@ class AttentionLayer:
             coarser resolution), never regulated unless asked for.
         grid: (rows, columns) of attention cells.
         heads: number of heads.
-        head_dim: width d of one head.
         cross: cross-attention (attn2) or self-attention (attn1).
     """
 
@@ -30,7 +29,6 @@ class AttentionLayer:
     level: int
     grid: Grid
     heads: int
-    head_dim: int
     cross: bool
 
 
@@ -59,7 +57,6 @@ def attention_levels(unet: Any, latent_hw: Grid) -> tuple[AttentionLayer, ...]:
             level=MID_LEVEL if name.startswith("mid_block") else min(rank[grid], MID_LEVEL),
             grid=grid,
             heads=module.heads,
-            head_dim=module.to_k.out_features // module.heads,
             cross=name.endswith(".attn2"),
         )
         for name, module, grid in found

@@ -2,7 +2,7 @@
 """The vocabulary of findings: names, codes, phrases, default regions and company they keep.
 
 Read from ``findings.json``; used by the parser, the region builder, the validity checks, the DICOM
-writers (codes) and the interfaces (suggestions). Importing it loads no third-party package.
+writers (codes) and the interfaces. Importing it loads no third-party package.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,6 @@ class Finding:
     region: tuple[Term, ...]  # default region; side "named" = the request's side, else both
     zones: tuple[str, ...] | None  # zones it may be confined to; None: any
     sided: bool  # False: on the midline
-    crosses_organs: bool  # reaches over organ borders, so the gate needs its bridge
     sign: int  # +1 denser or larger on the image, -1 more lucent
     measure: str  # what shows it: "density" of the region or size of the "heart"
     related: tuple[str, ...]  # findings that rise with it: no collateral damage
@@ -79,7 +78,6 @@ def _finding(name: str, raw: Mapping[str, Any]) -> Finding:
         region=tuple((zone, side) for zone, side in raw["region"]),
         zones=None if raw["zones"] is None else tuple(raw["zones"]),
         sided=raw["sided"],
-        crosses_organs=raw["crosses_organs"],
         sign=raw["sign"],
         measure=raw["measure"],
         related=tuple(raw["related"]),
@@ -133,24 +131,6 @@ def nearest(text: str, n: int = 3) -> tuple[str, ...]:
         score = SequenceMatcher(None, query, " ".join(words)).ratio()
         best[name] = max(best.get(name, 0.0), score)
     return tuple(sorted(best, key=lambda name: (-best[name], name))[:n])
-
-
-def suggestions(prefix: str, n: int = 8) -> tuple[str, ...]:
-    """Completions of what the user is typing, canonical names first.
-
-    The longest tail of ``prefix`` that begins a known phrase is completed and the words before it
-    are kept: "small left pl" -> "small left pleural effusion", ... Empty prefix: the names.
-    """
-    if not prefix.strip():
-        return tuple(VOCABULARY)[:n]
-    words = prefix.split(" ")
-    for i in range(len(words)):
-        tail = " ".join(words[i:]).casefold()
-        names = [name for name in VOCABULARY if tail and name.startswith(tail)]
-        others = [s for f in VOCABULARY.values() for s in f.synonyms if tail and s.startswith(tail)]
-        if found := list(dict.fromkeys(names + others)):
-            return tuple(" ".join([*words[:i], text]) for text in found[:n])
-    return ()
 
 
 def region_terms(name: str, side: str | None = None, zone: str | None = None) -> tuple[Term, ...]:

@@ -35,7 +35,6 @@ class TokenTable:
     """Which position of the encoded prompt stands for what; positions are 0 .. length - 1."""
 
     ids: tuple[int, ...]  # what the text encoder gets: BOS, pieces, EOS, PAD ...
-    pieces: tuple[str, ...]
     spans: tuple[Span, ...]  # characters of the original text; (0, 0) for specials
     finding_tokens: tuple[tuple[int, ...], ...]  # K_path, one tuple per finding, in their order
     anatomy_tokens: Mapping[int, str]  # K_anat: position -> right_lung, left_lung, lungs, heart
@@ -47,22 +46,6 @@ class TokenTable:
     def special_tokens(self) -> tuple[int, ...]:
         """EOS and PAD positions: they carry the prompt without a place (docs/method.md 2.3)."""
         return (self.eos, *self.pads)
-
-    @property
-    def path_tokens(self) -> tuple[int, ...]:
-        """K_path of all findings together, sorted."""
-        return tuple(sorted({k for tokens in self.finding_tokens for k in tokens}))
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The table for the trace: position, piece, span and set, up to EOS."""
-        path = set(self.path_tokens)
-        sets = {k: f"anatomy:{organ}" for k, organ in self.anatomy_tokens.items()}
-        sets |= dict.fromkeys(path, "finding") | {self.eos: "eos", 0: "bos"}
-        return [
-            {"position": k, "piece": self.pieces[k], "span": list(self.spans[k]),
-             "set": sets.get(k, "")}
-            for k in range(self.eos + 1)
-        ]  # fmt: skip
 
 
 def token_table(
@@ -95,7 +78,6 @@ def token_table(
     full = [bos, *ids[:kept], end, *([end if pad is None else pad] * n_pad)]
     return TokenTable(
         ids=tuple(full),
-        pieces=tuple(tokenizer.convert_ids_to_tokens(full)),
         spans=((0, 0), *spans[:kept], *([(0, 0)] * (n_pad + 1))),
         finding_tokens=chosen,
         anatomy_tokens={k: v for k, v in anatomy.items() if k not in path},

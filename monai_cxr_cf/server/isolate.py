@@ -10,7 +10,6 @@ import resource
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.errors import CxrError, ResourceExhausted, UnreadableInput, UnsupportedImage
@@ -103,8 +102,3 @@ def _too_much(limits: Limits) -> UnsupportedImage:
         code="decode_limit",
         hint="Export the image again, uncompressed or smaller.",
     )
-
-
-def same_folder(path: Path, folder: Path) -> bool:
-    """Whether a path lies in a folder after links are followed: a last guard before opening."""
-    return path.resolve().is_relative_to(folder.resolve())

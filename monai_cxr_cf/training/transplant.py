@@ -211,12 +211,6 @@ def visible(chest: Chest, drawn: Image, side: str) -> float:
     return float((change > 0.045)[chest.lung(side)].mean())
 
 
-def other_side(opacity: Opacity) -> Opacity:
-    """The same opacity for the other lung: the frame is common, only the name changes."""
-    side = {"right": "left", "left": "right"}.get(opacity.what.side, opacity.what.side)
-    return replace(opacity, what=replace(opacity.what, side=side))
-
-
 def heal(
     chest: Chest, opacity: Opacity, *, donor: Chest, rng: np.random.Generator
 ) -> tuple[Image, Image]:

@@ -35,12 +35,14 @@ def sd15(**changes):
     ids=str,
 )
 def test_levels_of_sd_v1_are_derived_from_the_latent(latent_hw, grids):
-    layers = attention_levels(sd15(), latent_hw)
+    unet = sd15()
+    layers = attention_levels(unet, latent_hw)
     assert len(layers) == 32
     assert sum(layer.cross for layer in layers) == 16
     assert {layer.level: layer.grid for layer in layers} == grids
-    widths = {layer.level: (layer.heads, layer.head_dim) for layer in layers}
-    assert widths == {0: (8, 40), 1: (8, 80), 2: (8, 160), 3: (8, 160)}
+    assert {layer.heads for layer in layers} == {8}
+    widths = {x.level: unet.get_submodule(x.name).to_k.out_features for x in layers}
+    assert widths == {0: 320, 1: 640, 2: 1280, 3: 1280}
     names = [layer.name.split(".")[0] for layer in layers]
     assert names == sorted(names, key=["down_blocks", "mid_block", "up_blocks"].index)
 

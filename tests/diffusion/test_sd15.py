@@ -51,7 +51,8 @@ def test_it_is_the_true_configuration(sd15) -> None:
     assert sd15.side == 512
     layers = [a for a in attention_levels(sd15.unet, (64, 64)) if a.cross]
     assert {a.level: a.grid[0] for a in layers} == {0: 64, 1: 32, 2: 16, 3: 8}
-    assert {a.head_dim for a in layers} == {40, 80, 160}
+    widths = {sd15.unet.get_submodule(a.name).to_k.out_features for a in layers}
+    assert widths == {320, 640, 1280}
 
 
 @pytest.mark.parametrize(

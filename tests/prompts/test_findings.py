@@ -18,7 +18,6 @@ from monai_cxr_cf.prompts.findings import (
     nearest,
     organs_that_may_change,
     region_terms,
-    suggestions,
 )
 from monai_cxr_cf.prompts.words import lexicon, phrase
 
@@ -197,14 +196,6 @@ def test_unknown_name_is_answered_with_the_nearest() -> None:
 def test_nearest_finds_misspelt_findings(written: str, name: str) -> None:
     assert nearest(written)[0] == name
     assert len(nearest(written, 5)) == 5
-
-
-def test_suggestions_complete_the_last_words() -> None:
-    assert suggestions("ple")[:2] == ("pleural effusion", "pleural thickening")
-    assert suggestions("small left pl")[0] == "small left pleural effusion"
-    assert suggestions("oed") == ("oedema",)
-    assert suggestions("") == tuple(VOCABULARY)[:8]
-    assert suggestions("zzz") == ()
 
 
 def test_importing_the_vocabulary_loads_no_third_party_package() -> None:
