@@ -15,7 +15,6 @@ from typing import Any, TextIO
 from monai_cxr_cf.errors import Cancelled, CxrError
 
 PROTOCOL = 1
-STAGES = ("read", "segment", "region", "sample", "decode", "composite", "write")
 
 
 class Clock:

@@ -20,7 +20,6 @@ from monai_cxr_cf.errors import UnreadableInput
 from monai_cxr_cf.prompts.clean import clean_report
 
 ORGAN_LABELS = {"right_lung": 1, "left_lung": 2, "heart": 3}
-LANDMARK_COUNTS = {"RL": 44, "LL": 50, "H": 26}
 _COLUMNS = frozenset(
     ("id", "source", "patient", "view", "age", "sex", "labels", "text", "split", "organ_mask",
      "retrocardiac_mask", "landmarks", "licence", "weights_may_ship")

@@ -106,8 +106,3 @@ def scheme_item() -> Dataset:
     ds.CodingSchemeVersion = "1"
     ds.CodingSchemeResponsibleOrganization = "monai-cxr-cf project"
     return ds
-
-
-def concepts() -> dict[str, Concept]:
-    """Every concept of this module by its constant name; what the tests and documents list."""
-    return {name: value for name, value in globals().items() if isinstance(value, Concept)}

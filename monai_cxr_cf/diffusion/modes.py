@@ -103,8 +103,6 @@ class Ensemble:
     mean: Planes
     std: Planes
     exceed: Planes
-    tau: float
-    size: int
 
 
 def ensemble(changes: Planes, *, tau: float) -> Ensemble:
@@ -115,6 +113,4 @@ def ensemble(changes: Planes, *, tau: float) -> Ensemble:
         mean=changes.mean(0, dtype=np.float64).astype(np.float32),
         std=changes.std(0, dtype=np.float64).astype(np.float32),
         exceed=(np.abs(changes) > tau).mean(0).astype(np.float32),
-        tau=tau,
-        size=len(changes),
     )

@@ -16,7 +16,6 @@ from monai_cxr_cf.errors import BadRequest
 
 Map = NDArray[np.float64]
 ORGANS = ("right_lung", "left_lung", "heart")
-CLASSES = (*ORGANS, "rest")
 PEAK_MIN = 1e-3  # a prior with a lower peak before normalisation has vanished at its level
 BLUR_CELLS = 0.5  # width of the Gaussian in cells of the coarsest level
 SPAN_SHARE = 0.05  # a region spans an organ that holds at least this share of it

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monai_cxr_cf import pipeline
 from monai_cxr_cf.account import Picture
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from monai_cxr_cf.judges.classifier import Judge
 
 log = logging.getLogger(__name__)
-Array = NDArray[np.float32]
 Progress = Callable[[dict[str, Any]], None]
 Row = dict[str, Any]
 VERSION = 1  # of the figures; rows of another version are not used

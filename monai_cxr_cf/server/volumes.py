@@ -19,7 +19,7 @@ from monai_cxr_cf.dicom.read import read_source
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
 from monai_cxr_cf.server.examine import refuse_detached
 
-DICOM, RASTER, VOLUME = "dicom", "raster", "volume"
+DICOM, RASTER = "dicom", "raster"
 SUFFIXES = (".dcm", ".png", ".jpg", ".nrrd", ".nii.gz", ".nii")
 _MARKS = {
     b"\x89PNG\r\n\x1a\n": ".png",

@@ -113,4 +113,3 @@ PAINTERS: dict[str, Painter] = {
     "nodule": _round,
     "mass": _round,
 }
-FINDINGS = ("cardiomegaly", *PAINTERS)

@@ -28,7 +28,6 @@ class SegmentationSet:
     """N radiographs at model size; ``size`` is the side of the padded square."""
 
     ids: tuple[str, ...]
-    sources: tuple[str, ...]
     images: NDArray[np.uint8]  # (N, size, size)
     labels: NDArray[np.uint8]  # (N, size, size): 0 rest, 1 right lung, 2 left lung, 3 heart
     known: NDArray[np.bool_]  # (N, 3): is this organ drawn in ``labels``
@@ -80,7 +79,7 @@ def load_rows(folder: Path, rows: list[Row], size: int) -> SegmentationSet:
                 landmarks[i, where] = points_to_square(contours[name], grid)
                 marked[i, k] = True
     return SegmentationSet(
-        tuple(r.id for r in rows), tuple(r.source for r in rows),
+        tuple(r.id for r in rows),
         images, labels, known, landmarks, marked, distance,
     )  # fmt: skip
 

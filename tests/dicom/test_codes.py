@@ -9,7 +9,7 @@ from pydicom.sr._concepts_dict import concepts as registry
 
 from monai_cxr_cf.dicom import codes
 
-CONCEPTS = codes.concepts()
+CONCEPTS = {n: c for n, c in vars(codes).items() if isinstance(c, codes.Concept)}
 PUBLIC = {n: c for n, c in CONCEPTS.items() if c.scheme != codes.PRIVATE_SCHEME}
 PRIVATE = [c for c in CONCEPTS.values() if c.scheme == codes.PRIVATE_SCHEME]
 

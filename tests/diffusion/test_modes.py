@@ -73,6 +73,5 @@ def test_ensemble_maps() -> None:
     assert maps.mean[0, 0] == pytest.approx(0.15)
     assert maps.std[0, 0] == pytest.approx(np.std([0.2, 0.2, 0.2, 0]))
     assert maps.exceed.tolist() == [[0.75, 0], [0, 0.25]]
-    assert maps.size == 4
     with pytest.raises(BadRequest, match="ensemble"):
         ensemble(changes[0], tau=0.1)
