@@ -50,9 +50,6 @@ class Start:
     strength: float = dial(
         0.7, "share of the schedule that is run; 0 returns the source", span=(0, 1)
     )
-    auto_ssim: float = dial(
-        0.0, "pick strength by bisection to this SSIM in the region; 0 = off", span=(0, 1)
-    )
 
 
 @dataclass(frozen=True)
@@ -131,8 +128,6 @@ class Correct:
         span=(0, 100),
     )
     every: int = dial(1, "correct every k-th window step", span=(1, 100))
-    keep_std: bool = dial(False, "restore the latent's standard deviation after a correction")
-    lagged: bool = dial(False, "use the denoising pass's own gradient, applied after the step")
 
 
 @dataclass(frozen=True)
@@ -141,8 +136,6 @@ class Keep:
 
     paste: bool = dial(True, "time-aligned paste of the noised source outside the region")
     band_px: int = dial(12, "free band around the region, pixels at model size", span=(0, 64))
-    ilvr: int = dial(0, "low-pass guidance factor N outside the region; 0 = off", span=(0, 16))
-    soft_map: bool = dial(False, "per-cell strength: cells leave the paste later towards the rim")
 
 
 @dataclass(frozen=True)

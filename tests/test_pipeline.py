@@ -95,7 +95,6 @@ def test_outside_region_and_band_every_kind_of_source_is_bit_identical(
         {"sampling": {"steps": 5}, "start": {"kind": "edit_friendly"}},
         {"sampling": {"steps": 100}, "start": {"strength": 0.05}, "correct": {"alpha_max": 0}},
         {"sampling": {"steps": 4}, "keep": {"paste": False}},
-        {"sampling": {"steps": 4}, "keep": {"ilvr": 4, "soft_map": True}},
         {"sampling": {"steps": 4}, "gate": {"mode": "off"}, "boost": {"eta": 0}},
     ],
 )

@@ -171,3 +171,18 @@ def test_whole_and_decimal_numbers_of_a_dial_are_one_request() -> None:
     )
     assert whole.hash() == decimal.hash()
     assert whole.as_dict()["overrides"] == {"boost": {"eta": 2.0}, "sampling": {"steps": 4}}
+
+
+@pytest.mark.parametrize(
+    ("part", "dial"),
+    [
+        *(("correct", "lagged"), ("correct", "keep_std")),
+        *(("keep", "ilvr"), ("keep", "soft_map"), ("start", "auto_ssim")),
+    ],
+)
+def test_a_dial_that_is_gone_is_refused_by_name(part: str, dial: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        EditRequest(source="x", prompt="edema", overrides={part: {dial: 0}})
+    assert refused.value.message == f"Unknown setting '{part}.{dial}'."
+    known = ", ".join(field.name for field in fields(getattr(EditConfig(), part)))
+    assert refused.value.hint == f"Settings: {known}."

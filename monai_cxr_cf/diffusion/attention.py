@@ -56,18 +56,14 @@ class Control:
         return taken
 
     @contextmanager
-    def recording_only(self, levels: tuple[int, ...] | None) -> Iterator[None]:
-        """Record afresh inside, on ``levels`` only (None = all); the switches come back after."""
+    def recording_only(self, levels: tuple[int, ...]) -> Iterator[None]:
+        """Record afresh inside, on ``levels`` only; the switches come back after."""
         held, self._columns = (self.record, self.focus), {}
         self.record, self.focus = True, levels
         try:
             yield
         finally:
             self.record, self.focus = held
-
-    def keep(self, columns: Columns) -> None:
-        """Put taken columns back, e.g. after a look at them."""
-        self._columns = columns
 
     def store(self, layer: AttentionLayer, columns: Tensor) -> None:
         """Keep columns (B, N, tokens) of one layer."""

@@ -192,10 +192,10 @@ def _corrections(backbone: Backbone, config: EditConfig, r: Ratios, n_exec: int)
     text = config.energy.levels
     levels = (2,) if text == "auto" else tuple(int(part) for part in text.split(","))
     last = last_cross_layer(layers, levels)
-    stop = last if correct.truncated and not correct.lagged else ""
+    stop = last if correct.truncated else ""
     window = len(boost_window(config.boost.mu, n_exec, side=config.boost.side))
     due = -(-window // correct.every) * correct.iters
-    return due * ((0.0 if correct.lagged else r.forward(stop)) + r.backward(last))
+    return due * (r.forward(stop) + r.backward(last))
 
 
 def _memory(backbone: Backbone, side: int) -> float:

@@ -24,7 +24,7 @@ class Denoiser:
     def correct(self, z: Tensor, i: int) -> tuple[Tensor, CorrectionRecord | None]:
         """Eq. 9 on z at t_i, before the denoising pass; z itself outside the window."""
         run, window = self.run, self.run.boost
-        if i not in window or not self.correction.enabled or run.config.correct.lagged:
+        if i not in window or not self.correction.enabled:
             return z, None
         self.switch(i, "cond")
         with self.meter.during("gradient"):
@@ -39,22 +39,6 @@ class Denoiser:
         self.meter.add("backward", items=len(z), calls=record.backwards)
         return z, record
 
-    def settle(
-        self, z: Tensor, i: int, record: CorrectionRecord | None
-    ) -> tuple[Tensor, CorrectionRecord | None]:
-        """With ``correct.lagged``: the correction of step i, applied to z at t_{i+1}."""
-        if not self._lagged(i):
-            return z, record
-        window = self.run.boost
-        z, late = self.correction.apply(
-            z,
-            alpha_bar=self.run.solver.alpha_bar(i + 1),
-            i=i - window.start,
-            n_window=len(window),
-        )
-        self.meter.add("backward", items=len(z), calls=late.backwards)
-        return z, late
-
     def guided(self, z: Tensor, i: int) -> Tensor:
         """e of the conditional branch; on guided steps e_neg + s (e - e_neg), in two passes."""
         self._scores = []
@@ -67,13 +51,7 @@ class Denoiser:
     def predict(self, z: Tensor, i: int, branch: str) -> Tensor:
         """Prediction (epsilon or v) of one branch at t_i under all laws, (N, 4, h, w) float32."""
         self.switch(i, branch)
-        states = self.run.states[branch]
-        if branch == "cond" and self._lagged(i):
-            t = self.run.solver.timesteps[i]
-            wide = states.expand(len(z), -1, -1)
-            e = self.correction.denoise(z, t, cond_states=wide).float()
-        else:
-            e = self.forward(z, i, states)
+        e = self.forward(z, i, self.run.states[branch])
         columns = self.control.take()
         if columns:
             self._scores.append(roi_scores(columns, self.run.plan, map="raw", branch=branch))
@@ -103,7 +81,3 @@ class Denoiser:
                 z.to(backbone.dtype), t, encoder_hidden_states=states.expand(len(z), -1, -1)
             ).sample
         return e.float()
-
-    def _lagged(self, i: int) -> bool:
-        due = self.correction.enabled and self.correction.due(i - self.run.boost.start)
-        return self.run.config.correct.lagged and i in self.run.boost and due

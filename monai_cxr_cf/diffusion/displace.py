@@ -54,8 +54,6 @@ class Mover:
         g = torch.where(use, gradient.to(exact), 0.0) * mask
         rms = _rms(g, mask)
         delta = -alpha * self._scaled(g, rms, unit)
-        if self.settings.keep_std:
-            delta = _std_kept(old, delta, mask)
         length = torch.where(use.flatten(), _rms(delta, mask) / max(unit, TINY), 0.0)
         share = self._within_cap(length)
         new = torch.where(use, old + share.view(-1, 1, 1, 1) * delta, old)
@@ -97,11 +95,3 @@ def _rms(x: Tensor, mask: Tensor) -> Tensor:
     """RMS per batch item over channels and masked cells, (B,)."""
     cells = mask.sum().clamp_min(1) * x.shape[1]
     return ((x * mask).square().sum((1, 2, 3)) / cells).sqrt()
-
-
-def _std_kept(z: Tensor, delta: Tensor, mask: Tensor) -> Tensor:
-    """Displacement after which the masked part of z has its old standard deviation again."""
-    before, after = z[..., mask[0, 0] > 0].flatten(1), (z + delta)[..., mask[0, 0] > 0].flatten(1)
-    ratio = (before.std(1) / (after.std(1) + TINY)).view(-1, 1, 1, 1)
-    mean = after.mean(1).view(-1, 1, 1, 1)
-    return (mean + (z + delta - mean) * ratio - z) * mask

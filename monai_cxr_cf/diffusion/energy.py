@@ -48,7 +48,7 @@ class Correction:
     that were skipped.
 
     Raises:
-        BadRequest: fp16 (gradients of RMS 1e-5 underflow), or ``lagged`` with several iterations.
+        BadRequest: fp16 (gradients of RMS 1e-5 underflow).
     """
 
     def __init__(self, unet: Any, control: Control, plan: LawPlan) -> None:
@@ -58,13 +58,10 @@ class Correction:
         self.mover = Mover(plan)
         self.passes = (0, 0)
         self.last_layer = ""
-        self._kept: tuple[Tensor | None, Scores, Tensor] | None = None
         if not self.enabled:
             return
         _refuse_half(unet.dtype)
-        if self.settings.lagged and self.settings.iters > 1:
-            raise BadRequest("correct.lagged allows one iteration.", hint="Set correct.iters=1.")
-        if self.settings.truncated and not self.settings.lagged:
+        if self.settings.truncated:
             self.last_layer = last_cross_layer(plan.layers, plan.energy_levels)
 
     @property
@@ -98,37 +95,6 @@ class Correction:
             z = self._move(z, gradient, alpha_bar, open_items, record)
         return z.detach(), record
 
-    def denoise(self, z: Tensor, t: Any, *, cond_states: Tensor) -> Tensor:
-        """With ``lagged``: the conditional denoising forward itself; its gradient is kept.
-
-        Returns the network's output (B, 4, h, w), detached; ``apply`` uses the gradient after the
-        solver step. The recorded columns stay with the control for the trace.
-        """
-        _refuse_half(z.dtype)
-        with torch.inference_mode(False), torch.enable_grad(), frozen(self.unet):
-            leaf = z.detach().clone().requires_grad_(True)
-            output, columns = self._observe(leaf, t, cond_states)
-            scores = roi_scores(columns, self.plan, map=self.plan.config.energy.map)
-            value = energy(scores, self.plan.config)
-        needed = bool((~self._reached(scores)).any())
-        self._kept = (self._slope(value, leaf) if needed else None, scores, value.detach())
-        self.control.keep({key: column.detach() for key, column in columns.items()})
-        return output.detach()
-
-    def apply(
-        self, z_next: Tensor, *, alpha_bar: float, i: int, n_window: int
-    ) -> tuple[Tensor, CorrectionRecord]:
-        """With ``lagged``: correct the latent after the solver step; ``alpha_bar`` is its own."""
-        record = CorrectionRecord(alpha=self.alpha(i, n_window), last_layer="")
-        if self._kept is None:
-            raise CxrError("Correction.apply was called without Correction.denoise.")
-        (gradient, scores, value), self._kept = self._kept, None
-        record.looked(scores, value, forwards=0)  # the forward was the denoising pass itself
-        if gradient is not None:
-            open_items = ~self._reached(scores)
-            z_next = self._move(z_next, gradient, alpha_bar, open_items, record)
-        return z_next, record
-
     def alpha(self, i: int, n_window: int) -> float:
         """α_i = α_max (1 - i / n_w) (or constant), times ``correct.scale``."""
         fall = 1 - i / n_window if self.settings.decay == "linear" else 1.0
@@ -138,26 +104,25 @@ class Correction:
         """Leaf, scores and energy of one forward that keeps its graph."""
         with torch.inference_mode(False), torch.enable_grad(), frozen(self.unet):
             leaf = z.detach().clone().requires_grad_(True)
-            _, columns = self._observe(leaf, t, states)
+            columns = self._observe(leaf, t, states)
             scores = roi_scores(columns, self.plan, map=self.plan.config.energy.map)
             value = energy(scores, self.plan.config)
         self.passes = (self.passes[0] + 1, self.passes[1])
         return leaf, scores, value
 
-    def _observe(self, leaf: Tensor, t: Any, states: Tensor) -> tuple[Tensor, Columns]:
-        """One forward with the recorder on: the output (if not truncated) and the columns."""
+    def _observe(self, leaf: Tensor, t: Any, states: Tensor) -> Columns:
+        """The columns of one forward with the recorder on."""
         control = self.control
         if control.branch != "cond":
             raise CxrError("The correction needs the conditional branch; set it first.")
         states = states.clone() if states.is_inference() else states
         sample = leaf.to(self.unet.dtype)
-        with control.recording_only(None if self.settings.lagged else self.plan.energy_levels):
+        with control.recording_only(self.plan.energy_levels):
             if self.last_layer:
                 truncated_forward(self.unet, sample, t, states, last_layer=self.last_layer)
-                output = leaf
             else:
-                output = self.unet(sample, t, encoder_hidden_states=states).sample
-        return output, control.take()
+                self.unet(sample, t, encoder_hidden_states=states)
+        return control.take()
 
     def _slope(self, value: Tensor, leaf: Tensor) -> Tensor:
         """∇_z L per batch item; the graph is freed, weights get nothing."""

@@ -17,7 +17,7 @@ class CorrectionRecord:
     Attributes:
         alpha: α_i, before normalisation.
         last_layer: layer after which the forward stopped; "" = full network.
-        forwards, backwards: passes of this call (with ``lagged`` the forward is the denoising one).
+        forwards, backwards: passes of this call.
         energy: Eq. 8 before the correction; None where it is not finite.
         gradient_rms: RMS of the last gradient, inside the mask.
         displacement: summed RMS displacement in units of √(1 - ᾱ).
@@ -40,9 +40,9 @@ class CorrectionRecord:
         self.alpha, self.reason = 0.0, [reason] * items
         return self
 
-    def looked(self, scores: Scores, value: Tensor, forwards: int = 1) -> None:
+    def looked(self, scores: Scores, value: Tensor) -> None:
         """A forward was run; the first one's energy and scores are kept."""
-        self.forwards += forwards
+        self.forwards += 1
         if not self.energy:
             self.energy, self.scores = finite_values(value), scores.as_dict()
             self.reason = ["stop_score"] * len(self.energy)

@@ -10,7 +10,7 @@ from torch import Tensor
 from monai_cxr_cf.diffusion.attention import attention_levels
 from monai_cxr_cf.diffusion.backbone import Backbone
 from monai_cxr_cf.diffusion.codec import encode
-from monai_cxr_cf.diffusion.keep import Keep, cell_strength
+from monai_cxr_cf.diffusion.keep import Keep
 from monai_cxr_cf.diffusion.maps import LawPlan, latent_edit_mask, plan_laws
 from monai_cxr_cf.diffusion.steps import Solver, boost_window, guided_steps, interval
 from monai_cxr_cf.diffusion.task import EditTask
@@ -85,7 +85,7 @@ def prepare(
         states=states,
         plan=plan,
         solver=solver,
-        keep=_keep(task, config, solver, like=z_src),
+        keep=_keep(task, config, like=z_src),
         boost=boost_window(config.boost.mu, solver.n_exec, side=config.boost.side),
         guided=guided_steps(config, solver.n_exec),
         gated=interval(*plan.gate_window, solver.n_exec),
@@ -98,17 +98,10 @@ def _text_states(backbone: Backbone, task: EditTask) -> dict[str, Tensor]:
     return {branch: encode_text(backbone, text) for branch, text in texts.items()}
 
 
-def _keep(task: EditTask, config: EditConfig, solver: Solver, *, like: Tensor) -> Keep:
+def _keep(task: EditTask, config: EditConfig, *, like: Tensor) -> Keep:
     """The keep rule on latent cells of ``like`` (1, 4, h, w)."""
-    hw = (like.shape[-2], like.shape[-1])
-    strengths = cell_strength(task.kappa, hw, config.start.strength).to(like.device)
-    return Keep(
-        config=config,
-        edit=torch.as_tensor(latent_edit_mask(task.kappa, hw), device=like.device),
-        strengths=strengths if config.keep.soft_map else None,
-        n=solver.n,
-        n_exec=solver.n_exec,
-    )
+    cells = latent_edit_mask(task.kappa, (like.shape[-2], like.shape[-1]))
+    return Keep(edit=torch.as_tensor(cells, device=like.device), paste=config.keep.paste)
 
 
 def _check(task: EditTask, config: EditConfig, seeds: tuple[int, ...]) -> None:

@@ -70,8 +70,7 @@ def sample(
                 z, moved = unet.correct(z, i)  # Eq. 7-9, in the window
                 e = unet.guided(z, i)  # Eq. 5 on both branches, Eq. 6 on the conditional one
                 z = start.step(run.solver, e, i, z)  # t_i -> t_{i+1}
-                z, moved = unet.settle(z, i, moved)
-                z = run.keep(z, start.source[i + 1], i)  # the source at that same level
+                z = run.keep(z, start.source[i + 1])  # the source at that same level
                 trace.add(i, unet.scores, moved)
                 if progress is not None:
                     progress({"stage": "sample", "step": i + 1, "total": run.solver.n_exec})

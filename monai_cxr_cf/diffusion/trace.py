@@ -35,8 +35,7 @@ class Recorder:
         self.run, self.meter = run, meter
         self.steps: list[Json] = []
         self.last = last_cross_layer(run.plan.layers, run.plan.energy_levels)
-        correct = run.config.correct
-        self.stop = self.last if correct.truncated and not correct.lagged else ""
+        self.stop = self.last if run.config.correct.truncated else ""
 
     def cost(self) -> dict[str, float]:
         """F so far, split by purpose."""
@@ -83,7 +82,6 @@ class Recorder:
             "boost_window": [run.boost.start, run.boost.stop],
             "guided_window": [run.guided.start, run.guided.stop],
             "gradient_stop": self.stop if plan.corrects else None,
-            "auto_strength": None,
             "notes": list(run.notes),
             "steps": self.steps,
             "cost": self._costs(),

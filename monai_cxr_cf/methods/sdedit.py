@@ -20,7 +20,7 @@ LAWS_OFF: dict[str, dict[str, Any]] = {
     "boost": {"eta": 0.0},
     "tokens": {"regional_prompt": False},
     "correct": {"alpha_max": 0.0},
-    "keep": {"paste": False, "ilvr": 0, "soft_map": False},
+    "keep": {"paste": False},
     "output": {"roi_crop": 0},
 }
 
@@ -39,7 +39,6 @@ def sdedit(
     progress: Progress | None = None,
 ) -> Samples:
     """2 n_exec F and one encoding; whatever laws ``config`` asks for are switched off."""
-    start = {"start": {"kind": "strength", "auto_ssim": 0.0}}
-    effective = plain(config).with_overrides(start)
+    effective = plain(config).with_overrides({"start": {"kind": "strength"}})
     samples = sample(backbone, task, effective, seeds=seeds, progress=progress)
     return replace(samples, trace={**samples.trace, "method": "sdedit"})

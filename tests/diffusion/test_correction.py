@@ -9,7 +9,7 @@ import torch
 from monai_cxr_cf.diffusion.attention import controlled
 from monai_cxr_cf.diffusion.energy import Correction, energy, roi_scores, truncated_forward
 from monai_cxr_cf.diffusion.truncate import last_cross_layer
-from monai_cxr_cf.errors import BadRequest, CxrError
+from monai_cxr_cf.errors import CxrError
 from monai_cxr_cf.presets import DEFAULT, PAPER
 from tests.diffusion.correcting import T, config, corrected, gradient
 from tests.diffusion.small import (
@@ -167,56 +167,3 @@ def test_the_gradient_pass_sees_the_gate_and_the_boost(unet):
     z = latent()
     free = corrected(unet, config().with_overrides({"gate": {"mode": "off"}}), z=z)[0]
     assert not torch.allclose(free, corrected(unet, config(), z=z)[0], atol=1e-4)
-
-
-# --- lagged --------------------------------------------------------------------------------------
-
-
-def lagged(unet, settings, z, text):
-    """(prediction, columns, corrected latent, record) of one lagged step applied to z itself."""
-    with controlled(unet, plan(unet, settings)) as control:
-        control.set(**ALL_ON)
-        correction = Correction(unet, control, control.plan)
-        e = correction.denoise(z, T, cond_states=text)
-        columns = control.take()
-        moved, record = correction.apply(z, alpha_bar=0.5, i=0, n_window=4)
-    return e, columns, moved, record
-
-
-def test_lagged_reuses_the_denoising_pass_and_its_gradient(unet):
-    z, text = latent(batch=2), states(batch=2)
-    settings = config(lagged=True)
-    e, columns, moved, record = lagged(unet, settings, z, text)
-    with controlled(unet, plan(unet, settings)) as control, torch.no_grad():
-        control.set(**ALL_ON)
-        assert torch.allclose(e, unet(z, T, encoder_hidden_states=text).sample, atol=1e-6)
-    assert {level for level, _ in columns} == {0, 1, 2}
-    assert not any(maps.requires_grad for maps in columns.values())
-    assert not e.requires_grad
-    direct = corrected(unet, config(), z=z)[0]
-    assert torch.allclose(moved, direct, atol=1e-5)
-    assert (record.forwards, record.backwards) == (0, 1)
-    assert record.reason == ["", ""]
-
-
-def test_lagged_without_a_kept_gradient_is_an_error(unet):
-    with controlled(unet, plan(unet, config(lagged=True))) as control:
-        correction = Correction(unet, control, control.plan)
-        with pytest.raises(CxrError, match="without Correction"):
-            correction.apply(latent(), alpha_bar=0.5, i=0, n_window=4)
-
-
-def test_lagged_with_several_iterations_is_refused(unet):
-    settings = config(lagged=True, iters=2)
-    with (
-        controlled(unet, plan(unet, settings)) as control,
-        pytest.raises(BadRequest, match="one iteration"),
-    ):
-        Correction(unet, control, control.plan)
-
-
-def test_lagged_stops_at_a_high_score_too(unet):
-    z = latent()
-    _, _, moved, record = lagged(unet, config(lagged=True, stop_score=0.01), z, states())
-    assert torch.equal(moved, z)
-    assert record.reason == ["stop_score"]

@@ -74,15 +74,6 @@ def test_the_summed_displacement_stops_at_the_cap(unet):
     assert torch.equal(moved, third[0])
 
 
-def test_keep_std_restores_the_spread_inside_the_mask(unet):
-    z = latent()
-    moved, _, correction = corrected(unet, config(keep_std=True, alpha_max=0.3, cap=0.0), z=z)
-    mask = torch.as_tensor(latent_edit_mask(correction.plan.kappa, LATENT))
-    assert float(moved[..., mask].std()) == pytest.approx(float(z[..., mask].std()), rel=1e-4)
-    assert torch.equal(moved[..., ~mask], z[..., ~mask])
-    assert not torch.equal(moved, z)
-
-
 def test_iterations_repeat_the_step(unet):
     once = corrected(unet, config(decay="constant"), steps=2)[0]
     twice, record, correction = corrected(unet, config(iters=2))

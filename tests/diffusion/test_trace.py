@@ -40,7 +40,6 @@ def test_the_trace_of_every_preset_and_start_validates(tiny, task, name, kind) -
     "overrides",
     [
         {"correct": {"alpha_max": 0.0}},
-        {"correct": {"lagged": True}},
         {"correct": {"stop_score": 0.0}},
         {"correct": {"every": 2}},
         {"start": {"strength": 0.0}},
