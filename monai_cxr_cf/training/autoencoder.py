@@ -25,7 +25,6 @@ from monai_cxr_cf.training.loop import (
     Journal,
     Progress,
     learning_rate_factor,
-    read_arguments,
     read_recipe,
     restore,
     save_state,
@@ -283,15 +282,3 @@ class _Run:
         model.register_to_config(scaling_factor=float(1 / basis.apply(latents).std()))
         model.save_pretrained(self.out / "vae", safe_serialization=True)
         return self.out / "vae"
-
-
-def main() -> None:
-    """Command line of this module."""
-    args = read_arguments("Train the KL autoencoder of a backbone.")
-    train_autoencoder(
-        args.config, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
-    )
-
-
-if __name__ == "__main__":
-    main()

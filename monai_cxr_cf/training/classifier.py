@@ -8,7 +8,6 @@ ImageNet and stays frozen. Then one linear map per finding learns from the label
 
 from __future__ import annotations
 
-import argparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,6 @@ from monai_cxr_cf.training.classifier_data import (
 )
 
 log = logging.getLogger(__name__)
-RECIPES = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
@@ -231,22 +229,3 @@ def pooled_features(network: JudgeNetwork, images: Tensor) -> Tensor:
         features, regions = network.look(batch)
         parts.append(pool(features.float(), torch.sigmoid(regions.float())))
     return torch.cat(parts)
-
-
-def main() -> None:
-    """Command line of this module."""
-    parser = argparse.ArgumentParser(description="Train one of the two classifier judges.")
-    parser.add_argument("--config", type=Path, default=RECIPES / "classifier_j1.yaml")
-    parser.add_argument("--data", type=Path, required=True, help="folder with index.csv")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the judge and logs")
-    parser.add_argument("--resume", action="store_true", help="continue from OUT/state.pt")
-    parser.add_argument("--max-minutes", type=float, help="end the first stage after this time")
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train_classifier(
-        args.config, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
-    )
-
-
-if __name__ == "__main__":
-    main()

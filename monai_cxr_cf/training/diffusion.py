@@ -23,7 +23,7 @@ from monai_cxr_cf.training.batches import BatchMaker, Mix
 from monai_cxr_cf.training.denoiser import DenoiserRecipe, Trainer
 from monai_cxr_cf.training.images import generator_rows
 from monai_cxr_cf.training.latents import Pool
-from monai_cxr_cf.training.loop import Ema, load_state, read_arguments, read_recipe, save_state
+from monai_cxr_cf.training.loop import Ema, load_state, read_recipe, save_state
 from monai_cxr_cf.training.monitor import Backbone
 from monai_cxr_cf.training.prepare import prepare_pool
 from monai_cxr_cf.training.pretrain_text import pretrain_text
@@ -130,15 +130,3 @@ class Run(Trainer):
         error = pretrain_text(text, self.tokenizer, rows, steps=self.text_steps, seed=seed)
         text.to(self.accelerator.device)
         self.journal.write(0, text_error=error)
-
-
-def main() -> None:
-    """Command line of this module."""
-    args = read_arguments("Train UNet and text encoder of a backbone.")
-    train_diffusion(
-        args.config, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
-    )
-
-
-if __name__ == "__main__":
-    main()

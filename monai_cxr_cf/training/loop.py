@@ -7,7 +7,6 @@ what the uninterrupted run would have drawn.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import logging
@@ -36,7 +35,7 @@ def read_recipe(path: Path, kind: type[Recipe]) -> Recipe:
         BadRequest: a key that the recipe does not know.
     """
     if not Path(path).is_file():
-        raise UnreadableInput(f"There is no recipe {Path(path).name}.", hint="Pass --config FILE.")
+        raise UnreadableInput(f"There is no recipe {Path(path).name}.", hint="Pass --recipe FILE.")
     content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise UnreadableInput("The recipe is not a YAML mapping.", hint="Write one key per line.")
@@ -47,18 +46,6 @@ def read_recipe(path: Path, kind: type[Recipe]) -> Recipe:
             hint=f"Known keys: {', '.join(sorted(known))}.",
         )
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
-
-
-def read_arguments(about: str) -> argparse.Namespace:
-    """Config, data, out, resume and max_minutes of ``python -m`` a training; logging is set up."""
-    parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--config", type=Path, required=True, help="recipe (YAML)")
-    parser.add_argument("--data", type=Path, required=True, help="with index.csv and images/")
-    parser.add_argument("--out", type=Path, required=True, help="for weights, state and logs")
-    parser.add_argument("--resume", action="store_true", help="continue from OUT/state.pt")
-    parser.add_argument("--max-minutes", type=float, help="end cleanly after this time")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    return parser.parse_args()
 
 
 def step_rng(seed: int, step: int, stream: int = 0) -> np.random.Generator:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -92,30 +91,3 @@ def build_pool(
     pool = replace(pairs, real=real, real_ids=ids, grounding=grounding)
     pool.save(out)
     return out
-
-
-def main() -> None:
-    """Command line of this module."""
-    parser = argparse.ArgumentParser(description="Cache the latents of a diffusion training.")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder with index.csv and images/"
-    )
-    parser.add_argument("--vae", type=Path, required=True, help="trained autoencoder folder")
-    parser.add_argument("--out", type=Path, required=True, help="pool.npz to write")
-    parser.add_argument("--organs", type=Path, help="predicted organ maps (.npz, id -> labels)")
-    parser.add_argument("--versions", type=int, default=2, help="copies of a real radiograph")
-    parser.add_argument("--draws", type=int, default=8, help="drawn twins of a normal radiograph")
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    build_pool(
-        args.data,
-        args.vae,
-        out=args.out,
-        organs=args.organs,
-        versions=args.versions,
-        draws=args.draws,
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,6 @@ Trains the landmark network (recipe segmentation.yaml) or the U-Net (segmentatio
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ from monai_cxr_cf.training.segmentation_steps import (
 )
 
 log = logging.getLogger(__name__)
-RECIPES = Path(__file__).parent / "recipes"
 FILES = {"hybridgnet": "model.pt", "unet": "unet.safetensors"}  # as in the models folder
 
 
@@ -201,23 +199,3 @@ def compact(model: nn.Module) -> dict[str, Tensor]:
         name: (value.half() if name in weights else value).detach().contiguous()
         for name, value in model.state_dict().items()
     }
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """``python -m monai_cxr_cf.training.segmentation --data DIR --out DIR``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", type=Path, default=RECIPES / "segmentation.yaml")
-    parser.add_argument("--data", type=Path, required=True, help="folder with index.csv")
-    parser.add_argument("--out", type=Path, required=True, help="folder for weights and logs")
-    parser.add_argument("--resume", action="store_true", help="continue from state.pt in --out")
-    parser.add_argument("--max-minutes", type=float, default=None)
-    chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    recipe = loop.read_recipe(chosen.config, SegmentationRecipe)
-    train_segmentation(
-        recipe, chosen.data, out=chosen.out, resume=chosen.resume, max_minutes=chosen.max_minutes
-    )
-
-
-if __name__ == "__main__":
-    main()

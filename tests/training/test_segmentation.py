@@ -14,14 +14,14 @@ from PIL import Image
 
 from monai_cxr_cf.anatomy.hybridgnet import HybridGNet
 from monai_cxr_cf.anatomy.polygon import fill_polygon
+from monai_cxr_cf.cli import main
+from monai_cxr_cf.commands.train import recipe_file
 from monai_cxr_cf.data.folder import Row, read_index
 from monai_cxr_cf.training.loop import read_recipe, state_of
 from monai_cxr_cf.training.segmentation import (
-    RECIPES,
     SegmentationRecipe,
     Trainer,
     compact,
-    main,
     train_segmentation,
 )
 from monai_cxr_cf.training.segmentation_augment import (
@@ -127,13 +127,14 @@ def test_command_line_trains_by_recipe(data: Path, tmp_path: Path) -> None:
     config.write_text(
         "width: 4\nsize: 64\nshares: [2, 1, 1]\nsteps: 2\nprecision: fp32\nnorm_batches: 2\n"
     )
-    main(["--config", str(config), "--data", str(data), "--out", str(tmp_path / "out")])
+    words = ["train", "segmentation", "--recipe", str(config), "--data", str(data)]
+    assert main([*words, "--out", str(tmp_path / "out"), "--progress", "none"]) == 0
     assert (tmp_path / "out" / "model.pt").is_file()
 
 
-@pytest.mark.parametrize("name", ["segmentation.yaml", "segmentation_unet.yaml"])
+@pytest.mark.parametrize("name", ["segmentation", "segmentation_unet"])
 def test_shipped_recipes_are_read(name: str) -> None:
-    assert read_recipe(RECIPES / name, SegmentationRecipe).size == 256
+    assert read_recipe(recipe_file(name), SegmentationRecipe).size == 256
 
 
 def test_split_is_by_file_number_and_patient(data: Path) -> None:
