@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recipe's precision in, accelerate's device and processes out.
+"""The processes of a training: each one's device, its group and what it shares with the others.
 
 One process trains on one device. ``accelerate launch --num_processes N`` starts several: each takes
-its own images, gradients and the clock are shared, and the first one writes files.
+its own images, gradients and the clock are shared, and the first one writes files. The bundle's
+``multi_gpu_train.json`` runs under ``torchrun`` and names ``join``, ``leave``, ``local_device`` and
+``shared``; without a GPU those processes talk by gloo on the CPU.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.training.loop import Progress
@@ -50,3 +54,28 @@ def draws(accelerator: Accelerator, step: int) -> Iterator[int]:
     window, processes = accelerator.gradient_accumulation_steps, accelerator.num_processes
     for part in range(window):
         yield (step * window + part) * processes + accelerator.process_index
+
+
+def join() -> None:
+    """Join the group that ``torchrun`` describes in the environment."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_device())
+    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def leave() -> None:
+    """Leave the group."""
+    torch.distributed.destroy_process_group()
+
+
+def local_device() -> torch.device:
+    """This process's own GPU, or the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+
+
+def shared(module: nn.Module, device: torch.device) -> DistributedDataParallel:
+    """The module on the device, its gradients averaged over all processes."""
+    devices = [device] if device.type == "cuda" else None
+    return DistributedDataParallel(module.to(device), device_ids=devices)
