@@ -25,7 +25,7 @@ from monai_cxr_cf.training.images import generator_rows
 from monai_cxr_cf.training.latents import Pool
 from monai_cxr_cf.training.loop import Ema, load_state, read_recipe, save_state
 from monai_cxr_cf.training.monitor import Backbone
-from monai_cxr_cf.training.prepare import prepare_pool
+from monai_cxr_cf.training.pool import prepare_pool
 from monai_cxr_cf.training.pretrain_text import pretrain_text
 from monai_cxr_cf.training.processes import start_accelerator
 from monai_cxr_cf.training.text import build_text_encoder, caption_corpus, train_tokenizer

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A data folder, organ maps and an autoencoder in; ``pool.npz`` for the diffusion training out."""
+"""A data folder and a trained autoencoder in; ``pool.npz`` for the diffusion training out.
+
+Organ maps come from the shipped segmenter; they say where findings are drawn and worded.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +18,36 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from monai_cxr_cf.data.folder import Row, load_organ_mask, read_index
+from monai_cxr_cf.errors import ComponentMissing
+from monai_cxr_cf.evaluation.organ_maps import save_organ_maps
+from monai_cxr_cf.locate import models_folder
 from monai_cxr_cf.training.grounding import ground
 from monai_cxr_cf.training.images import generator_rows, square_images
 from monai_cxr_cf.training.latents import Encoder, encode_pairs, encode_real
 from monai_cxr_cf.training.rendered import Rendered, render_all
 
 log = logging.getLogger(__name__)
+
+
+def prepare_pool(data: Path, out: Path, *, versions: int, draws: int) -> Path:
+    """``out/pool.npz``, made with ``out/organs.npz`` unless they are there.
+
+    Raises:
+        ComponentMissing: ``out/vae`` is not there, or the segmenter's weights are missing.
+    """
+    pool, organs, vae = out / "pool.npz", out / "organs.npz", out / "vae"
+    if not (vae / "config.json").is_file():
+        raise ComponentMissing(
+            f"There is no autoencoder in {out.name}/vae.",
+            hint="Train it first: cxr-cf train autoencoder, with the same --out.",
+        )
+    if pool.is_file():
+        return pool
+    if not organs.is_file():
+        log.info("segmenting the radiographs for the captions")
+        _organ_maps(data, organs, json.loads((vae / "config.json").read_text())["sample_size"])
+    log.info("caching latents")
+    return build_pool(data, vae, out=pool, organs=organs, versions=versions, draws=draws)
 
 
 def organ_squares(
@@ -91,3 +120,15 @@ def build_pool(
     pool = replace(pairs, real=real, real_ids=ids, grounding=grounding)
     pool.save(out)
     return out
+
+
+def _organ_maps(data: Path, out: Path, side: int) -> None:
+    """Organ maps of every radiograph, side x side as the autoencoder's images."""
+    part = save_organ_maps(data, models_folder(), out=out.with_suffix(".full.npz"))
+    with np.load(part) as archive:
+        maps = {name: Image.fromarray(archive[name]) for name in archive.files}
+    small = {
+        n: np.asarray(m.resize((side, side), Image.Resampling.NEAREST)) for n, m in maps.items()
+    }
+    np.savez_compressed(part, **small)  # type: ignore[arg-type]
+    os.replace(part, out)

@@ -20,8 +20,7 @@ from monai_cxr_cf.training.batches import BatchMaker
 from monai_cxr_cf.training.images import generator_rows, square_images
 from monai_cxr_cf.training.latents import Pool
 from monai_cxr_cf.training.loop import read_recipe
-from monai_cxr_cf.training.pool import build_pool
-from monai_cxr_cf.training.prepare import _organ_maps, prepare_pool
+from monai_cxr_cf.training.pool import _organ_maps, build_pool, prepare_pool
 from monai_cxr_cf.training.whiten import fit_basis, fold
 
 VAE_RECIPE = (
