@@ -5,9 +5,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.commands.numbers import count
 from monai_cxr_cf.commands.options import overrides_from
-from monai_cxr_cf.commands.say import announcer, say, show
+from monai_cxr_cf.commands.say import announcer, count, say, show
 from monai_cxr_cf.presets import PRESETS
 
 EXAMPLES = """\

@@ -5,8 +5,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.commands.numbers import count
-from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.commands.say import count, say, show
 
 EXAMPLES = """\
 examples:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the command line speaks: results on standard output, everything else on standard error."""
+"""How the command line speaks: results on standard output, everything else on standard error.
+
+And how it hears: a number out of range is refused by name.
+"""
 
 import argparse
 import errno
@@ -13,6 +16,13 @@ from typing import Any
 
 from monai_cxr_cf.dicom.privacy import install_privacy_filter
 from monai_cxr_cf.errors import REINSTALL, Cancelled, ComponentMissing, CxrError, ResourceExhausted
+
+
+def count(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1")
+    return int(text)
 
 
 def say(text: str = "") -> None:
