@@ -10,8 +10,7 @@ from typing import Any
 
 import monai_cxr_cf
 from monai_cxr_cf.errors import ComponentMissing
-from monai_cxr_cf.licence import stated_licence
-from monai_cxr_cf.locate import models_folder
+from monai_cxr_cf.locate import models_folder, stated_licence
 from monai_cxr_cf.presets import PRESETS
 
 LIBRARIES = (

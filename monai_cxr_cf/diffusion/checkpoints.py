@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
-from monai_cxr_cf.licence import stated_licence
+from monai_cxr_cf.locate import stated_licence
 
 FOLDERS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 HARMLESS = ("position_ids",)  # a buffer that older CLIP files carry and newer code recomputes

@@ -12,7 +12,7 @@ from typing import Any
 
 from monai_cxr_cf.diffusion.checkpoints import Parts, check_keys, sha256_file
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
-from monai_cxr_cf.licence import stated_licence
+from monai_cxr_cf.locate import stated_licence
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."

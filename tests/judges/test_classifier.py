@@ -10,7 +10,7 @@ import pytest
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.judges.classifier import load_judge
 from monai_cxr_cf.judges.preprocess import stretch, to_square
-from monai_cxr_cf.licence import stated_licence
+from monai_cxr_cf.locate import stated_licence
 from monai_cxr_cf.prompts.findings import VOCABULARY
 
 
