@@ -21,8 +21,8 @@ from monai_cxr_cf.evaluation.ablation import (
 from monai_cxr_cf.evaluation.ablation_table import draw, table_text, tabulate
 from monai_cxr_cf.evaluation.edits.inputs import Chooser, choose
 from monai_cxr_cf.evaluation.edits.protocol import ADDITIONS, VIEWS, Trial
-from monai_cxr_cf.evaluation.edits.store import write_json
 from monai_cxr_cf.evaluation.likeness import load_likeness
+from monai_cxr_cf.evaluation.rows import write_json
 from monai_cxr_cf.networks import Networks
 
 

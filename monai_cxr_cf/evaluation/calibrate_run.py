@@ -39,7 +39,8 @@ from monai_cxr_cf.evaluation.edits.protocol import (
     select,
 )
 from monai_cxr_cf.evaluation.edits.runner import Tools, run_cells
-from monai_cxr_cf.evaluation.edits.store import read_header, write_json
+from monai_cxr_cf.evaluation.edits.store import read_header
+from monai_cxr_cf.evaluation.rows import write_json
 from monai_cxr_cf.judges.split import tuning_rows
 from monai_cxr_cf.networks import CALIBRATION
 

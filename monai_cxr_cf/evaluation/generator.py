@@ -20,11 +20,10 @@ from monai_cxr_cf.diffusion.backbone import Backbone
 from monai_cxr_cf.diffusion.codec import decode, encode
 from monai_cxr_cf.errors import BadRequest, UnreadableInput, UnsupportedImage
 from monai_cxr_cf.evaluation.bootstrap import Interval, interval
-from monai_cxr_cf.evaluation.edits.store import write_json
 from monai_cxr_cf.evaluation.frechet import features, load_features
 from monai_cxr_cf.evaluation.generate import Plain
 from monai_cxr_cf.evaluation.perceptual import psnr, ssim
-from monai_cxr_cf.evaluation.rows import Rows, key_of, weights_of
+from monai_cxr_cf.evaluation.rows import Rows, key_of, weights_of, write_json
 from monai_cxr_cf.evaluation.samples import (
     FIRST_SEED,
     Pictures,

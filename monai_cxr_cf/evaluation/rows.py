@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,10 @@ def weights_of(*networks: Any) -> str:
 
 
 class Rows:
-    """The rows of one JSON-lines file, by key; it is read once and only ever appended to.
+    """The rows of one JSON-lines file, by key, in the order they came.
+
+    Reading changes nothing on disk, so rows can be looked at while a run still adds some: a torn
+    last line is left out, and goes when the next rows are added.
 
     Raises:
         UnreadableInput: a line other than a torn last one is not JSON with a key.
@@ -44,6 +47,7 @@ class Rows:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._rows: dict[str, Row] = {}
+        self._torn_at: int | None = None  # bytes of whole lines, if something follows them
         if path.is_file():
             self._read()
 
@@ -61,21 +65,35 @@ class Rows:
 
     def add(self, key: str, row: Mapping[str, Any]) -> Row:
         """Write one finished row; it is on disk when this returns."""
-        found = {"key": key, **row}
+        self.extend([{"key": key, **row}])
+        return self._rows[key]
+
+    def extend(self, rows: Sequence[Row]) -> None:
+        """Write finished rows, each with its key, in one go; they are on disk on return."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(found) + "\n")
+        if self._torn_at is not None:
+            os.truncate(self.path, self._torn_at)
+            self._torn_at = None
+        with self.path.open("ab") as stream:
+            stream.write(_lines(rows))
             stream.flush()
             os.fsync(stream.fileno())
-        self._rows[key] = found
-        return found
+        self._rows |= {row["key"]: row for row in rows}
+
+    def keep(self, wanted: Callable[[Row], bool]) -> None:
+        """Forget the rows that are not wanted, on disk too: the file is replaced at once."""
+        kept = [row for row in self if wanted(row)]
+        if len(kept) == len(self):
+            return
+        write_text(self.path, _lines(kept).decode())
+        self._rows, self._torn_at = {row["key"]: row for row in kept}, None
 
     def _read(self) -> None:
-        text = self.path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:  # the process died while writing: that row is made again
-            os.truncate(self.path, len(whole.encode()))
-        for number, line in enumerate(whole.splitlines(), 1):
+        data = self.path.read_bytes()
+        end = data.rfind(b"\n") + 1
+        if end < len(data):  # the process died while writing, or writes now
+            self._torn_at = end
+        for number, line in enumerate(data[:end].splitlines(), 1):
             try:
                 row = json.loads(line)
                 self._rows[row["key"]] = row
@@ -84,3 +102,19 @@ class Rows:
                     f"Line {number} of {self.path.name} is no row of an evaluation.",
                     hint="Name another --out, or move that file away.",
                 ) from error
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def _lines(rows: Sequence[Row]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()

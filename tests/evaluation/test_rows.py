@@ -31,6 +31,28 @@ def test_a_torn_last_line_is_made_again(tmp_path: Path) -> None:
     assert len(Rows(path)) == 2
 
 
+def test_looking_at_rows_that_are_being_written_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"key": "a"}\n{"key": "b", "fig')
+    before = path.read_bytes()
+    assert [row["key"] for row in Rows(path)] == ["a"]
+    assert path.read_bytes() == before
+
+
+def test_rows_of_one_trial_are_added_together_and_unwanted_ones_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = Rows(path)
+    rows.extend([{"key": "a", "trial": 1}, {"key": "b", "trial": 2}, {"key": "c", "trial": 2}])
+    with path.open("a") as stream:
+        stream.write('{"key": "d", "tr')
+    rows = Rows(path)
+    rows.keep(lambda row: row["trial"] == 2)
+    assert [row["key"] for row in rows] == ["b", "c"]
+    assert path.read_text() == '{"key": "b", "trial": 2}\n{"key": "c", "trial": 2}\n'
+    rows.add("e", {"trial": 3})
+    assert [row["key"] for row in Rows(path)] == ["b", "c", "e"]
+
+
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("not a row\n")

@@ -12,17 +12,11 @@ from typing import Any
 
 from monai_cxr_cf.evaluation.edits.page import examples, page
 from monai_cxr_cf.evaluation.edits.pictures import save_sheet
-from monai_cxr_cf.evaluation.edits.store import (
-    PICTURES,
-    Row,
-    read_header,
-    read_rows,
-    write_json,
-    write_text,
-)
+from monai_cxr_cf.evaluation.edits.store import PICTURES, read_header, read_rows
 from monai_cxr_cf.evaluation.edits.table import evidence, tabulate
 from monai_cxr_cf.evaluation.edits.valid import Rule, judged
 from monai_cxr_cf.evaluation.edits.words import markdown
+from monai_cxr_cf.evaluation.rows import Row, write_json, write_text
 
 
 def write_report(

@@ -25,7 +25,7 @@ from typing import Any
 from monai_cxr_cf.errors import BadRequest, ResourceExhausted, UnsupportedImage
 from monai_cxr_cf.evaluation.edits.measure import Bench, Row, about, rows_of, settings_of
 from monai_cxr_cf.evaluation.edits.protocol import VERSION, Trial, digest
-from monai_cxr_cf.evaluation.edits.store import PICTURES, Store, read_rows
+from monai_cxr_cf.evaluation.edits.store import PICTURES, finished, open_rows
 from monai_cxr_cf.networks import Networks
 
 log = logging.getLogger(__name__)
@@ -86,18 +86,18 @@ def run_cells(
         raise BadRequest("A trial is listed twice.")
     bench = bench or tools.load(folder)
     header = header_of(trials, bench, tools)
-    store = Store(folder, header)
+    kept = open_rows(folder, header)
     wanted = {t.identity: _plan(t, bench.networks, header["weights"]) for t in trials}
-    done = store.finished(wanted)
+    done = finished(kept, wanted)
     missing = [trial for trial in trials if trial.identity not in done]
     jobs = [(trial, wanted[trial.identity][0]) for trial in missing]
     tell = _Teller(len(trials), len(done), progress or (lambda event: None))
     with closing(_results(jobs, folder, tools, bench)) as results:
         for rows in results:
-            store.add(rows)
+            kept.extend(rows)
             tell(rows)
     order = {trial.identity: number for number, trial in enumerate(trials)}
-    found = [row for row in read_rows(folder) if row["trial"] in order]
+    found = [row for row in kept if row["trial"] in order]
     return sorted(found, key=lambda row: (order[row["trial"]], row["seed"]))
 
 

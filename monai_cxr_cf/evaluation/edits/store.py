@@ -1,90 +1,74 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder in, finished rows out, and new ones kept as they come: what makes a run resumable.
+"""A folder in, its finished rows out: which of them a run may go on from.
 
 ``run.json`` says what the rows were made with; ``rows.jsonl`` holds one row a line. Rows of a trial
-are appended in one write; whatever an interruption left half done is dropped at the next start.
+are added in one go; whatever an interruption left half done is dropped at the next start.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.evaluation.rows import Row, Rows, write_json
 
-Row = dict[str, Any]
 HEADER, ROWS, PICTURES = "run.json", "rows.jsonl", "pictures"
 OTHER = "Name a new --out folder, or remove this one."
 
 
-class Store:
-    """The rows of one folder.
+def open_rows(folder: Path, header: Mapping[str, Any]) -> Rows:
+    """The rows of a folder, which is made if it is not there.
 
     Args:
-        folder: made if it is not there.
+        folder: of an earlier run, or a new one.
         header: what all rows depend on; ``weights`` maps a part to its digest.
 
     Raises:
         BadRequest: the folder is a file, holds rows made with other weights or by another version
             of the protocol, or holds files of others.
     """
+    if folder.exists() and not folder.is_dir():
+        raise BadRequest("--out names a file; expected a folder.", hint="Name a new folder.")
+    known = _known_header(folder)
+    _same(known, header)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PICTURES).mkdir(exist_ok=True)
+    weights = {**known.get("weights", {}), **header["weights"]}
+    write_json(folder / HEADER, {**known, **header, "weights": weights})
+    return Rows(folder / ROWS)
 
-    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise BadRequest("--out names a file; expected a folder.", hint="Name a new folder.")
-        self.folder = folder
-        known = _known_header(folder)
-        _same(known, header)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / PICTURES).mkdir(exist_ok=True)
-        weights = {**known.get("weights", {}), **header["weights"]}
-        write_json(folder / HEADER, {**known, **header, "weights": weights})
 
-    def finished(self, wanted: Mapping[str, tuple[str, str, int]]) -> set[str]:
-        """Identities of the wanted trials whose rows are all there; half trials are removed.
+def finished(rows: Rows, wanted: Mapping[str, tuple[str, str, int]]) -> set[str]:
+    """Identities of the wanted trials whose rows are all there; half trials are removed.
 
-        Args:
-            wanted: trial identity -> (key, hash of its configuration, number of seeds).
+    Args:
+        rows: of the folder.
+        wanted: trial identity -> (key, hash of its configuration, number of seeds).
 
-        Raises:
-            BadRequest: rows of a wanted trial were made with another configuration.
-        """
-        rows = read_rows(self.folder)
-        counts: dict[str, int] = {}
-        for row in rows:
-            counts[row["trial"]] = counts.get(row["trial"], 0) + 1
-            if row["trial"] in wanted and row["config"] != wanted[row["trial"]][1]:
-                raise BadRequest(
-                    "The folder holds rows of the same edits under other settings "
-                    f"({row['config'][:8]}, now {wanted[row['trial']][1][:8]}).",
-                    code="stale_rows",
-                    hint=OTHER,
-                )
-        whole = {i for i, (_, _, seeds) in wanted.items() if counts.get(i, 0) == seeds}
-        kept = [r for r in rows if r["trial"] in whole or r["trial"] not in wanted]
-        text = "".join(json.dumps(row) + "\n" for row in kept)
-        write_text(self.folder / ROWS, text)
-        return whole
-
-    def add(self, rows: Sequence[Row]) -> None:
-        """Append the rows of one trial; they are on the disk when this returns."""
-        data = "".join(json.dumps(row) + "\n" for row in rows).encode()
-        with (self.folder / ROWS).open("ab") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+    Raises:
+        BadRequest: rows of a wanted trial were made with another configuration.
+    """
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["trial"]] = counts.get(row["trial"], 0) + 1
+        if row["trial"] in wanted and row["config"] != wanted[row["trial"]][1]:
+            raise BadRequest(
+                "The folder holds rows of the same edits under other settings "
+                f"({row['config'][:8]}, now {wanted[row['trial']][1][:8]}).",
+                code="stale_rows",
+                hint=OTHER,
+            )
+    whole = {i for i, (_, _, seeds) in wanted.items() if counts.get(i, 0) == seeds}
+    rows.keep(lambda row: row["trial"] in whole or row["trial"] not in wanted)
+    return whole
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """Every whole row of a folder, in the order they came; a torn last line is left out."""
-    path = folder / ROWS
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    """Every whole row of a folder, in the order they came; of a run that is still going, too."""
+    return list(Rows(folder / ROWS))
 
 
 def read_header(folder: Path) -> dict[str, Any]:
@@ -93,18 +77,6 @@ def read_header(folder: Path) -> dict[str, Any]:
     if not header:
         raise BadRequest("The folder holds no run of an evaluation; expected run.json.")
     return header
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 def _known_header(folder: Path) -> dict[str, Any]:
