@@ -5,7 +5,7 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -20,6 +20,7 @@ import monai_cxr_cf
 from monai_cxr_cf.case import Case, Scene
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.record import FindingRecord, RunRecord, Score, Weights, WrittenFile
+from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.networks import VERDICT_JUDGE, Networks
 from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import describe
@@ -35,12 +36,12 @@ LIBRARIES = ("torch", "diffusers", "transformers", "scipy", "pillow", "monai")
 class Stages:
     """Reports each stage as it runs and keeps its seconds."""
 
-    def __init__(self, progress: Callable[[dict[str, Any]], None] | None = None) -> None:
+    def __init__(self, progress: Progress | None = None) -> None:
         self.seconds: dict[str, float] = {}
         self._progress = progress or (lambda event: None)
 
     @contextmanager
-    def __call__(self, stage: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    def __call__(self, stage: str) -> Iterator[Progress]:
         """Time one stage; yields a callback for steps inside it."""
         self._progress({"stage": stage, "step": 0, "total": 1})
         began = time.perf_counter()

@@ -7,7 +7,7 @@
 command line, the MONAI bundle and the server do nothing but call it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from monai_cxr_cf.diffusion import modes
 from monai_cxr_cf.diffusion.cost import within_memory
 from monai_cxr_cf.diffusion.render import Rendered, render
 from monai_cxr_cf.diffusion.sample import Samples
+from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.grid import ModelGrid
 from monai_cxr_cf.methods.registry import METHODS
@@ -39,7 +40,6 @@ from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.staging import staged
 
-Progress = Callable[[dict[str, Any]], None]
 Mask = NDArray[np.bool_]
 REGION_NAMES = ("roi", "edit_region")
 
@@ -144,7 +144,7 @@ def sample(
     networks: Networks,
     *,
     seeds: tuple[int, ...],
-    progress: Callable[[Mapping[str, Any]], None],
+    progress: Progress,
 ) -> Samples:
     """Our method on one case: a latent per seed; ResourceExhausted if memory cannot hold it."""
     backbone = networks.backbone(request.backbone)

@@ -4,7 +4,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import PRESETS
 
 if TYPE_CHECKING:
+    from monai_cxr_cf.diffusion.task import Progress
     from monai_cxr_cf.evaluation.edits.inputs import Choice
     from monai_cxr_cf.evaluation.edits.runner import Tools
 
@@ -148,11 +149,11 @@ def choice(args: argparse.Namespace, networks: Any) -> "Choice":
     return choose(chooser, edits, count=args.inputs, seeds=range(args.seeds), settings=settings)
 
 
-def teller(args: argparse.Namespace) -> Callable[[dict[str, Any]], None]:
+def teller(args: argparse.Namespace) -> "Progress":
     """Progress for a terminal or a program; for a log, one line a minute with the time left."""
     last = 0.0
 
-    def tell(event: dict[str, Any]) -> None:
+    def tell(event: Mapping[str, Any]) -> None:
         nonlocal last
         args.talker(event)
         now = time.monotonic()

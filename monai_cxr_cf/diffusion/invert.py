@@ -7,7 +7,6 @@ edit-friendly inversion, what each step must add to come back to the source.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import Tensor
 
@@ -16,9 +15,9 @@ from monai_cxr_cf.diffusion.cost import Meter
 from monai_cxr_cf.diffusion.denoise import Denoiser
 from monai_cxr_cf.diffusion.run import Run, inversion_plan
 from monai_cxr_cf.diffusion.steps import Noise, Solver
+from monai_cxr_cf.diffusion.task import Progress
 
 Predict = Callable[[Tensor, int], Tensor]  # (z, i) -> prediction of the source prompt at t_i
-Progress = Callable[[dict[str, Any]], None] | None
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Trajectory:
         return solver.step(e, i, z, noise=self.noise.draw() if solver.stochastic else None)
 
 
-def begin(run: Run, noise: Noise, meter: Meter, *, progress: Progress = None) -> Trajectory:
+def begin(run: Run, noise: Noise, meter: Meter, *, progress: Progress | None = None) -> Trajectory:
     """The start that ``start.kind`` asks for; z at t_0 is ``source[0]``.
 
     ``noise`` and ``strength``: z = √ᾱ z_src + √(1-ᾱ) ε at t_0 (Eq. 2), the same ε at every level.
@@ -66,7 +65,7 @@ def begin(run: Run, noise: Noise, meter: Meter, *, progress: Progress = None) ->
 class SourcePrediction:
     """Prediction of the source prompt: alone for DDIM, at the run's own scale for edit-friendly."""
 
-    def __init__(self, denoise: Denoiser, progress: Progress) -> None:
+    def __init__(self, denoise: Denoiser, progress: Progress | None) -> None:
         self.denoise, self.progress, self.done = denoise, progress, 0
         run = denoise.run
         alike = not (run.plan.gains or run.plan.shifts) and run.config.gate.branches == "both"

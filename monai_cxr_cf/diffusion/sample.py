@@ -5,7 +5,7 @@ This is the method on one page (docs/method.md 2). ``run`` prepares, ``denoise``
 ``steps`` the solver, ``keep`` holds the rest of the image, ``trace`` writes down what happened.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,10 @@ from monai_cxr_cf.diffusion.denoise import Denoiser
 from monai_cxr_cf.diffusion.invert import begin
 from monai_cxr_cf.diffusion.run import prepare
 from monai_cxr_cf.diffusion.steps import Noise
-from monai_cxr_cf.diffusion.task import EditTask
+from monai_cxr_cf.diffusion.task import EditTask, Progress
 from monai_cxr_cf.diffusion.trace import Recorder
 from monai_cxr_cf.diffusion.window import Window
 from monai_cxr_cf.presets import EditConfig
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)

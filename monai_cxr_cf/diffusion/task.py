@@ -5,7 +5,7 @@ Made by the pipeline from the request, the radiograph and the segmentation; read
 ``diffusion``. Plain numpy, no torch state. SxS arrays: rows x columns of the square model image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from monai_cxr_cf.errors import BadRequest
 
 Plane = NDArray[np.float32]
+# What is told while something runs: stage, step, total. The listener may raise to cancel.
+Progress = Callable[[Mapping[str, Any]], None]
 MODES = ("edit", "removal", "mixed", "sham")  # mixed: some findings come, others go
 PROMPT_TOKENS = 77
 

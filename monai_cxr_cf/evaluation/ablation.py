@@ -9,7 +9,7 @@ Eq. 5 is taken away with the paste off on both sides, since the paste holds the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.read import read_source
 from monai_cxr_cf.diffusion.cost import estimate, seconds_per_f
 from monai_cxr_cf.diffusion.render import Rendered
+from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.evaluation.edits.protocol import Settings, Trial, digest
 from monai_cxr_cf.evaluation.frechet import cosine
 from monai_cxr_cf.evaluation.likeness import Likeness
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from monai_cxr_cf.judges.classifier import Judge
 
 log = logging.getLogger(__name__)
-Progress = Callable[[dict[str, Any]], None]
 Row = dict[str, Any]
 VERSION = 1  # of the figures; rows of another version are not used
 

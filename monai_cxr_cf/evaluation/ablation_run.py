@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.data.folder import read_index
+from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.evaluation.ablation import (
     Bench,
-    Progress,
     expected_minutes,
     run_ablation,
     settings,

@@ -17,6 +17,7 @@ from typing import Any
 from monai_cxr_cf.data.folder import Row as Radiograph
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.diffusion.cost import estimate, seconds_per_f
+from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.evaluation.calibrate import (
     SPACES,
@@ -44,7 +45,6 @@ from monai_cxr_cf.evaluation.rows import write_json
 from monai_cxr_cf.judges.split import tuning_rows
 from monai_cxr_cf.networks import CALIBRATION
 
-Progress = Callable[[dict[str, Any]], None]
 EDITS = {"edit": ADDITIONS, "removal": REMOVALS}
 KEYS = {"edit": "presets", "removal": "removals"}  # of calibration.json
 ROWS = "rows"  # folder in --out: every edit made, with its picture

@@ -7,7 +7,7 @@ before any law of the method acts. ``cxr-cf evaluate samples`` is this module.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from monai_cxr_cf.anatomy.organs import check
 from monai_cxr_cf.data.folder import Row, load_image, read_index
 from monai_cxr_cf.diffusion.backbone import Backbone
 from monai_cxr_cf.diffusion.codec import decode, encode
+from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.errors import BadRequest, UnreadableInput, UnsupportedImage
 from monai_cxr_cf.evaluation.bootstrap import Interval, interval
 from monai_cxr_cf.evaluation.frechet import features, load_features
@@ -37,7 +38,6 @@ from monai_cxr_cf.evaluation.sensitivity import Setting, measure_sensitivity, su
 from monai_cxr_cf.grid import ModelGrid
 from monai_cxr_cf.networks import Networks
 
-Progress = Callable[[dict[str, Any]], None]
 PARTS = ("sheet", "frechet", "autoencoder", "sensitivity")
 # figure -> (what it says, bar, whether more is better); no bar: shown for scale
 BARS: dict[str, tuple[str, float | None, bool]] = {

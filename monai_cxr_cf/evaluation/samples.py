@@ -9,7 +9,7 @@ autoencoder, too), and PA beside AP for scale.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from monai_cxr_cf.data.folder import Row
 from monai_cxr_cf.diffusion.backbone import Backbone
+from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.evaluation.frechet import Features, fit_basis, frechet, halves, spread
 from monai_cxr_cf.evaluation.generate import BATCH, Plain, generate
 from monai_cxr_cf.evaluation.rows import key_of, weights_of
 
-Progress = Callable[[dict[str, Any]], None]
 Planes = NDArray[np.float32]
 CAPTIONS = (
     "normal heart size, clear lungs, PA view",

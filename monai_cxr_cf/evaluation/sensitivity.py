@@ -8,7 +8,7 @@ very radiograph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from monai_cxr_cf.anatomy.zones import region_mask
 from monai_cxr_cf.data.folder import Row, load_image
 from monai_cxr_cf.diffusion.backbone import Backbone
 from monai_cxr_cf.diffusion.codec import encode
+from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.evaluation.bootstrap import Interval, interval
 from monai_cxr_cf.evaluation.generate import Plain, generate
 from monai_cxr_cf.evaluation.rows import Rows, key_of, weights_of
@@ -31,7 +32,6 @@ from monai_cxr_cf.prompts.findings import VOCABULARY, region_terms
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Progress = Callable[[dict[str, Any]], None]
 GREY = 255.0
 CLEAR, SMALL = "clear lungs", "normal heart size"
 

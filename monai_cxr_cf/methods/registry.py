@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from monai_cxr_cf.diffusion.backbone import Backbone
-from monai_cxr_cf.diffusion.sample import Progress, Samples
-from monai_cxr_cf.diffusion.task import EditTask
+from monai_cxr_cf.diffusion.sample import Samples
+from monai_cxr_cf.diffusion.task import EditTask, Progress
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.methods.regulated import regulated
 from monai_cxr_cf.methods.sdedit import sdedit

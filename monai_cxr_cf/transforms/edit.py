@@ -5,7 +5,7 @@ Give every transform of one chain the same ``Networks``: what one loads the next
 """
 
 import logging
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,12 @@ from torch import nn
 
 from monai_cxr_cf import pipeline
 from monai_cxr_cf.account import Run, Stages, default_seed
+from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.networks import Networks
 from monai_cxr_cf.transforms.items import REQUEST, Fields, Item, need, request_of
 from monai_cxr_cf.transforms.segmenter import DEFAULT, adopted
 
 log = logging.getLogger(__name__)
-Progress = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)

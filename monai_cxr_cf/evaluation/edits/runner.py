@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.errors import BadRequest, ResourceExhausted, UnsupportedImage
 from monai_cxr_cf.evaluation.edits.measure import Bench, Row, about, rows_of, settings_of
 from monai_cxr_cf.evaluation.edits.protocol import VERSION, Trial, digest
@@ -29,7 +30,6 @@ from monai_cxr_cf.evaluation.edits.store import PICTURES, finished, open_rows
 from monai_cxr_cf.networks import Networks
 
 log = logging.getLogger(__name__)
-Progress = Callable[[dict[str, Any]], None]
 _BENCH: list[Bench] = []  # of a worker process, loaded once
 
 
