@@ -70,7 +70,7 @@ def variants(name: str) -> tuple[Variant, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class Instruments:
     """The loaded parts that make and measure edits."""
 
     networks: Networks
@@ -83,16 +83,18 @@ def with_settings(trial: Trial, name: str, variant: Variant) -> Trial:
     return replace(trial, settings=replace(trial.settings, preset=name, switches=variant.switches))
 
 
-def expected_minutes(trials: Sequence[Trial], presets: Sequence[str], bench: Bench) -> float:
+def expected_minutes(
+    trials: Sequence[Trial], presets: Sequence[str], instruments: Instruments
+) -> float:
     """About how long the edits will take: their cost in F times the measured time of one."""
     if not trials:
         return 0.0
-    backbone = bench.networks.backbone(trials[0].settings.backbone)
+    backbone = instruments.networks.backbone(trials[0].settings.backbone)
     each, total = seconds_per_f(backbone), 0.0
     for name in presets:
         for variant in variants(name):
             request = with_settings(trials[0], name, variant).request()
-            config = pipeline.configure(request, bench.networks)
+            config = pipeline.configure(request, instruments.networks)
             seconds = estimate(backbone, config, seconds_per_f=each).seconds or 0.0
             total += seconds * sum(len(trial.seeds) for trial in trials)
     return total / 60
@@ -102,7 +104,7 @@ def run_ablation(
     trials: Sequence[Trial],
     presets: Sequence[str],
     out: Path,
-    bench: Bench,
+    instruments: Instruments,
     *,
     progress: Progress,
 ) -> list[Row]:
@@ -120,11 +122,11 @@ def run_ablation(
     for number, (trial, name, variant) in enumerate(jobs):
         progress({"stage": "ablation", "step": number, "total": len(jobs)})
         job = with_settings(trial, name, variant)
-        keys = _keys(job, bench)
+        keys = _keys(job, instruments)
         if not all(key in rows for key in keys):
             if source is None or source.path != trial.input.path:
-                source = _Source.read(job, bench)
-            for key, figures in zip(keys, _measured(job, source, bench), strict=True):
+                source = _Source.read(job, instruments)
+            for key, figures in zip(keys, _measured(job, source, instruments), strict=True):
                 about = {"preset": name, "variant": variant.name, **_about(trial)}
                 rows.add(key, about | figures)
         found += [rows[key] for key in keys]
@@ -132,12 +134,15 @@ def run_ablation(
     return found
 
 
-def _keys(job: Trial, bench: Bench) -> list[str]:
-    networks = bench.networks
+def _keys(job: Trial, instruments: Instruments) -> list[str]:
+    networks = instruments.networks
     parts = (networks.backbone(job.settings.backbone), networks.segmenter(job.settings.segmenter))
-    weights = [weights_of(*parts), "none" if bench.judge is None else bench.judge.sha256]
+    weights = [
+        weights_of(*parts),
+        "none" if instruments.judge is None else instruments.judge.sha256,
+    ]
     config = pipeline.configure(job.request(), networks).hash()
-    base = digest([job.identity, config, weights, bench.likeness.name, VERSION])
+    base = digest([job.identity, config, weights, instruments.likeness.name, VERSION])
     return [f"{base}-{seed}" for seed in job.seeds]
 
 
@@ -160,22 +165,22 @@ class _Source:
     scene: Any
 
     @classmethod
-    def read(cls, job: Trial, bench: Bench) -> _Source:
+    def read(cls, job: Trial, instruments: Instruments) -> _Source:
         request = job.request()
         radiograph = read_source(request.source, request.reading)
-        scene, _ = pipeline.segment(request, radiograph, bench.networks)
+        scene, _ = pipeline.segment(request, radiograph, instruments.networks)
         return cls(job.input.path, radiograph, scene)
 
 
-def _measured(job: Trial, source: _Source, bench: Bench) -> list[Row]:
+def _measured(job: Trial, source: _Source, instruments: Instruments) -> list[Row]:
     """Make one trial's edits, all seeds as one batch, and measure each."""
-    request, networks, radiograph = job.request(), bench.networks, source.radiograph
+    request, networks, radiograph = job.request(), instruments.networks, source.radiograph
     scene, case = pipeline.locate(request, source.scene, networks)
     samples = pipeline.sample(request, case, networks, seeds=job.seeds, progress=lambda e: None)
     labels, shown = pipeline.decode(request, case, samples, networks)
     pictures = pipeline.compose(radiograph, case, shown, labels, grid=scene.grid)
-    structure = _structure(case, shown, scene.grid.window, bench)
-    scores = _confidence(job, radiograph, pictures, bench)
+    structure = _structure(case, shown, scene.grid.window, instruments)
+    scores = _confidence(job, radiograph, pictures, instruments)
     each = shown.trace["resources"]["wall_s"] / len(job.seeds)
     return [
         {
@@ -189,13 +194,15 @@ def _measured(job: Trial, source: _Source, bench: Bench) -> list[Row]:
     ]
 
 
-def _structure(case: Case, shown: Rendered, window: tuple[slice, slice], bench: Bench) -> list[Row]:
+def _structure(
+    case: Case, shown: Rendered, window: tuple[slice, slice], instruments: Instruments
+) -> list[Row]:
     """Likeness of the decoder's output and the source on the model grid, whole and outside."""
     image = case.task.image
     inner = np.zeros(image.shape, bool)
     inner[window] = True
     outside = inner & (case.task.kappa == 0)
-    vectors = bench.likeness.vectors([image, *shown.edited])
+    vectors = instruments.likeness.vectors([image, *shown.edited])
     alike = cosine(np.repeat(vectors[:1], len(shown.edited), axis=0), vectors[1:])
     rows = []
     for number, edited in enumerate(shown.edited):
@@ -211,14 +218,14 @@ def _structure(case: Case, shown: Rendered, window: tuple[slice, slice], bench: 
 
 
 def _confidence(
-    job: Trial, radiograph: Radiograph, pictures: Sequence[Picture], bench: Bench
+    job: Trial, radiograph: Radiograph, pictures: Sequence[Picture], instruments: Instruments
 ) -> list[Row]:
     """J1's probability of the asked finding in the result, and its rise; None without it."""
-    if bench.judge is None or job.edit.finding not in bench.judge.findings:
+    if instruments.judge is None or job.edit.finding not in instruments.judge.findings:
         return [{"conf": None, "gain": None} for _ in pictures]
-    at = bench.judge.findings.index(job.edit.finding)
+    at = instruments.judge.findings.index(job.edit.finding)
     edits = [np.clip(radiograph.pixels + p.change, 0, 1).astype(np.float32) for p in pictures]
-    found = np.asarray(bench.judge.predict([radiograph.pixels, *edits]))[:, at]
+    found = np.asarray(instruments.judge.predict([radiograph.pixels, *edits]))[:, at]
     return [{"conf": round(float(p), 4), "gain": round(float(p - found[0]), 4)} for p in found[1:]]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.evaluation.ablation import (
-    Bench,
+    Instruments,
     expected_minutes,
     run_ablation,
     settings,
@@ -58,21 +58,21 @@ def evaluate_ablation(
         UnreadableInput: no radiograph of the split fits.
         ComponentMissing: a network is not there.
     """
-    bench = _bench(plan)
-    trials, refused = _trials(data, plan, bench)
+    instruments = _instruments(plan)
+    trials, refused = _trials(data, plan, instruments)
     edits = sum(len(trial.seeds) for trial in trials)
-    minutes = expected_minutes(trials, plan.presets, bench)
+    minutes = expected_minutes(trials, plan.presets, instruments)
     announce(
         f"{edits} edits of {len({t.input.patient for t in trials})} patients a row, presets "
         f"{', '.join(plan.presets)}: about {minutes:.0f} minutes, less what is there already."
     )
     table = tabulate(
-        run_ablation(trials, plan.presets, out, bench, progress=progress), plan.presets
+        run_ablation(trials, plan.presets, out, instruments, progress=progress), plan.presets
     )
     result = {
         "plan": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(plan).items()},
-        "likeness": bench.likeness.name,
-        "judge": None if bench.judge is None else bench.judge.name,
+        "likeness": instruments.likeness.name,
+        "judge": None if instruments.judge is None else instruments.judge.name,
         "refused_inputs": refused,
         "table": table,
     }
@@ -83,12 +83,12 @@ def evaluate_ablation(
     return result
 
 
-def _trials(data: Path, plan: Plan, bench: Bench) -> tuple[list[Trial], dict[str, str]]:
+def _trials(data: Path, plan: Plan, instruments: Instruments) -> tuple[list[Trial], dict[str, str]]:
     """Additions to radiographs without findings, and the images that the engine refuses."""
     rows = [row for row in read_index(data) if row.split == plan.split]
     cells = len(ADDITIONS) * len(VIEWS)
     choice = choose(
-        Chooser(data, rows, bench.networks.segmenter(plan.segmenter)),
+        Chooser(data, rows, instruments.networks.segmenter(plan.segmenter)),
         ADDITIONS,
         count=math.ceil(plan.edits / plan.seeds / cells) + 1,  # a view may lack radiographs
         seeds=range(plan.seeds),
@@ -103,7 +103,7 @@ def table_of(result: dict[str, Any]) -> str:
     return table_text(result["table"], result["likeness"])
 
 
-def _bench(plan: Plan) -> Bench:
+def _instruments(plan: Plan) -> Instruments:
     judge = None
     if plan.judge is not None:
         from monai_cxr_cf.judges.classifier import load_judge
@@ -111,4 +111,4 @@ def _bench(plan: Plan) -> Bench:
         judge = load_judge(plan.judge)
     networks = Networks(models=plan.models)
     networks.backbone(plan.backbone)  # refuse what is missing before anything slow
-    return Bench(networks, load_likeness(plan.clip), judge)
+    return Instruments(networks, load_likeness(plan.clip), judge)

@@ -72,7 +72,7 @@ class Plan:
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class Study:
     """Everything the parts share."""
 
     plan: Plan
@@ -122,72 +122,72 @@ def evaluate_samples(
             f"The data folder has no radiograph of the split '{plan.split}'.",
             hint="Check --split and the column 'split' of index.csv.",
         )
-    bench = Bench(plan, data, rows, networks, out, progress)
+    study = Study(plan, data, rows, networks, out, progress)
     figures: dict[str, Interval] = {}
     facts: dict[str, Any] = {}
     for part in PARTS:
         if part in plan.parts:
-            found, about = _MEASURES[part](bench)
+            found, about = _MEASURES[part](study)
             figures |= found
             facts[part] = about
-    return _written(bench, figures, facts)
+    return _written(study, figures, facts)
 
 
-def _sheet(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
-    path = bench.out / "sheet.png"
-    images = sample_sheet(bench.pictures(), path)
+def _sheet(study: Study) -> tuple[dict[str, Interval], dict[str, Any]]:
+    path = study.out / "sheet.png"
+    images = sample_sheet(study.pictures(), path)
     return {}, {"picture": path.name, "images": len(images)}
 
 
-def _frechet(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
-    network, plan = load_features(), bench.plan
+def _frechet(study: Study) -> tuple[dict[str, Interval], dict[str, Any]]:
+    network, plan = load_features(), study.plan
     pairs = []
-    for number, row in enumerate(bench.rows):
-        bench.progress({"stage": "features", "step": number, "total": len(bench.rows)})
-        pairs.append(bench.decoded(row))
+    for number, row in enumerate(study.rows):
+        study.progress({"stage": "features", "step": number, "total": len(study.rows)})
+        pairs.append(study.decoded(row))
     squares, decoded = zip(*pairs, strict=True)
-    patients, views = ([getattr(row, k) for row in bench.rows] for k in ("patient", "view"))
+    patients, views = ([getattr(row, k) for row in study.rows] for k in ("patient", "view"))
     real = Real(features(network, squares), features(network, decoded), patients, views)
-    count = plan.samples or equal_count(real, len(bench.rows))
-    made = bench.pictures()(
-        captions_of(bench.rows, count), range(FIRST_SEED, FIRST_SEED + count), stage="samples"
+    count = plan.samples or equal_count(real, len(study.rows))
+    made = study.pictures()(
+        captions_of(study.rows, count), range(FIRST_SEED, FIRST_SEED + count), stage="samples"
     )
     found = distances(real, features(network, list(made)), dimensions=plan.dimensions)
     names = ("generated", "real_halves", "decoded_half", "pa_ap", "ratio")
     return {f"frechet_{name}": Interval(*found[name]) for name in names}, found
 
 
-def _autoencoder(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
-    rows = Rows(bench.out / "autoencoder.jsonl")
-    weights, found = weights_of(bench.backbone), []
-    for number, row in enumerate(bench.rows):
-        bench.progress({"stage": "autoencoder", "step": number, "total": len(bench.rows)})
+def _autoencoder(study: Study) -> tuple[dict[str, Interval], dict[str, Any]]:
+    rows = Rows(study.out / "autoencoder.jsonl")
+    weights, found = weights_of(study.backbone), []
+    for number, row in enumerate(study.rows):
+        study.progress({"stage": "autoencoder", "step": number, "total": len(study.rows)})
         key = key_of({"id": row.id, "weights": weights})
         if key not in rows:
-            image, back = bench.decoded(row)
+            image, back = study.decoded(row)
             rows.add(key, {"id": row.id, "psnr": psnr(back, image), "ssim": ssim(back, image)})
         found.append(rows[key])
-    patients = [row.patient for row in bench.rows]
+    patients = [row.patient for row in study.rows]
     figures = {k: interval([row[k] for row in found], patients) for k in ("psnr", "ssim")}
     return figures, {"images": len(found)}
 
 
-def _sensitivity(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
-    plan = bench.plan
-    segmenter = bench.networks.segmenter(plan.segmenter)
-    sources = [(row, bench.data) for row in _normals(bench, plan.images)]
+def _sensitivity(study: Study) -> tuple[dict[str, Interval], dict[str, Any]]:
+    plan = study.plan
+    segmenter = study.networks.segmenter(plan.segmenter)
+    sources = [(row, study.data) for row in _normals(study, plan.images)]
     if not sources:
         raise BadRequest(
             "No usable radiograph labelled 'No Finding' is in this split.",
             hint="Name another --split, or leave 'sensitivity' out of --parts.",
         )
     rows = measure_sensitivity(
-        bench.backbone,
+        study.backbone,
         segmenter,
         sources,
         setting=Setting(plan.plain, plan.strength),
-        out=bench.out,
-        progress=bench.progress,
+        out=study.out,
+        progress=study.progress,
     )
     probes = {
         name: {k: v.value for k, v in summary([r for r in rows if r["probe"] == name]).items()}
@@ -196,18 +196,18 @@ def _sensitivity(bench: Bench) -> tuple[dict[str, Interval], dict[str, Any]]:
     return dict(summary(rows)), {"images": [row.id for row, _ in sources], "probes": probes}
 
 
-def _normals(bench: Bench, count: int) -> list[Row]:
+def _normals(study: Study, count: int) -> list[Row]:
     """Radiographs without findings whose organs are plausible, PA and AP in turn."""
     found: dict[str, list[Row]] = {}
-    for row in bench.rows:
+    for row in study.rows:
         if row.labels == ("No Finding",):
             found.setdefault(row.view[:2], []).append(row)
-    order = [rows[i] for i in range(len(bench.rows)) for rows in found.values() if i < len(rows)]
-    segmenter, chosen = bench.networks.segmenter(bench.plan.segmenter), list[Row]()
+    order = [rows[i] for i in range(len(study.rows)) for rows in found.values() if i < len(rows)]
+    segmenter, chosen = study.networks.segmenter(study.plan.segmenter), list[Row]()
     for row in order:
         if len(chosen) == count:
             break
-        seen = segmenter(load_image(bench.data, row))
+        seen = segmenter(load_image(study.data, row))
         try:
             check(seen.organs, agreement=seen.agreement)
         except UnsupportedImage:
@@ -216,7 +216,7 @@ def _normals(bench: Bench, count: int) -> list[Row]:
     return chosen
 
 
-def _written(bench: Bench, figures: dict[str, Interval], facts: dict[str, Any]) -> dict[str, Any]:
+def _written(study: Study, figures: dict[str, Interval], facts: dict[str, Any]) -> dict[str, Any]:
     table = []
     for name, (words, bar, more) in BARS.items():
         if name in figures:
@@ -225,16 +225,16 @@ def _written(bench: Bench, figures: dict[str, Interval], facts: dict[str, Any]) 
             reached = None if bar is None or value is None else (value >= bar) == more
             table.append(row | {"bar": bar, "more_is_better": more, "reached": reached})
     result = {
-        "backbone": bench.backbone.name,
-        "weights": weights_of(bench.backbone),
-        "plan": asdict(bench.plan),
-        "radiographs": len(bench.rows),
+        "backbone": study.backbone.name,
+        "weights": weights_of(study.backbone),
+        "plan": asdict(study.plan),
+        "radiographs": len(study.rows),
         "figures": table,
         "parts": facts,
     }
-    bench.out.mkdir(parents=True, exist_ok=True)
-    write_json(bench.out / "table.json", result)
-    (bench.out / "table.md").write_text(table_text(result) + "\n", encoding="utf-8")
+    study.out.mkdir(parents=True, exist_ok=True)
+    write_json(study.out / "table.json", result)
+    (study.out / "table.md").write_text(table_text(result) + "\n", encoding="utf-8")
     return result
 
 
