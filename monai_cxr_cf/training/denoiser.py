@@ -32,7 +32,7 @@ from monai_cxr_cf.training.loop import (
     state_of,
 )
 from monai_cxr_cf.training.monitor import (
-    Backbone,
+    PipelineParts,
     caption_gap,
     prompt_sensitivity,
     sample_sheet,
@@ -93,7 +93,7 @@ class Trainer:
     def __init__(
         self,
         recipe: DenoiserRecipe,
-        networks: Backbone,
+        networks: PipelineParts,
         *,
         out: Path,
         accelerator: Accelerator,
@@ -199,30 +199,30 @@ class Trainer:
         means = {n: losses[batch.kind == k].mean().item() for k, n in kinds if k in batch.kind}
         return {**figures, **means}
 
-    def averaged(self) -> Backbone:
+    def averaged(self) -> PipelineParts:
         """Copies with the EMA weights, in evaluation mode."""
         twin = copy.deepcopy(self.model).eval()
         self.ema.copy_to(twin)
         steps = self.recipe.sheet_steps
-        return Backbone(twin["unet"], twin["text"], self.tokenizer, self.vae, steps)
+        return PipelineParts(twin["unet"], twin["text"], self.tokenizer, self.vae, steps)
 
     def check(self, batch: Batch, probe: Tensor) -> None:
         """Figures of how words are followed, sheets, checkpoint and a loadable pipeline folder."""
         self._checked = self.progress.step
         if self.accelerator.is_main_process:
-            backbone = self.averaged()
-            figures = caption_gap(backbone, batch, LEVELS)
-            figures["text_spread"] = text_spread(backbone)
-            sensitivity = prompt_sensitivity(backbone, probe, out=self.out / "edits.png")
+            parts = self.averaged()
+            figures = caption_gap(parts, batch, LEVELS)
+            figures["text_spread"] = text_spread(parts)
+            sensitivity = prompt_sensitivity(parts, probe, out=self.out / "edits.png")
             figures |= {f"sensitivity_{k}": v for k, v in sensitivity.items()}
             self.journal.write(self.progress.step, **figures)
             self.journal.curves()
-            sample_sheet(backbone, probe.shape[-1], self.out / "samples.png", seeds=1)
-            self._keep(backbone, figures["validation"])
+            sample_sheet(parts, probe.shape[-1], self.out / "samples.png", seeds=1)
+            self._keep(parts, figures["validation"])
             self.save()
         self.accelerator.wait_for_everyone()
 
-    def _keep(self, backbone: Backbone, validation: float) -> None:
+    def _keep(self, parts: PipelineParts, validation: float) -> None:
         """Write the pipeline folder, unless an earlier check was better and ``select`` minds."""
         better = validation < self.best
         self.best = min(self.best, validation)
@@ -230,9 +230,9 @@ class Trainer:
             return
         save_pipeline(
             self.out / "pipeline",
-            unet=backbone.unet,
+            unet=parts.unet,
             vae=self.vae,
-            text_encoder=backbone.text_encoder,
+            text_encoder=parts.text_encoder,
             tokenizer=self.tokenizer,
         )
 

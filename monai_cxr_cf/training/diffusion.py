@@ -24,7 +24,7 @@ from monai_cxr_cf.training.denoiser import DenoiserRecipe, Trainer
 from monai_cxr_cf.training.images import generator_rows
 from monai_cxr_cf.training.latents import Pool
 from monai_cxr_cf.training.loop import Ema, load_state, read_recipe, save_state
-from monai_cxr_cf.training.monitor import Backbone
+from monai_cxr_cf.training.monitor import PipelineParts
 from monai_cxr_cf.training.pool import prepare_pool
 from monai_cxr_cf.training.pretrain_text import pretrain_text
 from monai_cxr_cf.training.processes import start_accelerator
@@ -107,7 +107,7 @@ class Run(Trainer):
         side, width = vae.config.sample_size // 8, recipe.text_width
         unet = build_unet(recipe.channels, text_width=width, latent_side=side)
         text = build_text_encoder(tokenizer, width=width, layers=recipe.text_layers)
-        networks = Backbone(unet, text, tokenizer, vae)
+        networks = PipelineParts(unet, text, tokenizer, vae)
         self.text_steps = recipe.text_steps
         super().__init__(
             recipe, networks, out=out, accelerator=accelerator, max_minutes=max_minutes

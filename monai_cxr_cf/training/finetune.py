@@ -17,15 +17,14 @@ from typing import Any
 from accelerate import Accelerator
 
 from monai_cxr_cf.data.captioned import Collection
-from monai_cxr_cf.diffusion.backbone import Backbone as Loaded
-from monai_cxr_cf.diffusion.backbone import load_backbone
+from monai_cxr_cf.diffusion.backbone import Backbone, load_backbone
 from monai_cxr_cf.diffusion.single_file import SD1_SCHEDULER
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.locate import models_folder
 from monai_cxr_cf.training.denoiser import DenoiserRecipe, Trainer
 from monai_cxr_cf.training.latent_cache import CacheSpec, LatentCache, fill_cache, open_cache
 from monai_cxr_cf.training.loop import read_recipe
-from monai_cxr_cf.training.monitor import Backbone
+from monai_cxr_cf.training.monitor import PipelineParts
 from monai_cxr_cf.training.processes import start_accelerator
 from monai_cxr_cf.training.reports import ReportBatches
 
@@ -108,7 +107,12 @@ def train_finetune(
 
 
 def cached(
-    loaded: Loaded, collection: Collection, recipe: FinetuneRecipe, *, out: Path, team: Accelerator
+    loaded: Backbone,
+    collection: Collection,
+    recipe: FinetuneRecipe,
+    *,
+    out: Path,
+    team: Accelerator,
 ) -> LatentCache:
     """The collection's latents in ``out``, filled; its prompts are read only the first time."""
     spec = CacheSpec(
@@ -125,7 +129,7 @@ def cached(
     return cache
 
 
-def load_start(spec: str, out: Path, *, resume: bool) -> Loaded:
+def load_start(spec: str, out: Path, *, resume: bool) -> Backbone:
     """The backbone to start from, noted in ``out``; a resumed run must start from the same."""
     if not spec:
         raise BadRequest(
@@ -157,13 +161,13 @@ def _noted(out: Path) -> str:
     return str(json.loads(note.read_text(encoding="utf-8"))["start"]) if note.is_file() else ""
 
 
-def vae_hash(loaded: Loaded) -> str:
+def vae_hash(loaded: Backbone) -> str:
     """sha256 of the file that holds the VAE."""
     own = [digest for name, digest in sorted(loaded.files.items()) if name.startswith("vae/")]
     return "+".join(own or loaded.files.values())
 
 
-def trainable(loaded: Loaded, *, checkpointing: bool) -> Backbone:
+def trainable(loaded: Backbone, *, checkpointing: bool) -> PipelineParts:
     """The parts with gradients switched on, in training mode; the VAE stays frozen."""
     parts: list[Any] = [loaded.unet, loaded.text_encoder]
     for part in parts:
@@ -171,4 +175,4 @@ def trainable(loaded: Loaded, *, checkpointing: bool) -> Backbone:
     if checkpointing:
         loaded.unet.enable_gradient_checkpointing()
         loaded.text_encoder.gradient_checkpointing_enable()
-    return Backbone(loaded.unet, loaded.text_encoder, loaded.tokenizer, loaded.vae)
+    return PipelineParts(loaded.unet, loaded.text_encoder, loaded.tokenizer, loaded.vae)

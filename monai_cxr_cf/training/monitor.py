@@ -39,7 +39,7 @@ SAMPLES = (
 
 
 @dataclass
-class Backbone:
+class PipelineParts:
     """The parts of a pipeline, as the trainings use them."""
 
     unet: UNet2DConditionModel
@@ -61,21 +61,21 @@ class Backbone:
 
 
 @torch.no_grad()
-def caption_gap(backbone: Backbone, batch: Batch, levels: tuple[int, ...]) -> dict[str, float]:
+def caption_gap(parts: PipelineParts, batch: Batch, levels: tuple[int, ...]) -> dict[str, float]:
     """(shuffled - right) / right loss at each level, on the plain samples of a batch.
 
     Shuffled means the caption of the next sample; 0 when words are inert. ``validation`` is the
     mean loss under the right caption.
     """
-    schedule, device = build_scheduler(), backbone.device
-    states = backbone.text_encoder(batch.tokens.to(device)).last_hidden_state
+    schedule, device = build_scheduler(), parts.device
+    states = parts.text_encoder(batch.tokens.to(device)).last_hidden_state
     target, noise = batch.target.to(device), batch.noise.to(device)
     gaps, losses = {}, []
     for level in levels:
         time = torch.full((len(states),), level, device=device)
         noisy = schedule.add_noise(target, noise, time)
         right, wrong = (
-            (backbone.unet(noisy, time, s).sample.float() - noise).square().mean().item()
+            (parts.unet(noisy, time, s).sample.float() - noise).square().mean().item()
             for s in (states, states.roll(1, 0))
         )
         gaps[f"gap_{level}"] = (wrong - right) / right
@@ -83,9 +83,9 @@ def caption_gap(backbone: Backbone, batch: Batch, levels: tuple[int, ...]) -> di
     return {**gaps, "validation": float(np.mean(losses))}
 
 
-def text_spread(backbone: Backbone) -> float:
+def text_spread(parts: PipelineParts) -> float:
     """1 - mean cosine between the centred-on-nothing mean states of the probe prompts."""
-    states = backbone.states([p for probe in PROBES for p in probe[:2]]).mean(1)
+    states = parts.states([p for probe in PROBES for p in probe[:2]]).mean(1)
     unit = torch.nn.functional.normalize(states, dim=-1)
     similarity = unit @ unit.T
     count = len(unit)
@@ -94,7 +94,7 @@ def text_spread(backbone: Backbone) -> float:
 
 @torch.no_grad()
 def generate(
-    backbone: Backbone,
+    parts: PipelineParts,
     prompts: list[str],
     *,
     noise: Tensor,
@@ -102,35 +102,35 @@ def generate(
     strength: float = 1.0,
     guidance: float = 5.0,
 ) -> Tensor:
-    """DDIM (``backbone.steps``, eta 0) with guidance: scaled latents (B, 4, h, w) for B prompts.
+    """DDIM (``parts.steps``, eta 0) with guidance: scaled latents (B, 4, h, w) for B prompts.
 
     With ``source`` (scaled latents) the run starts at ``strength`` of the schedule, else in noise.
     """
     scheduler: DDIMScheduler = build_scheduler()
-    count = backbone.steps
+    count = parts.steps
     scheduler.set_timesteps(count)
     times = scheduler.timesteps[count - max(1, int(count * strength + 1e-9)) :]
     z = noise if source is None else scheduler.add_noise(source, noise, times[:1])
-    z = z.to(backbone.device)
-    states, empty = backbone.states(prompts), backbone.states([""]).expand(len(prompts), -1, -1)
+    z = z.to(parts.device)
+    states, empty = parts.states(prompts), parts.states([""]).expand(len(prompts), -1, -1)
     for time in times:
-        with torch.autocast(backbone.device.type, torch.bfloat16):
-            target = backbone.unet(z, time, states).sample.float()
-            plain = backbone.unet(z, time, empty).sample.float()
+        with torch.autocast(parts.device.type, torch.bfloat16):
+            target = parts.unet(z, time, states).sample.float()
+            plain = parts.unet(z, time, empty).sample.float()
         z = scheduler.step(plain + guidance * (target - plain), time, z).prev_sample
     return z
 
 
 @torch.no_grad()
-def decode(backbone: Backbone, z: Tensor) -> NDArray[np.float32]:
+def decode(parts: PipelineParts, z: Tensor) -> NDArray[np.float32]:
     """Scaled latents -> (B, S, S) float32 0..1."""
-    scaled = z.to(backbone.vae.device) / backbone.vae.config.scaling_factor
-    images = backbone.vae.decode(scaled).sample.mean(1)
+    scaled = z.to(parts.vae.device) / parts.vae.config.scaling_factor
+    images = parts.vae.decode(scaled).sample.mean(1)
     return (images / 2 + 0.5).clamp(0, 1).float().cpu().numpy()
 
 
 def prompt_sensitivity(
-    backbone: Backbone, source: Tensor, *, out: Path | None = None, strength: float = 0.7
+    parts: PipelineParts, source: Tensor, *, out: Path | None = None, strength: float = 0.7
 ) -> dict[str, float]:
     """Mean absolute difference in grey levels between edits under opposite prompts.
 
@@ -142,8 +142,8 @@ def prompt_sensitivity(
     for index, (prompt, opposite, (left, right, top, bottom)) in enumerate(PROBES):
         at = index % len(source)
         pair, same = source[[at, at]], noise[[at, at]]
-        z = generate(backbone, [prompt, opposite], noise=same, source=pair, strength=strength)
-        edits = decode(backbone, torch.cat([z.cpu(), source[[at]]]))
+        z = generate(parts, [prompt, opposite], noise=same, source=pair, strength=strength)
+        edits = decode(parts, torch.cat([z.cpu(), source[[at]]]))
         difference = np.abs(edits[0] - edits[1]) * 255
         side = difference.shape[0]
         box = np.zeros(difference.shape, bool)
@@ -156,12 +156,12 @@ def prompt_sensitivity(
     return {"inside": float(np.mean(inside)), "outside": float(np.mean(outside))}
 
 
-def sample_sheet(backbone: Backbone, latent_side: int, out: Path, *, seeds: int = 2) -> None:
+def sample_sheet(parts: PipelineParts, latent_side: int, out: Path, *, seeds: int = 2) -> None:
     """One row per seed, one column per caption of ``SAMPLES``."""
     rows = []
     for seed in range(seeds):
         shape = (1, 4, latent_side, latent_side)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
         noise = noise.expand(len(SAMPLES), -1, -1, -1)
-        rows.append(list(decode(backbone, generate(backbone, list(SAMPLES), noise=noise))))
+        rows.append(list(decode(parts, generate(parts, list(SAMPLES), noise=noise))))
     sheet(rows, out)
