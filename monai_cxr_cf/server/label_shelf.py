@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from monai_cxr_cf.server.datastore import Datastore
 from monai_cxr_cf.server.desk import Desk, desk
-from monai_cxr_cf.server.sessions import Sessions
+from monai_cxr_cf.server.sessions import ImageSessions
 from monai_cxr_cf.server.volumes import suffix_of
 
 HEAD = 352
@@ -23,7 +23,7 @@ class Shelf:
     """Images, labels and sessions of one server."""
 
     datastore: Datastore
-    sessions: Sessions
+    sessions: ImageSessions
 
     @staticmethod
     def json(data: dict[str, Any]) -> JSONResponse:
@@ -56,4 +56,4 @@ def _made(at: Desk) -> Shelf:
         pacs = Pacs(settings.dicomweb)
     folder = settings.studies or settings.data / "datastore"
     datastore = Datastore(folder, pacs, settings.limits.stored_bytes)
-    return Shelf(datastore, Sessions(settings.data / "sessions"))
+    return Shelf(datastore, ImageSessions(settings.data / "sessions"))

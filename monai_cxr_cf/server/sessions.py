@@ -23,7 +23,7 @@ META = "session.json"
 
 
 @dataclass(frozen=True)
-class Sessions:
+class ImageSessions:
     """Sessions below one folder, made with mode 0700."""
 
     folder: Path

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .application import ViewerApp
-    from .session import Session
+    from .session import ViewerSession
 
 LARGEST = 512 << 20  # bytes of an upload
 CHUNK = 1 << 16
 UPLOAD, RESULT = "/upload", "/result.zip"
 
 
-def add_routes(router: Any, app: "ViewerApp", session: "Session") -> None:
+def add_routes(router: Any, app: "ViewerApp", session: "ViewerSession") -> None:
     """Declare both."""
     router.add_post(UPLOAD, receiver(app.temp_folder, session.open_file))
     router.add_get(RESULT, giver(app.temp_folder, lambda: session.results))

@@ -16,7 +16,7 @@ from . import results, sections
 from .look import CSS
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .session import ViewerSession
     from .views import Views
 
 TITLE = "CXR counterfactual"
@@ -26,7 +26,7 @@ window.setTimeout(() => window.document.getElementById('step-result').scrollInto
 """
 
 
-def build(server: Any, session: "Session", views: "Views", sample: Path) -> None:
+def build(server: Any, session: "ViewerSession", views: "Views", sample: Path) -> None:
     """Make the page of a server.
 
     Args:

@@ -9,10 +9,10 @@ from trame.widgets import vuetify3 as v
 from .sections import SMALL, step
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .session import ViewerSession
 
 
-def found(session: "Session") -> None:
+def found(session: "ViewerSession") -> None:
     """Step 5: what was found, in plain words; its files; the runs before it."""
     with step(5, "Result", "step-result"):
         html.P("Source and counterfactual appear side by side.", v_if=("!compared",))
@@ -54,7 +54,7 @@ def dials() -> None:
                       density="compact", hide_details=True)  # fmt: skip
 
 
-def about(session: "Session") -> None:
+def about(session: "ViewerSession") -> None:
     """What it runs on, whose weights, and what it is not."""
     with html.Section(classes="step", id="about"), html.Details():
         html.Summary("About, licences, check")

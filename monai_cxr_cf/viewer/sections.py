@@ -10,7 +10,7 @@ from trame.widgets import vuetify3 as v
 from . import fields
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .session import ViewerSession
 
 SMALL = {"density": "compact", "hide_details": True, "variant": "outlined"}
 SEND = "window.fetch('upload?name=' + encodeURIComponent({0}.name), {{method: 'POST', body: {0}}})"
@@ -31,7 +31,7 @@ def step(number: int, title: str, name: str) -> html.Section:
     return section
 
 
-def source(session: "Session", sample: Path) -> None:
+def source(session: "ViewerSession", sample: Path) -> None:
     """Step 1: a file, by picking or dropping it, or the sample."""
 
     def open_sample() -> None:
@@ -111,7 +111,7 @@ def _how() -> None:
                         hide_details=True, disabled=(INPUTS,))  # fmt: skip
 
 
-def region(session: "Session") -> None:
+def region(session: "ViewerSession") -> None:
     """Step 3: where it may change, shown before anything runs."""
     with step(3, "Region that may change", "step-region"):
         v.VBtn("Show region on the image", id="region", size="small", variant="tonal",
@@ -120,7 +120,7 @@ def region(session: "Session") -> None:
         html.P("{{ region_words }}", id="region-words", raw_attrs=['aria-live="polite"'])
 
 
-def running(session: "Session") -> None:
+def running(session: "ViewerSession") -> None:
     """Step 4: run, how far it is, cancel; what went wrong and what to do."""
     with step(4, "Run", "step-run"):
         with html.Div(classes="row"):
@@ -142,7 +142,7 @@ def running(session: "Session") -> None:
         _trouble(session)
 
 
-def _trouble(session: "Session") -> None:
+def _trouble(session: "ViewerSession") -> None:
     with html.Div(v_if=("failed || details || state == 'NoRunner'",), classes="row"):
         v.VBtn("{{ unfolded ? 'Hide details' : 'Show details' }}", id="details-button",
                v_if=("details || report",), size="small", variant="text",

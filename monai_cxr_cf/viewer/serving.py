@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .application import ViewerApp
-    from .session import Session
+    from .session import ViewerSession
 
 NAME = "cxr-cf viewer"
 
@@ -30,14 +30,14 @@ def serve(sample: Path, words: list[str]) -> int:
 
     from . import fields, page
     from .application import ViewerApp
-    from .session import Session
+    from .session import ViewerSession
     from .views import Views
 
     server = get_server(NAME, client_type="vue3")
     server.state.update(fields.FIELDS)
     views = Views(server)
     app = ViewerApp(views)
-    session = Session(server, app, views)
+    session = ViewerSession(server, app, views)
     page.build(server, session, views, sample)
     _open_door(server, app, session, args)
     try:
@@ -59,7 +59,9 @@ def _prepare() -> None:
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 
 
-def _open_door(server: Any, app: "ViewerApp", session: "Session", args: argparse.Namespace) -> None:
+def _open_door(
+    server: Any, app: "ViewerApp", session: "ViewerSession", args: argparse.Namespace
+) -> None:
     """Guard every route, and say where the page is when it is there."""
     from . import files, guard
 

@@ -44,7 +44,7 @@ TONE = {
 }  # fmt: skip
 
 
-class Session:
+class ViewerSession:
     """One user's work; there is one at a time.
 
     Args:
