@@ -66,7 +66,7 @@ def fit_window(task: EditTask, *, roi_crop: int, multiple: int, factor: int) -> 
         start = (inner[0] + inner[-1] + 1 - side) / 2
         start = min(max(start, outer[-1] + 1 - side), outer[0])
         start = int(np.clip(start, 0, full - side)) // factor * factor
-        if outer[-1] + 1 > start + side:  # rounding down has cut the far rim
+        if outer[-1] + 1 > start + side:  # rounding down has cut the far edge
             start += factor
         if start > outer[0]:
             return None
