@@ -47,11 +47,6 @@ class Facts:
         pairs = ((weight.file.split("/")[0], weight.licence) for weight in self.weights)
         return tuple(dict.fromkeys(pairs))
 
-    @property
-    def licence_text(self) -> str:
-        """The same as lines for people."""
-        return "\n".join(f"{part}: {licence}" for part, licence in self.licences)
-
 
 def read_facts(document: Mapping[str, Any]) -> Facts:
     """The facts of a document; ValueError if it is no such document."""
