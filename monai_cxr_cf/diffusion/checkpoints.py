@@ -143,6 +143,18 @@ def _strict(cls: Any, folder: Path, name: str) -> Any:
             hint="Copy the model folder again.",
         ) from error
     check_keys(f"{folder.name}/{name}", info)
+    return aligned(model)
+
+
+def aligned(model: Any) -> Any:
+    """The model with every tensor copied once into memory of its own.
+
+    A safetensors file is mapped, and its tensors lie at any address. Some processors sum such
+    tensors in another order, so that a loaded model samples a little differently than the same
+    weights in memory that torch has aligned (to 64 bytes).
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
     return model
 
 

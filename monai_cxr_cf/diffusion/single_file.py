@@ -185,10 +185,12 @@ def convert(weights: Mapping[str, Any], *, label: str, layout: Layout = SD1) -> 
 
 
 def _load(label: str, model: Any, state: Mapping[str, Any]) -> None:
-    """Assign ``state`` to an empty model; BadRequest for any key or shape that does not fit."""
+    """Assign copies of ``state``, as ``aligned`` makes; BadRequest if a key or shape misfits."""
+    import torch
+
     expected = model.state_dict()
     shapes = [k for k in state if k in expected and state[k].shape != expected[k].shape]
     check_keys(label, {"mismatched_keys": shapes})
-    floats = {k: v.float() for k, v in state.items()}
+    floats = {k: v.to(torch.float32, copy=True) for k, v in state.items()}
     missing, unexpected = model.load_state_dict(floats, strict=False, assign=True)
     check_keys(label, {"missing_keys": missing, "unexpected_keys": unexpected})

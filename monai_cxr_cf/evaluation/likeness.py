@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from monai_cxr_cf.diffusion.checkpoints import aligned
 from monai_cxr_cf.errors import ComponentMissing
 from monai_cxr_cf.evaluation.frechet import features, load_features, to_side
 
@@ -50,7 +51,7 @@ def load_likeness(clip: Path | None = None) -> Likeness:
             "The CLIP folder holds no image encoder that transformers can read.",
             hint="Pass a local copy of a CLIP model with config.json and model.safetensors.",
         ) from error
-    return Likeness(f"CLIP ({Path(clip).name})", _Clip(model.eval()))
+    return Likeness(f"CLIP ({Path(clip).name})", _Clip(aligned(model.eval())))
 
 
 @dataclass(frozen=True, eq=False)

@@ -158,7 +158,8 @@ def load_lpips(folder: Path) -> Lpips:
     wanted |= {f"lin{n}" for n in range(5)}
     if missing := sorted(wanted - set(weights)):
         raise UnreadableInput(f"The LPIPS weights lack {', '.join(missing)}.")
-    return Lpips({name: weights[name].float() for name in sorted(wanted)})
+    # A copy each: mapped from the file they lie at any address, and sums depend on it.
+    return Lpips({name: weights[name].to(torch.float32, copy=True) for name in sorted(wanted)})
 
 
 def _same_shape(a: NDArray[np.generic], b: NDArray[np.generic]) -> None:

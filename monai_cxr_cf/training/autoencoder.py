@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_cxr_cf.data.folder import read_index
+from monai_cxr_cf.diffusion.checkpoints import aligned
 from monai_cxr_cf.training.images import generator_rows, square_images
 from monai_cxr_cf.training.linear_start import linear_start
 from monai_cxr_cf.training.loop import (
@@ -186,7 +187,7 @@ class _Run:
             if self.recipe.linear:
                 linear_start(model, images[:: max(1, len(images) // 64)])
             return model
-        model = AutoencoderKL.from_pretrained(self.out / "vae")
+        model = aligned(AutoencoderKL.from_pretrained(self.out / "vae"))
         for part in (model.encoder, model.quant_conv):
             part.requires_grad_(False)
         return model

@@ -18,6 +18,7 @@ from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
 from monai_cxr_cf.data.folder import read_index
+from monai_cxr_cf.diffusion.checkpoints import aligned
 from monai_cxr_cf.training.backbone import build_unet
 from monai_cxr_cf.training.batches import BatchMaker, Mix
 from monai_cxr_cf.training.denoiser import DenoiserRecipe, Trainer
@@ -95,7 +96,7 @@ class Run(Trainer):
     def __init__(self, recipe: DiffusionRecipe, out: Path, max_minutes: float | None) -> None:
         torch.manual_seed(recipe.seed)
         accelerator = start_accelerator(recipe.precision)
-        vae = AutoencoderKL.from_pretrained(out / "vae")
+        vae = aligned(AutoencoderKL.from_pretrained(out / "vae"))
         # Merges of equal count fall differently from run to run: trained once, then kept.
         kept = out / "tokenizer"
         with accelerator.main_process_first():

@@ -21,6 +21,7 @@ from monai_cxr_cf.data.folder import Row, load_organ_mask, read_index
 from monai_cxr_cf.errors import ComponentMissing
 from monai_cxr_cf.evaluation.organ_maps import save_organ_maps
 from monai_cxr_cf.locate import models_folder
+from monai_cxr_cf.diffusion.checkpoints import aligned
 from monai_cxr_cf.training.grounding import ground
 from monai_cxr_cf.training.images import generator_rows, square_images
 from monai_cxr_cf.training.latents import Encoder, encode_pairs, encode_real
@@ -102,7 +103,7 @@ def build_pool(
     ``out``, which is made where it is missing (delete it when data, organ maps or code change).
     """
     rows = generator_rows(read_index(data))
-    model = AutoencoderKL.from_pretrained(vae)
+    model = aligned(AutoencoderKL.from_pretrained(vae))
     encoder, side = Encoder(model), model.config.sample_size
     rendered = render_pairs(
         data, out=out.parent / "rendered.npz", organs=organs, side=side, draws=draws

@@ -16,6 +16,7 @@ from monai_cxr_cf.errors import BadRequest, ComponentMissing, UnsupportedImage
 from monai_cxr_cf.evaluation.segmentation import dice
 from monai_cxr_cf.locate import models_folder
 from monai_cxr_cf.training.segmentation_data import in_training
+from tests.alignment import unaligned, weights
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -36,6 +37,12 @@ def held_out(shared: Path) -> tuple[Path, Row]:
 def chest(held_out: tuple[Path, Row]) -> NDArray[np.float32]:
     """Its pixels."""
     return load_image(*held_out)
+
+
+def test_weights_lie_in_aligned_memory(segmenter) -> None:
+    found = weights(segmenter.network)
+    assert len(found) > 20
+    assert unaligned(found) == []
 
 
 def test_unseen_chest_is_segmented_plausibly(segmenter, chest, held_out) -> None:

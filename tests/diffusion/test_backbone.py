@@ -25,6 +25,7 @@ from monai_cxr_cf.diffusion.single_file import (
 )
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.presets import DEFAULT
+from tests.alignment import unaligned, weights
 from tests.diffusion.original import original_checkpoint
 
 QUICK = DEFAULT.with_overrides({"sampling": {"steps": 4}})
@@ -200,6 +201,8 @@ def test_a_single_file_loads_to_the_same_weights(original, task) -> None:
         expected = theirs.state_dict()
         assert ours.state_dict().keys() == expected.keys()
         assert all(torch.equal(v, expected[k]) for k, v in ours.state_dict().items())
+        assert unaligned(weights(ours)) == []
+    assert unaligned(load_file(path).items())
     assert set(read.files) == {"model.safetensors"}
     samples = sample(assemble(read, name="single"), task, QUICK, seeds=[1])
     assert torch.isfinite(samples.z).all()

@@ -23,6 +23,7 @@ from monai_cxr_cf.evaluation.ablation_run import Plan, evaluate_ablation
 from monai_cxr_cf.evaluation.ablation_table import PAPER, draw, table_text, tabulate
 from monai_cxr_cf.evaluation.likeness import STAND_IN, load_likeness
 from monai_cxr_cf.presets import SWITCHES, preset
+from tests.alignment import unaligned, weights
 
 
 def quiet(event: dict) -> None:
@@ -149,6 +150,7 @@ def test_a_local_clip_model_replaces_the_stand_in(tmp_path: Path) -> None:
     CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "clip")
     likeness = load_likeness(tmp_path / "clip")
     assert likeness.name == "CLIP (clip)"
+    assert unaligned(weights(likeness.vectors.model)) == []
     images = [np.full((40, 40), v, np.float32) for v in (0.1, 0.9)]
     found = likeness.vectors(images)
     assert found.shape == (2, 12)

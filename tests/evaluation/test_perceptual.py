@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from monai_cxr_cf.data.folder import load_image, read_index
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
@@ -16,6 +18,7 @@ from monai_cxr_cf.evaluation.perceptual import (
     ssim,
     ssim_map,
 )
+from tests.alignment import unaligned
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,6 @@ def wave(side: int = 48) -> np.ndarray:
 
 
 def test_ssim_agrees_with_monai() -> None:
-    import torch
     from monai.metrics import SSIMMetric
 
     a, b = wave(), noisy(wave(), 0.05)
@@ -74,6 +76,14 @@ def test_a_mask_sees_only_its_own_pixels() -> None:
     assert np.isnan(masked_mean(a, np.zeros_like(mask)))
     with pytest.raises(BadRequest, match="equal shapes"):
         masked_mean(a, mask[1:])
+
+
+def test_lpips_weights_lie_in_aligned_memory(tmp_path: Path) -> None:
+    names = [f"conv{n}.{part}" for n in range(5) for part in ("weight", "bias")]
+    names += [f"lin{n}" for n in range(5)]
+    save_file({name: torch.ones(3) for name in names}, tmp_path / "small.safetensors")
+    assert unaligned(load_file(tmp_path / "small.safetensors").items())
+    assert unaligned(load_lpips(tmp_path / "small.safetensors").weights.items()) == []
 
 
 def test_lpips_is_zero_for_equal_images_and_symmetric(lpips: Lpips, chest: np.ndarray) -> None:

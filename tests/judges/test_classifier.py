@@ -6,12 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.judges.classifier import load_judge
 from monai_cxr_cf.judges.preprocess import stretch, to_square
 from monai_cxr_cf.locate import stated_licence
 from monai_cxr_cf.prompts.findings import VOCABULARY
+from tests.alignment import unaligned, weights
 
 
 def images() -> list[np.ndarray]:
@@ -27,6 +29,11 @@ def test_images_of_any_size_give_one_probability_per_finding(tiny_judge):
     assert ((told >= 0) & (told <= 1)).all()
     assert set(judge.findings) <= set(VOCABULARY)
     assert judge.predict([]).shape == (0, 3)
+
+
+def test_weights_lie_in_aligned_memory(tiny_judge):
+    assert unaligned(load_file(tiny_judge / "model.safetensors").items())
+    assert unaligned(weights(load_judge(tiny_judge).network)) == []
 
 
 def test_an_image_gets_the_same_answer_alone_and_among_others(tiny_judge):
