@@ -4,11 +4,25 @@
 import json
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from tests.fuzz import FACTOR
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config):
+    """Drawn cases are the same in every run; ``make fuzz`` draws new ones, and more of them."""
+    if find_spec("hypothesis") is None:  # the viewer's environment has no such tests
+        return
+    from hypothesis import settings
+
+    settings.register_profile("same", derandomize=True)
+    settings.register_profile("fuzz", print_blob=True, max_examples=100 * FACTOR)
+    settings.load_profile("same" if FACTOR == 1 else "fuzz")
 
 
 @pytest.fixture(scope="session")

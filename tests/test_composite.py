@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from monai_cxr_cf.composite import Decoded, kappa, plain, residual, smoothstep
 from monai_cxr_cf.grid import ModelGrid
+from tests.fuzz import examples
 
 SHAPE, SIDE = (150, 110), 64
 
@@ -22,7 +23,7 @@ def scene(seed, spread=0.2):
     return image, Decoded(edited, source), region
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seed=st.integers(0, 10_000), band=st.floats(0, 40))
 def test_outside_kappa_the_change_is_exactly_zero_and_the_sum_stays_in_range(seed, band):
     image, decoded, region = scene(seed)

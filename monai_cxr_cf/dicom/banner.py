@@ -15,12 +15,11 @@ from highdicom.pr import (
     GrayscaleSoftcopyPresentationState,
     TextObject,
 )
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from monai_cxr_cf import __version__
-from monai_cxr_cf.dicom.fileio import clip, save
+from monai_cxr_cf.dicom.fileio import clip, load, save
 from monai_cxr_cf.dicom.marking import LO, MANUFACTURER, MODEL, mark_synthetic
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.record import WrittenFile
@@ -42,7 +41,7 @@ def write_banner(images: Files[Path], folder: Path) -> WrittenFile:
         BadRequest: there is no image, or images of several series.
     """
     with withheld():
-        datasets = [dcmread(path) for path in images]
+        datasets = [load(path) for path in images]
         if len({str(ds.SeriesInstanceUID) for ds in datasets}) != 1:
             raise BadRequest("A banner needs the images of exactly one series.")
         return save(banner_dataset(datasets), folder / "banner.dcm", role="banner")

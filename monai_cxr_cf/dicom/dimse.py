@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import dcmread
-
+from monai_cxr_cf.dicom.fileio import load
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.errors import INSTALL_EXTRA, BadRequest, ComponentMissing, RemoteFailure
 
@@ -55,7 +54,7 @@ def send(paths: Sequence[Path], node: Node) -> int:
             hint=INSTALL_EXTRA.format("server"),
         ) from error
     with withheld():
-        datasets = [dcmread(path) for path in paths]
+        datasets = [load(path) for path in paths]
         entity = AE(ae_title=CALLING)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = PATIENCE_S
         entity.connection_timeout = PATIENCE_S

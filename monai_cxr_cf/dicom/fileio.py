@@ -10,12 +10,14 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.record import WrittenFile
 from monai_cxr_cf.dicom.uids import IMPLEMENTATION_UID
+from monai_cxr_cf.errors import UnreadableInput
 
 IMPLEMENTATION_NAME = "MONAI_CXR_CF"  # SH, 16 characters
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]+")
@@ -49,6 +51,28 @@ def save(ds: Dataset, path: Path, *, role: str, label: str = "") -> WrittenFile:
     finally:
         part.unlink(missing_ok=True)
     return written_file(role, path, dataset=ds, label=label)
+
+
+def load(path: Path) -> Dataset:
+    """A whole DICOM file, as it is sent or referred to; its class and identifiers are there.
+
+    Raises:
+        UnreadableInput: no DICOM file, or a damaged one.
+    """
+    try:
+        with withheld():
+            ds = dcmread(path)
+            str(ds.SOPClassUID + ds.SOPInstanceUID + ds.SeriesInstanceUID + ds.StudyInstanceUID)
+            str(ds.file_meta.TransferSyntaxUID)
+    except MemoryError:
+        raise
+    except Exception as error:  # pydicom's converters raise many types on hostile bytes
+        raise UnreadableInput(
+            "The file is no DICOM object, or its header is damaged.",
+            code="bad_header",
+            hint="Make it again.",
+        ) from error
+    return ds
 
 
 def save_text(text: str, path: Path) -> None:

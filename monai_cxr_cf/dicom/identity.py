@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from monai_cxr_cf.dicom.options import ReadOptions
-from monai_cxr_cf.dicom.values import raw_value, text
+from monai_cxr_cf.dicom.values import items, text, uid
 from monai_cxr_cf.errors import UnsupportedImage
 
 Note = tuple[str, str]  # (code, message) of a warning
@@ -81,12 +81,12 @@ def names_body_part(ds: Dataset) -> bool:
 
 def first_code(ds: Dataset, keyword: str) -> str:
     """CodeValue of the first item of a code sequence; empty if there is none."""
-    items = raw_value(ds, keyword)
-    return text(items[0], "CodeValue") if items else ""
+    found = items(ds, keyword)
+    return text(found[0], "CodeValue") if found else ""
 
 
 def _check_class(ds: Dataset) -> None:
-    found = str(raw_value(ds, "SOPClassUID") or "")
+    found = uid(ds, "SOPClassUID")
     if found in (CR, DX, SC):
         return
     known = UID(found)
@@ -104,7 +104,7 @@ def _check_class(ds: Dataset) -> None:
 
 def _check_uids(ds: Dataset) -> None:
     for keyword in _UIDS:
-        value = str(raw_value(ds, keyword) or "")
+        value = uid(ds, keyword)
         if not value:
             raise UnsupportedImage(
                 f"{keyword} is missing; without it the result cannot refer to its source.",

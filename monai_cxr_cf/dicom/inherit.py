@@ -16,13 +16,16 @@ from pydicom.sequence import Sequence
 from pydicom.valuerep import format_number_as_ds
 
 from monai_cxr_cf.dicom import policy
+from monai_cxr_cf.dicom.lut import fits
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.repair import repair
 from monai_cxr_cf.dicom.spacing import SC_CLASS, usable_pair
 from monai_cxr_cf.dicom.transfer import LOSSY_SYNTAXES
 from monai_cxr_cf.dicom.uids import stable_uid
+from monai_cxr_cf.dicom.values import items
 
+LUTS = ("VOILUTSequence", "ModalityLUTSequence")
 UTF8 = "ISO_IR 192"
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _JPEG = "1.2.840.10008.1.2.4."
@@ -44,7 +47,9 @@ def source_header(radiograph: Radiograph) -> tuple[Dataset, list[str]]:
         clean = _without_private(radiograph.header)
         clean.decode()
         _admit_loss(clean, str(radiograph.header.file_meta.TransferSyntaxUID))
-    return clean, repair(clean, (*policy.PATIENT, *policy.STUDY, *policy.IMAGE, *SPACINGS))
+    lost = _without_misfit_luts(clean)
+    inherited = (*policy.PATIENT, *policy.STUDY, *policy.IMAGE, *SPACINGS)
+    return clean, lost + repair(clean, inherited)
 
 
 def patient_and_study(header: Dataset) -> Dataset:
@@ -132,6 +137,20 @@ def _without_private(source: Dataset) -> Dataset:
     return out
 
 
+def _without_misfit_luts(clean: Dataset) -> list[str]:
+    """Delete lookup tables that do not fit their descriptor: the reader judged the first alone."""
+    lost = []
+    for keyword in LUTS:
+        found = items(clean, keyword)
+        whole = [item for item in found if fits(item)]
+        if len(whole) < len(found):
+            lost.append(keyword)
+            setattr(clean, keyword, Sequence(whole))
+            if not whole:
+                del clean[keyword]
+    return lost
+
+
 def _without_empty_items(out: Dataset) -> None:
     """Drop empty nested sequences: type 2 in a DX (ViewModifierCodeSequence), 1-n in an SC."""
     for element in list(out):
@@ -189,10 +208,10 @@ def _sixteen_bit_luts(out: Dataset) -> None:
     VOI output is scaled from its own range to 16 bits, so it shows the same; a Modality LUT's
     output has units and keeps its values.
     """
-    for keyword, scale in (("VOILUTSequence", True), ("ModalityLUTSequence", False)):
-        items = [_sixteen_bit_lut(i, scale) for i in out.get(keyword) or ()]
-        if items:
-            setattr(out, keyword, Sequence(items))
+    for keyword in LUTS:
+        scale = keyword == "VOILUTSequence"
+        if luts := [_sixteen_bit_lut(item, scale) for item in items(out, keyword)]:
+            setattr(out, keyword, Sequence(luts))
 
 
 def _sixteen_bit_lut(item: Dataset, scale: bool) -> Dataset:

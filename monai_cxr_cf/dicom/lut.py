@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from monai_cxr_cf.dicom.values import raw_value
-from monai_cxr_cf.errors import UnsupportedImage
+from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
 
 Table = npt.NDArray[np.float64]
 
@@ -37,11 +37,20 @@ def apply_lut(item: Dataset, x: Table, *, name: str, normalise: bool = False) ->
     return looked_up
 
 
+def fits(item: Dataset) -> bool:
+    """Whether descriptor and data of an item belong together."""
+    try:
+        apply_lut(item, np.zeros(1), name="LUT")
+    except (UnreadableInput, UnsupportedImage):
+        return False
+    return True
+
+
 def _descriptor(item: Dataset, name: str) -> tuple[int, int, int]:
     value = raw_value(item, "LUTDescriptor")
     try:
         count, first, bits = (int(each) for each in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         count, first, bits = 0, 0, 0
     if not 8 <= bits <= 16 or not 0 <= count <= 65536:
         raise _refused(name, "LUTDescriptor is not three numbers with 8 to 16 bits an entry")
@@ -55,7 +64,7 @@ def _entries(item: Dataset, count: int, bits: int, name: str) -> npt.NDArray[np.
         value = np.frombuffer(bytes(value), dtype=np.uint8 if packed else "<u2")
     try:
         data = np.atleast_1d(np.asarray(value)).astype(np.int64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         data = np.empty(0, dtype=np.int64)
     if data.size not in (count, count + 1):  # one pad byte may follow 8-bit entries
         raise _refused(name, f"LUTData has {data.size} entries; the descriptor says {count}")

@@ -10,7 +10,7 @@ from monai_cxr_cf.dicom.matrix import Matrix
 from monai_cxr_cf.dicom.options import ReadOptions
 from monai_cxr_cf.dicom.spacing import Spacing
 from monai_cxr_cf.dicom.transfer import LOSSY_SYNTAXES, Syntax
-from monai_cxr_cf.dicom.values import raw_value, text
+from monai_cxr_cf.dicom.values import items, raw_value, text, texts
 
 _WIDEST = 1.6  # longer over shorter side
 _EXPECTED = (  # type 1 and 2 attributes that CR, DX and SC share
@@ -84,8 +84,7 @@ def _body_part(ds: Dataset) -> Note | None:
 
 
 def _orientation(ds: Dataset) -> Note | None:
-    value = raw_value(ds, "PatientOrientation")
-    directions = [] if value is None or isinstance(value, str) else [str(each) for each in value]
+    directions = texts(ds, "PatientOrientation")
     if len(directions) == 2 and not (directions[0][:1] == "L" and directions[1][:1] == "F"):
         return (
             "orientation",
@@ -119,9 +118,8 @@ def _missing(ds: Dataset) -> Note | None:
 def _voi(ds: Dataset, options: ReadOptions) -> list[Note]:
     if options.ignore_voi:
         return [("voi_ignored", "The file's VOI is ignored (--ignore-voi).")]
-    if raw_value(ds, "VOILUTSequence"):
-        count = len(ds.VOILUTSequence)
-    else:
+    count = len(items(ds, "VOILUTSequence"))
+    if not count:
         value = raw_value(ds, "WindowCenter")
         many = hasattr(value, "__len__") and not isinstance(value, str)
         count = 0 if value is None else len(value) if many else 1

@@ -9,12 +9,14 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, TypeVar
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from monai_cxr_cf.dicom.fileio import load
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.remote import check_uids, check_url, remote, session_for, unpack
 from monai_cxr_cf.errors import INSTALL_EXTRA, BadRequest, ComponentMissing, RemoteFailure
@@ -22,6 +24,7 @@ from monai_cxr_cf.errors import INSTALL_EXTRA, BadRequest, ComponentMissing, Rem
 MODALITIES = ("CR", "DX")
 MAX_BYTES = 512_000_000  # of one fetched instance
 CHUNK = 1 << 20
+T = TypeVar("T")
 Fetch = Callable[[str, str, str, Path], None]
 
 
@@ -91,7 +94,7 @@ class Pacs:
                 answers = self._client.search_for_series(
                     study, search_filters={**filters, "Modality": modality}, limit=limit
                 )
-                found += [_series(Dataset.from_json(item), modality) for item in answers]
+                found += _parsed(answers, partial(_series, modality=modality))
         return tuple(found)
 
     def find(self, *, study: str | None = None, series: str | None = None) -> tuple[Instance, ...]:
@@ -102,7 +105,7 @@ class Pacs:
             answers = self._client.search_for_instances(
                 study, search_filters=filters, fields=["Modality", "Rows", "Columns"], limit=500
             )
-        found = [_instance(Dataset.from_json(item)) for item in answers]
+        found = _parsed(answers, _instance)
         return tuple(i for i in found if series or i.modality in (*MODALITIES, ""))
 
     def fetch(self, study: str, series: str, instance: str, path: Path) -> None:
@@ -144,8 +147,7 @@ class Pacs:
         """
         count = 0
         for path in paths:
-            with withheld():
-                ds = dcmread(path)
+            ds = load(path)
             with remote():
                 answer = self._client.store_instances([ds])
             # A success carries an empty FailedSOPSequence, so its presence says nothing.
@@ -164,9 +166,11 @@ class Pacs:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "back"
             self.fetch(sent.StudyInstanceUID, sent.SeriesInstanceUID, sent.SOPInstanceUID, path)
-            with withheld():
-                back = dcmread(path)
-                same = pixel_hash(back) == pixel_hash(sent)
+            try:
+                with withheld():
+                    same = pixel_hash(load(path)) == pixel_hash(sent)
+            except Exception:  # decoders and converters raise many types on damaged bytes
+                same = False
         if not same:
             raise RemoteFailure(
                 "The store gives other pixels back than were sent.", code="store_differs"
@@ -189,6 +193,17 @@ def pixel_hash(ds: Dataset) -> str:
     syntax = ds.file_meta.TransferSyntaxUID
     pixels = ds.pixel_array.tobytes() if syntax.is_compressed else ds.PixelData
     return sha256(pixels).hexdigest()
+
+
+def _parsed(answers: Iterable[Any], make: Callable[[Dataset], T]) -> list[T]:
+    """What a store's JSON says; RemoteFailure for what is no DICOM JSON."""
+    try:
+        with withheld():
+            return [make(Dataset.from_json(item)) for item in answers]
+    except Exception:  # pydicom's converters raise many types; their texts hold values
+        raise RemoteFailure(
+            "The DICOM store's answer cannot be parsed.", code="store_answer"
+        ) from None
 
 
 def _series(ds: Dataset, modality: str) -> SeriesFound:

@@ -24,6 +24,7 @@ def read_header(file: BinaryIO, syntax: Syntax) -> Dataset:
         found = dcmread(file, stop_before_pixels=True)
         if not syntax.little_endian:
             _swap_words(found)
+        return _header_of(found, syntax)
     except MemoryError:
         raise
     except Exception as error:  # pydicom raises many types on hostile bytes
@@ -32,6 +33,9 @@ def read_header(file: BinaryIO, syntax: Syntax) -> Dataset:
             code="bad_header",
             hint="Export the image again: this copy is damaged.",
         ) from error
+
+
+def _header_of(found: Dataset, syntax: Syntax) -> Dataset:
     header = Dataset()
     for element in found.elements():
         header[element.tag] = element

@@ -27,6 +27,7 @@ from monai_cxr_cf.dicom.raster import raster_kind, read_raster
 from monai_cxr_cf.dicom.series import find_image
 from monai_cxr_cf.dicom.spacing import Spacing, read_spacing
 from monai_cxr_cf.dicom.transfer import Syntax, check_codec, read_syntax
+from monai_cxr_cf.dicom.values import leave_out_damaged
 from monai_cxr_cf.dicom.voi import DisplayPlan, finish_display, plan_display
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
 
@@ -154,6 +155,9 @@ def _assemble(judged: _Judged, stored: Integers, notes: list[Note]) -> Radiograp
     display, voi = finish_display(judged.plan, judged.polarity, stored[valid])
     pixels = np.where(valid, display.render(stored), np.float32(0.0))
     _check_visible(pixels[valid])
+    if lost := leave_out_damaged(judged.header):
+        names = ", ".join(dict.fromkeys(lost))
+        notes = [*notes, ("damaged_attributes", f"Left out, as they cannot be parsed: {names}.")]
     if not valid.all():
         share = 100.0 * (1.0 - valid.mean())
         notes = [*notes, ("padding", f"{share:.1f} % of the pixels are padding, never edited.")]

@@ -18,7 +18,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from monai_cxr_cf.dicom import codes
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.radiograph import Radiograph
-from monai_cxr_cf.errors import BadRequest, UnreadableInput
+from monai_cxr_cf.errors import BadRequest, CxrError, UnreadableInput
 
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # SEG, LABELMAP
 MAX_FRAMES = 64
@@ -36,9 +36,22 @@ def read_segmentation(path: Path, radiograph: Radiograph) -> dict[str, NDArray[n
         Name -> HxW bool, in segment order.
 
     Raises:
-        UnreadableInput: not a DICOM Segmentation, or its pixels do not decode.
+        UnreadableInput: not a DICOM Segmentation, damaged, or its pixels do not decode.
         BadRequest: drawn on another image or grid, FRACTIONAL, or one name twice.
     """
+    try:
+        return _masks(path, radiograph)
+    except (CxrError, MemoryError):
+        raise
+    except Exception as error:  # pydicom's converters raise many types on hostile bytes
+        raise UnreadableInput(
+            "The segmentation's header lacks something or cannot be parsed.",
+            code="mask_damaged",
+            hint="Export the segmentation again.",
+        ) from error
+
+
+def _masks(path: Path, radiograph: Radiograph) -> dict[str, NDArray[np.bool_]]:
     ds = _open(path)
     _check(ds, radiograph)
     frames = _frames(ds)

@@ -2,13 +2,15 @@
 """Header -> pixel spacing, twice: what viewers apply (display) and what a millimetre is (physical).
 
 The two differ in projection radiography (PS3.3 10.7.1.3), so both are recorded with their origin.
-A spacing that is absent, zero or not finite is None: none is ever invented.
+A spacing that is absent, damaged, zero or not finite is None: none is ever invented.
 """
 
-import math
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
+
+from monai_cxr_cf.dicom.values import numbers, text, uid
+from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
 
 SC_CLASS = "1.2.840.10008.5.1.4.1.1.7"
 _ANISOTROPY = 0.005  # relative difference of row and column spacing that counts as anisotropic
@@ -54,7 +56,7 @@ def display_spacing(ds: Dataset) -> tuple[Pair | None, str]:
     DX and CR: ImagerPixelSpacing, even beside a calibrated PixelSpacing; PixelSpacing alone is not
     applied. SC: PixelSpacing, else NominalScannedPixelSpacing (docs/dicom-conformance.md 3.4).
     """
-    if str(ds.get("SOPClassUID", "")) == SC_CLASS:
+    if uid(ds, "SOPClassUID") == SC_CLASS:
         names: tuple[str, ...] = ("PixelSpacing", "NominalScannedPixelSpacing")
     else:
         names = ("ImagerPixelSpacing",)
@@ -74,7 +76,7 @@ def physical_spacing(ds: Dataset) -> tuple[Pair | None, str]:
     """
     pixel = usable_pair(ds, "PixelSpacing")
     imager = usable_pair(ds, "ImagerPixelSpacing")
-    if pixel is not None and ds.get("PixelSpacingCalibrationType"):
+    if pixel is not None and text(ds, "PixelSpacingCalibrationType"):
         return pixel, "PixelSpacing (calibrated)"
     if pixel is not None and imager is not None and pixel != imager:
         return pixel, "PixelSpacing (differs from ImagerPixelSpacing)"
@@ -92,17 +94,17 @@ def physical_spacing(ds: Dataset) -> tuple[Pair | None, str]:
 def usable_pair(ds: Dataset, keyword: str) -> Pair | None:
     """Two positive finite numbers of an attribute, or None (real files hold ``0\\0``)."""
     try:
-        values = [float(v) for v in ds.get(keyword, None) or ()]
-    except (TypeError, ValueError):
+        values = numbers(ds, keyword)
+    except (UnreadableInput, UnsupportedImage):
         return None
-    if len(values) != 2 or not all(math.isfinite(v) and v > 0 for v in values):
+    if len(values) != 2 or not all(v > 0 for v in values):
         return None
     return values[0], values[1]
 
 
 def _magnification(ds: Dataset) -> float | None:
     try:
-        factor = float(ds.get("EstimatedRadiographicMagnificationFactor", None) or 0)
-    except (TypeError, ValueError):
+        factors = numbers(ds, "EstimatedRadiographicMagnificationFactor")
+    except (UnreadableInput, UnsupportedImage):
         return None
-    return factor if math.isfinite(factor) and factor > 0 else None
+    return factors[0] if len(factors) == 1 and factors[0] > 0 else None

@@ -2,9 +2,15 @@
 """Header attribute -> plain Python value, or a refusal that names the attribute, never its text."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import UID
+from pydicom.valuerep import STR_VR
 
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
 
@@ -13,14 +19,26 @@ def raw_value(ds: Dataset, keyword: str) -> Any:
     """The attribute's value, None if absent or empty; UnreadableInput if it cannot be parsed."""
     try:
         value = ds.get(keyword)
+        return None if hasattr(value, "__len__") and len(value) == 0 else value
     except Exception as error:  # pydicom's converters raise many types on hostile bytes
         raise UnreadableInput(
             f"{keyword} cannot be parsed; expected a value of the type that DICOM gives it.",
             code="bad_value",
             hint="Have the file repaired or exported again.",
         ) from error
-    if value is None or (hasattr(value, "__len__") and len(value) == 0):
-        return None
+
+
+def items(ds: Dataset, keyword: str) -> Sequence | tuple[()]:
+    """The items of a sequence, none if absent; UnreadableInput if it is no sequence."""
+    value = raw_value(ds, keyword)
+    if value is None:
+        return ()
+    if not isinstance(value, Sequence):
+        raise UnreadableInput(
+            f"{keyword} is not a sequence; expected items.",
+            code="bad_value",
+            hint="Have the file repaired or exported again.",
+        )
     return value
 
 
@@ -28,6 +46,26 @@ def text(ds: Dataset, keyword: str) -> str:
     """The value as stripped upper-case text; empty if absent."""
     value = raw_value(ds, keyword)
     return "" if value is None else str(value).strip().upper()
+
+
+def texts(ds: Dataset, keyword: str) -> list[str]:
+    """All values as text, empty if absent."""
+    value = raw_value(ds, keyword)
+    if value is None:
+        return []
+    return [str(each) for each in value] if _is_multi(value) else [str(value)]
+
+
+def uid(ds: Dataset, keyword: str) -> str:
+    """A unique identifier, empty if absent; UnreadableInput if the value is of another kind."""
+    value = raw_value(ds, keyword)
+    if value is not None and not isinstance(value, UID):
+        raise UnreadableInput(
+            f"{keyword} is not stored as a UID.",
+            code="bad_value",
+            hint="Have the file repaired or exported again.",
+        )
+    return str(value or "")
 
 
 def whole(ds: Dataset, keyword: str, *, default: int | None = None) -> int:
@@ -41,7 +79,7 @@ def whole(ds: Dataset, keyword: str, *, default: int | None = None) -> int:
         return default
     try:
         return int(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         found = "missing" if value is None else "not one whole number"
         raise UnsupportedImage(
             f"{keyword} is {found}; an image needs it.",
@@ -60,9 +98,8 @@ def numbers(ds: Dataset, keyword: str) -> tuple[float, ...]:
     if value is None:
         return ()
     try:
-        many = value if isinstance(value, (list, tuple)) or _is_multi(value) else [value]
-        found = tuple(float(each) for each in many)
-    except (TypeError, ValueError):
+        found = tuple(float(each) for each in (value if _is_multi(value) else [value]))
+    except (TypeError, ValueError, OverflowError):
         found = (math.nan,)
     if not all(math.isfinite(each) for each in found):
         raise UnsupportedImage(
@@ -75,3 +112,48 @@ def numbers(ds: Dataset, keyword: str) -> tuple[float, ...]:
 
 def _is_multi(value: Any) -> bool:
     return hasattr(value, "__iter__") and not isinstance(value, (str, bytes))
+
+
+def leave_out_damaged(ds: Dataset) -> list[str]:
+    """Delete, at any depth, what pydicom cannot convert; nothing raises on a later look.
+
+    pydicom converts an element when it is first asked for, so damage in one that the reader does
+    not need would come up much later, as an exception of any type.
+
+    Returns:
+        Keywords of what was deleted, or tags of what has none; never values.
+    """
+    lost = []
+    for tag in list(ds.keys()):
+        try:
+            element = ds[tag]
+            items = _items_of(element)
+        except Exception:  # pydicom's converters raise many types on hostile bytes
+            del ds[tag]
+            lost.append(keyword_for_tag(tag) or str(tag))
+            continue
+        for item in items:
+            lost += leave_out_damaged(item)
+    return lost
+
+
+def _items_of(element: DataElement) -> Iterable[Dataset]:
+    """What is nested in a converted element; raises if its value cannot be looked at."""
+    if element.VR == "SQ":
+        nested: Iterable[Dataset] = element.value
+        return nested
+    # pydicom guesses at a value that its VR does not allow; made anew, the guess shows.
+    str(DataElement(element.tag, element.VR, element.value).value)  # names are decoded here
+    if dictionary_has_tag(element.tag) and not _alike(element.VR, dictionary_VR(element.tag)):
+        raise ValueError("a value of another kind than DICOM gives the attribute")
+    return ()
+
+
+def _alike(found: str, expected: str) -> bool:
+    """Whether a VR is one of ``expected`` ("US or SS"), or as good: text for text, words for words.
+
+    Real files hold LO for SH; a tag or a number where text belongs is damage.
+    """
+    kinds = (STR_VR, {"OB", "OW", "US", "SS", "UN"}, {"FD", "FL"}, {"UL", "SL", "US", "SS"})
+    allowed = expected.split(" or ")
+    return any(vr == found or any({vr, found} <= kind for kind in kinds) for vr in allowed)

@@ -16,7 +16,7 @@ from monai_cxr_cf.dicom.lut import apply_lut
 from monai_cxr_cf.dicom.matrix import Matrix
 from monai_cxr_cf.dicom.options import ReadOptions
 from monai_cxr_cf.dicom.radiograph import Polarity, Voi
-from monai_cxr_cf.dicom.values import numbers, raw_value, text
+from monai_cxr_cf.dicom.values import items, numbers, raw_value, text
 from monai_cxr_cf.errors import UnsupportedImage
 
 Table = npt.NDArray[np.float64]
@@ -48,9 +48,9 @@ def plan_display(ds: Dataset, matrix: Matrix, options: ReadOptions) -> DisplayPl
     stored = np.arange(low, high + 1, dtype=np.float64)
     kind, slope, intercept = "none", 1.0, 0.0
     modality = stored
-    items = raw_value(ds, "ModalityLUTSequence")
-    if items:  # a Modality LUT excludes slope and intercept
-        kind, modality = "LUT", apply_lut(items[0], stored, name="ModalityLUTSequence")
+    luts = items(ds, "ModalityLUTSequence")
+    if luts:  # a Modality LUT excludes slope and intercept
+        kind, modality = "LUT", apply_lut(luts[0], stored, name="ModalityLUTSequence")
         _check_monotone(modality, hint="Export the image without a Modality LUT.")
     elif raw_value(ds, "RescaleSlope") is not None or raw_value(ds, "RescaleIntercept") is not None:
         kind, (slope, intercept) = "rescale", _rescale(ds)
@@ -110,10 +110,10 @@ def _rescale(ds: Dataset) -> tuple[float, float]:
 def _with_voi(plan: DisplayPlan, ds: Dataset) -> DisplayPlan:
     """The plan with the file's VOI: a LUT wins over a window, the first of several counts."""
     base = (plan.low, plan.modality, plan.modality_kind, plan.slope, plan.intercept)
-    items = raw_value(ds, "VOILUTSequence")
-    if items:
-        voi = _voi(plan, "LUT", f"VOI LUT 1 of {len(items)}")
-        shown = apply_lut(items[0], plan.modality, name="VOILUTSequence", normalise=True)
+    luts = items(ds, "VOILUTSequence")
+    if luts:
+        voi = _voi(plan, "LUT", f"VOI LUT 1 of {len(luts)}")
+        shown = apply_lut(luts[0], plan.modality, name="VOILUTSequence", normalise=True)
         _check_monotone(shown, hint="Pass --ignore-voi to use a window of our own.")
         return DisplayPlan(*base, voi, shown)
     centers, widths = numbers(ds, "WindowCenter"), numbers(ds, "WindowWidth")

@@ -16,6 +16,7 @@ from monai_cxr_cf.dicom.radiograph import Radiograph, pixel_digest
 from monai_cxr_cf.dicom.read import read_radiograph
 from monai_cxr_cf.errors import BadRequest
 from tests.dicom.factory import KINDS, Spec, save
+from tests.fuzz import examples
 
 LINEAR = [kind for kind, spec in KINDS.items() if spec.voi not in ("lut", "sigmoid")]
 TABLES = [kind for kind in KINDS if kind not in LINEAR]
@@ -51,7 +52,7 @@ def test_no_change_gives_the_source_s_stored_values(kind: str) -> None:
     assert pixel_digest(result) == radiograph.sha256
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(changes(list(KINDS)))
 def test_any_change_stays_within_its_support_the_bits_and_off_padding(
     case: tuple[Radiograph, np.ndarray],
@@ -68,7 +69,7 @@ def test_any_change_stays_within_its_support_the_bits_and_off_padding(
         assert not (inside & radiograph.valid).any()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(changes(LINEAR))
 def test_a_linear_window_shows_exactly_the_change_asked_for(
     case: tuple[Radiograph, np.ndarray],
@@ -83,7 +84,7 @@ def test_a_linear_window_shows_exactly_the_change_asked_for(
     assert np.abs(shown - target)[inside].max(initial=0.0) <= half_step
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(changes(TABLES))
 def test_a_table_shows_the_change_to_one_step(case: tuple[Radiograph, np.ndarray]) -> None:
     radiograph, change = case

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from monai_cxr_cf.prompts.clean import clean_report
 from monai_cxr_cf.prompts.compose import NORMAL
 from monai_cxr_cf.prompts.parse import parse_prompt
+from tests.fuzz import examples
 
 CASES = {
     "FINDINGS: There is a small left pleural effusion. The heart is mildly enlarged. "
@@ -54,7 +55,7 @@ def test_real_readings_become_prompts_the_parser_accepts(shared) -> None:
     assert max(len(p) for p in stated) < 200
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(st.text(max_size=200))
 def test_any_text_gives_a_prompt(report: str) -> None:
     prompt = clean_report(report)

@@ -10,6 +10,7 @@ from monai_cxr_cf.prompts.findings import VOCABULARY
 from monai_cxr_cf.prompts.parse import parse_prompt, parsed_from_findings
 from monai_cxr_cf.prompts.words import lexicon
 from monai_cxr_cf.request import FindingEdit
+from tests.fuzz import examples
 
 REFUSED = {
     "": "empty_prompt",
@@ -88,13 +89,13 @@ def test_no_data_and_contradicting_data_are_refused() -> None:
 WORDS = sorted({" ".join(k) for k in lexicon()} | set(VOCABULARY) | {"heart", "dragon", "2.5"})
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join))
 def test_any_order_of_known_words_is_parsed_or_refused(text: str) -> None:
     check_total(text)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None, derandomize=True)
 @given(st.text(max_size=80))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     check_total(text)

@@ -14,6 +14,7 @@ from monai_cxr_cf.prompts.findings import VOCABULARY
 from monai_cxr_cf.prompts.parse import parse_prompt, prompt_from_findings, target_prompt
 from monai_cxr_cf.prompts.tokens import TokenTable, token_table
 from monai_cxr_cf.request import FindingEdit
+from tests.fuzz import examples
 
 PIECES = {  # pieces of each word, counted with CLIP's vocabulary
     "pneumothorax": 4, "cardiomegaly": 4, "atelectasis": 4, "mediastinum": 4,
@@ -210,7 +211,7 @@ def test_finding_without_a_place_in_the_text_is_refused(clip, span) -> None:
         token_table(clip, "edema", [FindingEdit("pulmonary edema", span=span)])
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(prefix=st.text(max_size=12), suffix=st.text(max_size=12))
 def test_finding_is_found_between_any_text(clip, prefix: str, suffix: str) -> None:
     text = f"{prefix} pneumothorax {suffix}"
