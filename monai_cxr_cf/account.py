@@ -3,7 +3,6 @@
 
 import json
 import platform
-import resource
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from monai_cxr_cf.case import Case, Scene
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.record import FindingRecord, RunRecord, Score, Weights, WrittenFile
 from monai_cxr_cf.diffusion.task import Progress
+from monai_cxr_cf.memory import peak_memory_mib
 from monai_cxr_cf.networks import VERDICT_JUDGE, Networks
 from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import describe
@@ -205,10 +205,11 @@ def _warnings(run: Run) -> tuple[tuple[str, str], ...]:
 
 def _this_time(run: Run, backbone: "Backbone") -> dict[str, Any]:
     """The part of a report that does not repeat."""
+    peak = peak_memory_mib()
     return {
         "seconds": dict(run.stages.seconds),
         "sampling": run.trace.get("resources", {}),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_memory_mb": None if peak is None else round(peak),
         "device": str(backbone.device),
         "python": platform.python_version(),
     }

@@ -118,7 +118,7 @@ class Networks:
         path = next((f / CALIBRATION for f in folders if (f / CALIBRATION).is_file()), None)
         if path is None:
             return []
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         names = set(findings)
         own = found.get("findings", {}).get(names.pop(), {}) if len(names) == 1 else {}
         return [found, own]

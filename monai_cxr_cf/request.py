@@ -115,7 +115,9 @@ class EditRequest:
 
 def schema() -> dict[str, Any]:
     """The JSON schema of a request."""
-    text = (resources.files("monai_cxr_cf") / "schemas" / "request.schema.json").read_text()
+    text = (resources.files("monai_cxr_cf") / "schemas" / "request.schema.json").read_text(
+        encoding="utf-8"
+    )
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import FACTOR
+from tests.posix import posix
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,6 +39,13 @@ def shared() -> Path:
     if not (folder / "data" / "cxr" / "index.csv").is_file():
         pytest.skip("the reference data (../shared) is not on this machine")
     return folder
+
+
+def pytest_collection_modifyitems(items):
+    """The server lives on locks, signals and limits of POSIX systems."""
+    for item in items:
+        if {"server", "label_client"} & set(item.path.relative_to(ROOT).parts):
+            item.add_marker(posix)
 
 
 @pytest.hookimpl(tryfirst=True)

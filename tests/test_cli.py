@@ -3,7 +3,6 @@
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from dataclasses import fields
@@ -22,6 +21,7 @@ from monai_cxr_cf.dicom.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig
 from monai_cxr_cf.request import EditRequest
+from tests.posix import posix
 
 VERBS = ("edit", "read", "segment", "info", "doctor", "train", "evaluate")
 EDIT = ["edit", "x.dcm", "--out", "out"]
@@ -49,10 +49,13 @@ def picture(folder: Path) -> Path:
 
 def busy_seconds() -> float:
     """Processor time of all finished children: unlike the clock, it does not feel other jobs."""
+    import resource
+
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
+@posix
 @pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in VERBS)])
 def test_help_answers_in_under_a_second(words: list[str], root: Path) -> None:
     before = busy_seconds()

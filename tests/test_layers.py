@@ -25,7 +25,7 @@ print(json.dumps(sorted({m.partition(".")[0] for m in set(sys.modules) - before}
 ANY = "third-party"
 
 WORDS = (
-    *("__init__", "errors", "presets", "request", "locate", "staging"),
+    *("__init__", "errors", "presets", "request", "locate", "memory", "staging"),
     *("cli", "cancel", "progress", "commands*", "prompts*"),
 )
 # layer -> (modules of it, what must not be loaded); the first match of a module counts.

@@ -15,6 +15,7 @@ import pytest
 from monai_cxr_cf.cancel import Cancellation, cancellable
 from monai_cxr_cf.errors import BadRequest, Cancelled
 from monai_cxr_cf.progress import Clock, Events, Lines, Silent
+from tests.posix import posix
 
 STEPS = [
     {"stage": "read", "step": 0, "total": 1},
@@ -119,6 +120,7 @@ def stopped_by_sigterm(cleaned: list[str]) -> None:
             cleaned.append("in full")
 
 
+@posix
 def test_sigterm_becomes_cancelled_and_the_handler_comes_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Cancelled) as caught:
@@ -127,6 +129,7 @@ def test_sigterm_becomes_cancelled_and_the_handler_comes_back() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@posix
 def test_a_second_signal_does_not_disturb_the_cleaning_up() -> None:
     cleaned: list[str] = []
     with pytest.raises(Cancelled):
@@ -157,6 +160,7 @@ def test_a_cancel_line_on_stdin_stops_within_two_seconds() -> None:
     assert time.monotonic() - began < 2
 
 
+@posix
 def test_end_of_stdin_does_not_stop_the_run() -> None:
     process = listener()
     assert process.stdin is not None
@@ -176,6 +180,7 @@ def interrupted_in_a_callback(state: Cancellation) -> None:
         Silent(state.check)(STEPS[0])
 
 
+@posix
 def test_a_signal_whose_exception_was_swallowed_stops_the_next_step() -> None:
     with pytest.raises(Cancelled) as caught:
         interrupted_in_a_callback(Cancellation())

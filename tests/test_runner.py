@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.dicom.factory import Spec, phantom_masks, save
+from tests.posix import posix
 
 STAGES = ["read", "segment", "region", "sample", "decode", "composite", "write"]
 PATIENCE = 500
@@ -151,7 +152,14 @@ def stop_in_mid_sample(runner: subprocess.Popen[str], how: str) -> list[dict[str
     return events_of(runner.communicate(timeout=PATIENCE)[0])
 
 
-@pytest.mark.parametrize(("how", "code"), [("SIGTERM", 143), ("cancel line", 143), ("Ctrl-C", 130)])
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        pytest.param("SIGTERM", 143, marks=posix),
+        ("cancel line", 143),
+        pytest.param("Ctrl-C", 130, marks=posix),
+    ],
+)
 def test_a_stopped_run_stops_soon_and_leaves_nothing_behind(
     how: str, code: int, root: Path, job: dict[str, Any], tmp_path: Path
 ) -> None:

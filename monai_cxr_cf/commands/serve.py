@@ -5,6 +5,7 @@ import argparse
 import logging
 import os
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,18 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
 
 
+def _check_system() -> None:
+    """ComponentMissing on Windows: the server locks its folder and limits its decoders."""
+    if find_spec("fcntl") is None:
+        raise ComponentMissing(
+            "The server needs file locks and limits that this system does not have.",
+            hint="Run it on Linux or macOS, in WSL, or from its container.",
+        )
+
+
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
+    _check_system()
     settings = settings_from(args)
     try:
         import uvicorn

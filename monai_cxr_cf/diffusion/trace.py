@@ -6,11 +6,9 @@ The loop feeds a ``Recorder``; the result follows ``schemas/trace.schema.json``.
 """
 
 import json
-import sys
 from collections.abc import Mapping
 from hashlib import sha256
-from importlib import import_module, resources
-from importlib.util import find_spec
+from importlib import resources
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +21,7 @@ from monai_cxr_cf.diffusion.run import Run
 from monai_cxr_cf.diffusion.scores import finite_values
 from monai_cxr_cf.diffusion.text import token_table
 from monai_cxr_cf.diffusion.truncate import last_cross_layer
+from monai_cxr_cf.memory import peak_memory_mib
 
 VERSION = 1
 Json = dict[str, Any]
@@ -110,16 +109,14 @@ def _peak_memory_mib(device: torch.device) -> float | None:
     """Of the device on a GPU, of the process on CPU; None where the system does not tell."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
-    if find_spec("resource") is None:  # Windows
-        return None
-    resource = import_module("resource")
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
-    return round(float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / unit, 1)
+    return peak_memory_mib()
 
 
 def schema() -> Json:
     """The JSON schema of a trace."""
-    text = (resources.files("monai_cxr_cf") / "schemas" / "trace.schema.json").read_text()
+    text = (resources.files("monai_cxr_cf") / "schemas" / "trace.schema.json").read_text(
+        encoding="utf-8"
+    )
     loaded: Json = json.loads(text)
     return loaded
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One server a data folder: a lock that its process holds and that dies with it."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,8 @@ def alone(data: Path) -> Iterator[None]:
         BadRequest: another server holds it.
         ResourceExhausted: the folder cannot be made or written.
     """
+    import fcntl  # not on Windows, where the module must import all the same
+
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data / "server.lock").open("w")

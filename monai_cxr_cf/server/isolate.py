@@ -6,7 +6,6 @@ A fork server that has the reader loaded makes each child in milliseconds; it ho
 
 import multiprocessing
 import os
-import resource
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -89,6 +88,8 @@ def _child(pipe: Connection, limits: Limits, function: Callable[..., Any], argum
 
 def cap(memory: int, seconds: int) -> None:
     """Limit this process for good: address space in bytes, processor seconds, no core file."""
+    import resource  # not on Windows, where the module must import all the same
+
     os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))

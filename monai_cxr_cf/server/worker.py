@@ -5,7 +5,6 @@
 by the end of its standard input.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -150,6 +149,8 @@ def main(words: list[str]) -> int:
     signal.signal(signal.SIGTERM, stop.ask)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which then ends us
     threading.Thread(target=stop.watch, daemon=True).start()
+    import fcntl  # not on Windows, where the module must import all the same
+
     data = Path(plain["data"])
     lock = (data / "worker.lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)  # waits for the worker of a killed server to go

@@ -2,7 +2,6 @@
 """``cxr-cf serve`` as a program: how it starts, what it refuses, how it ends."""
 
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -25,6 +24,8 @@ def command(*words: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_help_answers_within_a_second_of_processor_time() -> None:
+    import resource
+
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     answer = command("--help")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -117,3 +118,14 @@ def gone(pid: int) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def test_a_system_without_file_locks_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from monai_cxr_cf.cli import main
+    from monai_cxr_cf.commands import serve
+
+    monkeypatch.setattr(serve, "find_spec", lambda name: None)
+    assert main(["serve"]) == 3
+    assert "this system does not have" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import pytest
 from CXRCounterfactualLib import jobs
 from CXRCounterfactualLib.backend import Backend
 
+from tests.posix import posix
 from tests.slicer.driving import Told, drive, fake, living, spin
 
 pytestmark = pytest.mark.usefixtures("application")
@@ -43,6 +44,7 @@ def test_cancel_ends_tree_and_files_in_two_seconds(mode: str, tmp_path: Path) ->
         assert told.stop_s < 1.0, "nobody waits for a kill that is not needed"
 
 
+@posix
 @pytest.mark.parametrize("mode", ["polite", "stubborn"])
 def test_a_launcher_in_front_of_python_does_not_hide_its_tree(mode: str, tmp_path: Path) -> None:
     # Slicer's own Python stands behind one: the process that Qt knows is not the one that works.

@@ -17,6 +17,8 @@ from CXRCounterfactualLib.jobs import (
     Warned,
 )
 
+from tests.posix import posix
+
 HELLO = {"event": "hello", "protocol": 1, "version": "0.1.0", "device": "cpu", "lock_sha256": "ab"}
 STEP = {"event": "progress", "stage": "sample", "step": 3, "total": 14, "eta_s": 2.5}
 SEEN = {"event": "preview", "path": "preview.png", "step": None}
@@ -147,6 +149,7 @@ def test_texts_are_short_and_hold_no_control_characters(tmp_path: Path) -> None:
     assert failed.hint == ""
 
 
+@posix
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "cf/../../x", "", "link/x"])
 def test_a_file_outside_the_folder_ends_the_story(path: str, tmp_path: Path) -> None:
     folder = tmp_path / "out"

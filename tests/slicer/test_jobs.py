@@ -12,6 +12,7 @@ import pytest
 from CXRCounterfactualLib import jobs
 from CXRCounterfactualLib.params import Choice
 
+from tests.posix import posix
 from tests.slicer.environment import Runner
 
 PICKED = Choice(finding="pneumothorax", side="right", zone="apical", severity=0.4)
@@ -85,6 +86,7 @@ def test_the_users_own_masks_and_region_are_named(accepted: dict[str, dict[str, 
     assert found["reading"]["allow_raster"] is True
 
 
+@posix
 def test_the_job_file_is_the_owners_alone_and_replaces_an_older_one(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text("older")
     (tmp_path / "job.json").chmod(0o644)
@@ -93,6 +95,7 @@ def test_the_job_file_is_the_owners_alone_and_replaces_an_older_one(tmp_path: Pa
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@posix
 def test_a_job_file_does_not_follow_a_link(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("kept")

@@ -13,6 +13,7 @@ from CXRCounterfactualLib.commands import local_command, region_command
 from CXRCounterfactualLib.mask_files import masks_of_seg
 from CXRCounterfactualLib.params import Choice
 
+from tests.posix import posix
 from tests.slicer.driving import Told, drive, living
 from tests.slicer.environment import Runner
 
@@ -60,6 +61,7 @@ def test_a_real_edit_tells_its_stages_and_leaves_the_window_alive(
     assert sorted(p.name for p in job.iterdir()) == ["job.json", "out"]
 
 
+@posix
 def test_a_runner_that_the_system_kills_is_told_and_leaves_nothing(
     runner: Runner, root: Path, job: Path
 ) -> None:

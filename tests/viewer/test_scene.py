@@ -14,6 +14,7 @@ from CXRCounterfactualLib.refused import Refused
 from monai_cxr_cf.viewer.application import ViewerApp
 from monai_cxr_cf.viewer.linking import Link
 from monai_cxr_cf.viewer.radiographs import read_volume
+from tests.posix import posix
 
 OURS = {"open_radiograph", "close"}
 
@@ -65,6 +66,7 @@ def test_what_is_no_dicom_image_is_refused(scene: Any, root: Path, tmp_path: Pat
     assert scene.GetNumberOfNodes() == count
 
 
+@posix
 def test_a_session_folder_is_private_and_goes_with_the_session() -> None:
     app = ViewerApp(None)  # type: ignore[arg-type]
     folder = Path(app.temp_folder())
