@@ -64,6 +64,72 @@ def test_kappa_is_one_inside_zero_beyond_the_band_and_falls_between():
     assert set(np.unique(kappa(region, 0))) == {0.0, 1.0}
 
 
+def test_kappa_is_the_published_curve_of_the_distance():
+    """1 - (3u^2 - 2u^3) of the Euclidean distance over the band."""
+    dot = np.zeros((9, 9), bool)
+    dot[4, 4] = True
+    weight = kappa(dot, 4)
+    assert weight.dtype == np.float32
+    assert weight[4, 4:].tolist() == [1, 0.84375, 0.5, 0.15625, 0]
+    u = np.sqrt(2) / 4
+    assert weight[5, 5] == pytest.approx(1 - (3 * u**2 - 2 * u**3), abs=1e-6)
+    assert weight[0, 4] == weight[8, 8] == 0
+
+
+def blurred(plane):
+    """Gaussian of one pixel, mirrored at the edge, cut at four."""
+    tap = np.exp(-0.5 * np.arange(-4, 5) ** 2)
+    tap /= tap.sum()
+    wide = np.pad(plane, 4, mode="symmetric").astype(np.float64)
+    rows = sum(w * wide[i : i + len(plane)] for i, w in enumerate(tap))
+    return sum(w * rows[:, i : i + plane.shape[1]] for i, w in enumerate(tap))
+
+
+@pytest.mark.parametrize("side", [32, 64], ids=["model grid", "twice as fine"])
+def test_the_change_is_the_formula_of_the_method(side):
+    """kappa (U(D(z0')) + U(w) r - x), w from the blurred change, r from D(E(x))."""
+    rng = np.random.default_rng(5)
+    grid = ModelGrid((side, side), 32)
+    image = rng.uniform(0.4, 0.6, (side, side)).astype(np.float32)
+    source = rng.uniform(0.45, 0.55, (32, 32)).astype(np.float32)
+    edited = source.copy()
+    edited[8:24, 8:20] += rng.normal(0, 0.1, (16, 12)).astype(np.float32)
+    weight = rng.random((side, side)).astype(np.float32)
+    tau = (0.03, 0.09)
+    u = np.clip((blurred(np.abs(edited - source)) - tau[0]) / (tau[1] - tau[0]), 0, 1)
+    w = (1 - (3 * u**2 - 2 * u**3)).astype(np.float32)
+    assert ((w > 0.01) & (w < 0.99)).sum() > 100, "many pixels lie between the thresholds"
+    lost = image - grid.to_native(source)
+    expected = weight * (grid.to_native(edited) + grid.to_native(w) * lost - image)
+    change = residual(image, Decoded(edited, source), weight, grid=grid, tau=tau)
+    assert change.dtype == np.float32
+    assert np.allclose(change, expected, atol=1e-6)
+
+
+def test_the_usual_thresholds_are_two_and_eight_percent():
+    image, grid = np.full((16, 16), 0.5, np.float32), ModelGrid((16, 16), 16)
+    source = np.full((16, 16), 0.4, np.float32)
+    kept = {}
+    for step in (0.019, 0.05, 0.081):
+        change = residual(image, Decoded(source + np.float32(step), source), image + 0.5, grid=grid)
+        kept[step] = (change[8, 8] - step + 0.1) / 0.1  # w of r = 0.1
+    assert kept[0.019] == pytest.approx(1, abs=1e-4)
+    assert kept[0.05] == pytest.approx(0.5, abs=1e-3)
+    assert kept[0.081] == pytest.approx(0, abs=1e-4)
+
+
+def test_the_sum_is_cut_at_black_and_white_and_untouched_pixels_are_never_moved():
+    image = np.array([[0.2, 0.9], [1.00001, 0.5]], np.float32)
+    grid = ModelGrid((2, 8), 8)
+    wide = np.tile(image, (1, 4))
+    flat = np.zeros((8, 8), np.float32)
+    weight = (wide <= 1).astype(np.float32)
+    for step, limit in ((3.0, 1.0), (-3.0, 0.0)):
+        change = residual(wide, Decoded(flat + np.float32(step), flat), weight, grid=grid)
+        assert (wide + change)[weight > 0] == pytest.approx(limit)
+        assert not change[weight == 0].any()
+
+
 def test_without_a_composite_the_decoder_output_is_the_result():
     image, decoded, _ = scene(1)
     grid = ModelGrid(SHAPE, SIDE)
