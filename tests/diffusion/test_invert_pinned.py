@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts and inversions against plain loops over the network, and the loop's guidance on the way."""
+"""Starts and inversions against plain loops over the network."""
 
 from dataclasses import replace
 

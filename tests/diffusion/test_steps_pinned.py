@@ -53,7 +53,7 @@ def test_no_step_has_no_window():
 def test_guidance_must_cover_the_window_of_the_boost_and_of_the_correction():
     short = DEFAULT.with_overrides({"sampling": {"cfg_until": 0.3}})
     for parts in ({"correct": {"alpha_max": 0.0}}, {"boost": {"eta": 0.0}}):
-        with pytest.raises(BadRequest, match="covers steps 0-4 of 14 .* window is 0-5;"):
+        with pytest.raises(BadRequest, match=r"covers steps 0-4 of 14 .* window is 0-5;"):
             guided_steps(short.with_overrides(parts), 14)
     idle = {"correct": {"alpha_max": 0.0}, "boost": {"eta": 0.0}}
     assert guided_steps(short.with_overrides(idle), 14) == range(5)
@@ -144,8 +144,12 @@ def test_a_replay_adds_noise_and_keeps_the_share_that_was_asked_for(kind, name, 
 def test_settings_of_pixel_models_and_other_sigmas_are_not_taken_over():
     odd = {
         **SD1_SCHEDULER,
-        **{"clip_sample": True, "thresholding": True, "use_karras_sigmas": True},
-        **{"solver_order": 3, "lower_order_final": False, "final_sigmas_type": "sigma_min"},
+        "clip_sample": True,
+        "thresholding": True,
+        "use_karras_sigmas": True,
+        "solver_order": 3,
+        "lower_order_final": False,
+        "final_sigmas_type": "sigma_min",
     }
     for base in (PAPER, DEFAULT):
         config = solver(base, odd, steps=6).scheduler.config
