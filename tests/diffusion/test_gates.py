@@ -174,6 +174,36 @@ def test_gates_are_differentiable():
         assert all(x.grad.isfinite().all() for x in (q, k, v)), name
 
 
+def dense_by_hand(sim, same, area, scale):
+    """DenseDiffusion, key by key: 1 is drawn to the row's maximum, 0 to its minimum, -1 stays."""
+    shifted = sim.clone()
+    for row in range(sim.shape[-2]):
+        top, low = sim[..., row, :].max(-1).values, sim[..., row, :].min(-1).values
+        for key in range(sim.shape[-1]):
+            share = scale * (1 - float(area[row]))
+            if same[row, key] == 1:
+                shifted[..., row, key] += share * (top - sim[..., row, key])
+            elif same[row, key] == 0:
+                shifted[..., row, key] -= share * (sim[..., row, key] - low)
+    return shifted.exp() / shifted.exp().sum(-1, keepdim=True)
+
+
+def test_the_dense_shift_draws_its_own_keys_pushes_others_and_leaves_those_marked_minus_one():
+    q, k, v = qkv(6, 5, dtype=torch.float64)
+    same = torch.randint(-1, 2, (6, 6), generator=torch.Generator().manual_seed(3)).double()
+    assert set(same.unique().tolist()) == {-1, 0, 1}
+    area = torch.linspace(0.1, 0.6, 6, dtype=torch.float64)[:, None]
+    sim = q @ k.transpose(-1, -2) * 5**-0.5
+    plain = sim.softmax(-1)
+    for lam in (1.0, 0.3):
+        law = DenseShift(same, area, 0.7, lam)
+        probs = lam * dense_by_hand(sim, same, area, 0.7 * 0.4) + (1 - lam) * plain
+        assert torch.allclose(gated(q, k, v, law, 0.4), probs @ v, atol=1e-12)
+        assert torch.allclose(law(plain, 0.4), probs, atol=1e-12)
+    alone = DenseShift(torch.full_like(same, -1), area, 0.7)
+    assert torch.allclose(gated(q, k, v, alone), plain @ v, atol=1e-12)
+
+
 @pytest.mark.parametrize(("d", "width"), [(1, 8), (8, 8), (40, 40), (44, 48)])
 def test_widths_are_padded_to_eight(d, width):
     assert padded_width(d) == width
