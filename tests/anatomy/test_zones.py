@@ -112,3 +112,95 @@ def test_empty_zone_is_refused_and_unknown_words_are_answered() -> None:
         zone_mask(phantom(), "lower", "top")
     with pytest.raises(BadRequest, match="no zone"):
         region_mask(phantom(), [])
+
+
+SHAPE = (100, 110)
+
+
+def box(rows: slice, columns: slice, shape: tuple[int, int] = SHAPE) -> np.ndarray:
+    """A filled rectangle."""
+    mask = np.zeros(shape, bool)
+    mask[rows, columns] = True
+    return mask
+
+
+def apart() -> Organs:
+    """Lungs of 30 and 40 columns with a heart that covers neither; the midline is column 49.5."""
+    rows = slice(20, 80)
+    heart = box(slice(55, 80), slice(36, 58))
+    return Organs(box(rows, slice(5, 35)), box(rows, slice(60, 100)), heart)
+
+
+def test_retrocardiac_is_the_left_heart_and_three_tenths_of_the_left_lower_zone() -> None:
+    expected = box(slice(55, 80), slice(50, 58)) | box(slice(60, 80), slice(60, 72))
+    for side in (None, "both", "left"):
+        assert np.array_equal(zone_mask(apart(), "retrocardiac", side), expected)
+    assert np.array_equal(zone_mask(mirrored(apart()), "retrocardiac", None), expected[:, ::-1])
+    alone = Organs(apart().right_lung, np.zeros(SHAPE, bool), apart().heart)
+    middle = (19.5 + 55) / 2  # the image's middle stands for the lung that is not there
+    left = apart().heart & (np.arange(110) > middle)
+    assert np.array_equal(zone_mask(alone, "retrocardiac", None), left)
+
+
+def test_the_silhouette_reaches_eight_percent_of_the_chest_and_is_cut_at_the_midline() -> None:
+    lungs = box(slice(20, 80), slice(10, 20)), box(slice(20, 80), slice(50, 60))
+    organs = Organs(*lungs, box(slice(40, 41), slice(35, 36)))  # 50 columns: a radius of 4
+    y, x = np.mgrid[0:100, 0:110]
+    disc = (y - 40) ** 2 + (x - 35) ** 2 <= 16
+    assert np.array_equal(zone_mask(organs, "cardiac_silhouette", None), disc)
+    assert np.array_equal(zone_mask(organs, "cardiac_silhouette", "both"), disc)
+    middle = (14.5 + 54.5) / 2
+    assert np.array_equal(zone_mask(organs, "cardiac_silhouette", "left"), disc & (x > middle))
+    assert np.array_equal(zone_mask(organs, "cardiac_silhouette", "right"), disc & (x < middle))
+
+
+def test_a_silhouette_needs_a_heart_and_without_lungs_it_is_the_heart() -> None:
+    none = np.zeros(SHAPE, bool)
+    heart = apart().heart
+    assert np.array_equal(zone_mask(Organs(none, none, heart), "cardiac_silhouette", None), heart)
+    with pytest.raises(UnsupportedImage, match=r"^The cardiac silhouette zone covers"):
+        zone_mask(Organs(apart().right_lung, apart().left_lung, none), "cardiac_silhouette", None)
+
+
+@pytest.mark.parametrize("heart", [None, "beside", "other side"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_with_one_lung_the_heart_tells_where_medial_is(side: str, heart: str | None) -> None:
+    """Without a heart the image is taken as it usually lies: the right lung at the image's left."""
+    none, lung = np.zeros(SHAPE, bool), box(slice(20, 80), slice(40, 60))
+    usual = (side == "left") == (heart != "other side")  # medial lies at the lower columns
+    place = slice(20, 35) if usual else slice(65, 80)
+    core = none if heart is None else box(slice(50, 70), place)
+    right, left = (none, lung) if side == "left" else (lung, none)
+    hilum = zone_mask(Organs(right, left, core), "perihilar", side)
+    expected = slice(40, 48) if usual else slice(52, 60)
+    assert np.array_equal(hilum, box(slice(35, 65), expected))
+
+
+def test_rows_and_columns_on_a_border_belong_to_the_lower_and_the_lateral_zone() -> None:
+    shape = (12, 24)
+    lungs = [box(slice(3, 9), slice(at, at + 5), shape) for at in (2, 15)]  # 6 rows, 5 columns
+    organs = Organs(*lungs, np.zeros(shape, bool))
+    corner = box(slice(7, 9), slice(17, 20), shape)
+    assert np.array_equal(zone_mask(organs, "costophrenic", "left"), corner)
+    hilum = box(slice(4, 7), slice(15, 17), shape)
+    assert np.array_equal(zone_mask(organs, "perihilar", "left"), hilum)
+
+
+def test_every_zone_of_a_box_is_the_box_that_its_shares_say() -> None:
+    """Rows 20..79 and columns 60..99 of a left lung: thirds, tenths and the lateral rim."""
+    lung = slice(20, 80), slice(60, 100)
+    expected = {
+        "upper": (slice(20, 40), lung[1]),
+        "mid": (slice(40, 60), lung[1]),
+        "lower": (slice(60, 80), lung[1]),
+        "apical": (slice(20, 32), lung[1]),
+        "costophrenic": (slice(65, 80), slice(80, 100)),
+        "perihilar": (slice(35, 65), slice(60, 76)),
+        "lung": lung,
+        "lateral_rim": (lung[0], slice(94, 100)),
+    }
+    for zone, place in expected.items():
+        assert np.array_equal(zone_mask(apart(), zone, "left"), box(*place)), zone
+        both = zone_mask(apart(), zone, "both")
+        assert np.array_equal(both & apart().left_lung, box(*place)), zone
+        assert np.array_equal(both & apart().right_lung, zone_mask(apart(), zone, "right")), zone
