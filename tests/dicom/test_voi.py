@@ -11,7 +11,11 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.sequence import Sequence
 
+from monai_cxr_cf.dicom.lut import apply_lut
+from monai_cxr_cf.dicom.radiograph import Voi
 from monai_cxr_cf.dicom.read import ReadOptions, read_radiograph
+from monai_cxr_cf.dicom.voi import window
+from monai_cxr_cf.errors import UnsupportedImage
 from tests.dicom.conftest import MakeFile
 from tests.dicom.factory import KINDS, Spec, save
 
@@ -105,3 +109,152 @@ def test_a_falling_lut_inverts_and_a_modality_lut_excludes_the_slope(make_file: 
     assert radiograph.voi.modality == "LUT"
     plain = read_radiograph(make_file(Spec(sop="CR").with_(WindowCenter=2048, WindowWidth=4096)))
     np.testing.assert_allclose(radiograph.pixels, 1.0 - plain.pixels, atol=1e-3)
+
+
+def test_percentiles_that_meet_give_way_to_the_full_range(tmp_path: Path) -> None:
+    pixels = np.full((120, 96), 500, np.uint16)
+    pixels[3, 5], pixels[7, 9] = 100, 900
+    radiograph = read_radiograph(save(tmp_path / "a.dcm", Spec(sop="CR", voi="none"), pixels))
+    voi = radiograph.voi
+    assert (voi.origin, voi.center, voi.width) == ("full range", 500.0, 800.0)
+    expected = np.full((120, 96), 0.5)
+    expected[3, 5], expected[7, 9] = 0.0, 1.0
+    np.testing.assert_allclose(radiograph.pixels, expected, atol=1e-6)
+    assert radiograph.full_scale == 800.0
+
+
+@pytest.mark.parametrize("slope", [0.5, -2.0])
+def test_the_robust_window_lies_on_modality_values_whatever_slope_and_sign(
+    slope: float, make_file: MakeFile
+) -> None:
+    spec = Spec(sop="CR", signed=True, slope=slope, intercept=7.0, voi="none")
+    radiograph = read_radiograph(make_file(spec))
+    ends = np.percentile(radiograph.stored, [0.5, 99.5]) * slope + 7.0
+    assert radiograph.voi.center == pytest.approx(ends.mean(), abs=1e-9)
+    assert radiograph.voi.width == pytest.approx(abs(ends[1] - ends[0]), abs=1e-9)
+    assert (radiograph.voi.modality, radiograph.voi.slope, radiograph.voi.intercept) == (
+        "rescale", slope, 7.0)  # fmt: skip
+    shown = (radiograph.stored * slope + 7.0 - ends.min()) / abs(ends[1] - ends[0])
+    np.testing.assert_allclose(radiograph.pixels, np.clip(shown, 0.0, 1.0), atol=1e-5)
+    assert radiograph.full_scale == pytest.approx((ends[1] - ends[0]) / slope * np.sign(slope))
+
+
+X = np.array([-60.0, 0.0, 19.0, 20.0, 21.0, 45.0, 90.0])
+
+
+@pytest.mark.parametrize(
+    ("function", "width", "expected"),
+    [
+        ("LINEAR", 101.0, [0.0, 0.305, 0.495, 0.505, 0.515, 0.755, 1.0]),
+        ("LINEAR", 1.0, [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]),
+        ("LINEAR_EXACT", 100.0, [0.0, 0.3, 0.49, 0.5, 0.51, 0.75, 1.0]),
+        ("LINEAR_EXACT", 1.0, [0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0]),
+        ("SIGMOID", 100.0, [0.039166, 0.310026, 0.490001, 0.5, 0.509999, 0.731059, 0.942676]),
+    ],
+)
+def test_window_functions_have_the_values_of_the_standard(
+    function: str, width: float, expected: list[float]
+) -> None:
+    """PS3.3 C.11.2.1.2 and C.11.2.1.3 around a centre of 20, worked out by hand."""
+    voi = Voi(function, "window 1 of 1", 20.0, width, "none", 1.0, 0.0)
+    np.testing.assert_allclose(window(X, voi), expected, atol=1e-6)
+
+
+def test_a_threshold_falls_between_two_values() -> None:
+    voi = Voi("LINEAR", "window 1 of 1", 20.5, 1.0, "none", 1.0, 0.0)
+    np.testing.assert_array_equal(window(np.array([19.0, 20.0, 21.0]), voi), [0.0, 0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("spec", "full_scale"),
+    [
+        (Spec(sop="CR").with_(WindowCenter=2000, WindowWidth=401), 400.0),
+        (Spec(sop="CR", slope=-4.0).with_(WindowCenter=-8000, WindowWidth=401), -100.0),
+        (Spec(sop="CR", photometric="MONOCHROME1").with_(WindowCenter=2000, WindowWidth=401),
+         -400.0),
+        (Spec(sop="CR", voi="exact").with_(WindowCenter=2000, WindowWidth=400), 400.0),
+        (Spec(sop="CR", voi="exact").with_(WindowCenter=2000, WindowWidth=0.5), 0.5),
+        (Spec(sop="CR").with_(WindowCenter=2000, WindowWidth=1), None),
+        (Spec(sop="CR", voi="sigmoid"), None),
+        (Spec(voi="lut"), None),
+    ],
+)  # fmt: skip
+def test_full_scale_is_what_one_unit_of_the_display_is_in_stored_values(
+    spec: Spec, full_scale: float | None, make_file: MakeFile
+) -> None:
+    assert read_radiograph(make_file(spec)).full_scale == full_scale
+
+
+def test_slope_and_intercept_stand_in_for_each_other(make_file: MakeFile) -> None:
+    spec = Spec(sop="CR").with_(WindowCenter=1000, WindowWidth=2001)
+    plain = read_radiograph(make_file(spec))
+    assert (plain.voi.modality, plain.voi.slope, plain.voi.intercept) == ("none", 1.0, 0.0)
+    shifted = read_radiograph(make_file(spec.with_(RescaleIntercept=-50, WindowCenter=950)))
+    assert (shifted.voi.modality, shifted.voi.slope, shifted.voi.intercept) == (
+        "rescale", 1.0, -50.0)  # fmt: skip
+    np.testing.assert_allclose(shifted.pixels, plain.pixels, atol=1e-6)
+    doubled = read_radiograph(make_file(spec.with_(RescaleSlope=2, WindowCenter=1999.5,
+                                                   WindowWidth=4001)))  # fmt: skip
+    assert (doubled.voi.modality, doubled.voi.slope, doubled.voi.intercept) == (
+        "rescale", 2.0, 0.0)  # fmt: skip
+    np.testing.assert_allclose(doubled.pixels, plain.pixels, atol=1e-6)
+
+
+def test_the_words_of_a_display_say_which_of_several_was_used(make_file: MakeFile) -> None:
+    two = Sequence([_table(np.arange(4096), 12, "US"), _table(np.arange(4096)[::-1], 12, "US")])
+    spec = Spec(voi="none").with_(VOILUTSequence=two)
+    radiograph = read_radiograph(make_file(spec))
+    assert radiograph.voi.origin == "VOI LUT 1 of 2"
+    assert (radiograph.voi.center, radiograph.voi.width) == (None, None)
+    assert "several_windows" in [code for code, _ in radiograph.warnings]
+    np.testing.assert_allclose(radiograph.pixels, radiograph.stored / 4095, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("item", "found"),
+    [
+        (([4, 0, 7], [0, 1, 2, 3]), "8 to 16 bits"),
+        (([4, 0, 17], [0, 1, 2, 3]), "8 to 16 bits"),
+        (([4, 0], [0, 1, 2, 3]), "8 to 16 bits"),
+        (([4, 0, 8], [0, 1, 2, 256]), "exceeds the 8 bits"),
+        (([4, 0, 8], [0, 1, 2]), "has 3 entries; the descriptor says 4"),
+        (([4, 0, 8], [0, 1, 2, 3, 0, 0]), "has 6 entries; the descriptor says 4"),
+    ],
+)
+def test_a_lut_item_that_contradicts_itself_is_refused(
+    item: tuple[list[int], list[int]], found: str
+) -> None:
+    ds = Dataset()
+    ds.add_new("LUTDescriptor", "US", item[0])
+    ds.add_new("LUTData", "US", item[1])
+    with pytest.raises(UnsupportedImage, match=found) as caught:
+        apply_lut(ds, X, name="VOILUTSequence")
+    assert "--ignore-voi" in caught.value.hint
+    with pytest.raises(UnsupportedImage, match="ModalityLUTSequence") as caught:
+        apply_lut(ds, X, name="ModalityLUTSequence")
+    assert "--ignore-voi" not in caught.value.hint
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_lut_takes_the_nearest_entry_and_its_ends_beyond_them(bits: int) -> None:
+    ds = Dataset()
+    top = (1 << bits) - 1
+    ds.add_new("LUTDescriptor", "US", [4, 10, bits])
+    ds.add_new("LUTData", "US", [5, 7, 60, top, 9])  # the fifth is a pad entry
+    x = np.array([-3.0, 10.0, 10.4, 10.6, 12.0, 13.0, 14.0, 900.0])
+    found = [5, 5, 5, 7, 60, top, top, top]
+    np.testing.assert_array_equal(apply_lut(ds, x, name="VOILUTSequence"), found)
+    shown = apply_lut(ds, x, name="VOILUTSequence", normalise=True)
+    np.testing.assert_allclose(shown, np.array(found) / top, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("data", "entries"), [
+    (bytes([1, 2, 3, 9]), [1, 2, 3, 9]),  # packed
+    (bytes([1, 2, 3, 9, 0]), [1, 2, 3, 9]),  # packed with a pad byte
+    (bytes([1, 0, 2, 0, 3, 0, 9, 0]), [1, 2, 3, 9]),  # a word for each
+])  # fmt: skip
+def test_8_bit_entries_come_packed_or_as_words(data: bytes, entries: list[int]) -> None:
+    ds = Dataset()
+    ds.add_new("LUTDescriptor", "US", [4, 0, 8])
+    ds.add_new("LUTData", "OW", data)
+    np.testing.assert_array_equal(apply_lut(ds, np.arange(4.0), name="VOILUTSequence"), entries)
