@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
+from monai_cxr_cf.dicom.matrix import Matrix, check_padding
 from monai_cxr_cf.dicom.read import ReadOptions, read_radiograph
+from monai_cxr_cf.errors import UnsupportedImage
 from tests.dicom.conftest import MakeFile
 from tests.dicom.factory import Spec, build, code, save, save_dataset
 
@@ -92,3 +95,66 @@ def test_a_signed_padding_value_written_as_unsigned_is_understood(tmp_path: Path
     radiograph = read_radiograph(save_dataset(tmp_path / "a.dcm", ds))
     assert radiograph.padding == (-2048, -2048)
     assert not radiograph.valid[:, :4].any()
+
+
+def test_a_window_that_shows_the_image_as_one_grey_is_refused_beside_padding_too(
+    make_file: MakeFile,
+) -> None:
+    """Padding is shown as 0 and counts in nothing: white everywhere else is still one grey."""
+    spec = Spec(sop="CR", padding=True).with_(WindowCenter=-900, WindowWidth=100)
+    with pytest.raises(UnsupportedImage) as caught:
+        read_radiograph(make_file(spec))
+    assert caught.value.code == "constant_display"
+
+
+def test_one_value_beside_padding_is_no_image(tmp_path: Path) -> None:
+    pixels = np.full((120, 96), 700, np.uint16)
+    pixels[:, :4] = 0
+    with pytest.raises(UnsupportedImage) as caught:
+        read_radiograph(save(tmp_path / "a.dcm", Spec(sop="CR", padding=True), pixels))
+    assert caught.value.code == "constant_image"
+    assert "the same everywhere" in caught.value.message
+
+
+def test_the_share_of_padding_is_told(make_file: MakeFile) -> None:
+    radiograph = read_radiograph(make_file(Spec(sop="CR", padding=True, columns=80)))
+    assert ("padding", "5.0 % of the pixels are padding, never edited.") in radiograph.warnings
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "signed", "expected"),
+    [
+        (5, None, False, (5, 5)),
+        (9, 5, False, (5, 9)),
+        (5, 9, False, (5, 9)),
+        (65535, None, True, (-1, -1)),  # written as unsigned
+        (32768, None, True, (-32768, -32768)),
+        (32767, None, True, (32767, 32767)),
+        (0, 65534, True, (-2, 0)),
+        (-1, None, False, (65535, 65535)),  # written as signed
+        (0, None, False, (0, 0)),
+    ],
+)
+def test_padding_is_read_as_the_pixels_are(
+    value: int, limit: int | None, signed: bool, expected: tuple[int, int]
+) -> None:
+    ds = Dataset()
+    vr = "SS" if value < 0 else "US"
+    ds.add_new(0x00280120, vr, value)
+    if limit is not None:
+        ds.add_new(0x00280121, "US", limit)
+    assert check_padding(ds, Matrix(8, 8, 16, 16, signed)) == expected
+    assert check_padding(Dataset(), Matrix(8, 8, 16, 16, signed)) is None
+
+
+def test_a_limit_alone_is_no_padding() -> None:
+    ds = Dataset()
+    ds.add_new(0x00280121, "US", 9)
+    assert check_padding(ds, Matrix(8, 8, 16, 16, False)) is None
+
+
+def test_a_padding_range_holds_its_two_ends(tmp_path: Path) -> None:
+    ramp = np.arange(120 * 96, dtype=np.uint16).reshape(120, 96) % 4096
+    spec = Spec(sop="CR").with_(PixelPaddingValue=1400, PixelPaddingRangeLimit=1500)
+    radiograph = read_radiograph(save(tmp_path / "a.dcm", spec, ramp))
+    np.testing.assert_array_equal(radiograph.valid, (ramp < 1400) | (ramp > 1500))
