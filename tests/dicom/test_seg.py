@@ -72,6 +72,22 @@ def test_each_segment_has_its_own_codes(seg: Path) -> None:
     }  # fmt: skip
 
 
+def test_each_segment_has_its_own_tracking_that_repeats(case: Case, seg: Path) -> None:
+    def tracking(ds: Dataset) -> list[tuple[str, str]]:
+        return [(s.TrackingID, s.TrackingUID) for s in ds.SegmentSequence]
+
+    found = tracking(dcmread(seg))
+    labels = ["Right lung", "Left lung", "Heart", "Edit region", "Edit band"]
+    assert [label for label, _ in found] == labels
+    assert len({uid for _, uid in found}) == len(labels)
+    assert tracking(segmentation_dataset(plan_of(case), case.masks)) == found
+    two = {name: case.masks[name] for name in ("heart", "edit_band")}
+    assert tracking(segmentation_dataset(plan_of(case), two)) == [found[2], found[4]]
+    other = record_with(seeds=(8,), request_json='{"preset":"fast","version":1}')
+    again = tracking(segmentation_dataset(plan_of(case, record=other), case.masks))
+    assert not {uid for _, uid in again} & {uid for _, uid in found}
+
+
 def test_a_mask_of_the_user_is_manual_and_ours_name_their_algorithm(case: Case) -> None:
     record = record_with(masks={"from_user": ["heart"]})
     ds = segmentation_dataset(plan_of(case, record=record), case.masks)
