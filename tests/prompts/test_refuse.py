@@ -86,6 +86,41 @@ def test_no_data_and_contradicting_data_are_refused() -> None:
         parsed_from_findings([FindingEdit("mass"), FindingEdit("mass", direction="remove")])
 
 
+@pytest.mark.parametrize(
+    ("added", "removed", "meet"),
+    [
+        ((None, None), (None, None), True),
+        (("left", None), ("left", None), True),
+        (("left", None), ("right", None), False),
+        (("left", None), (None, None), True),
+        (("left", None), ("both", None), True),
+        ((None, "lower"), (None, "lower"), True),
+        ((None, "lower"), (None, None), True),
+        ((None, "lower"), (None, "upper"), False),
+        (("left", "lower"), ("both", "lower"), True),
+        (("left", "lower"), ("right", "lower"), False),
+        (("left", "lower"), ("left", "upper"), False),
+        (("left", "lower"), ("left", None), True),
+        (("left", "lower"), ("right", None), False),
+    ],
+)
+def test_adding_and_removing_contradict_where_the_places_meet(added, removed, meet) -> None:
+    """A place that is not said is every place: it meets all others."""
+    for a, b in ((added, removed), (removed, added)):
+        edits = [
+            FindingEdit("lung opacity", side=a[0], zone=a[1]),
+            FindingEdit("lung opacity", "remove", side=b[0], zone=b[1]),
+        ]
+        if meet:
+            with pytest.raises(BadRequest) as caught:
+                parsed_from_findings(edits)
+            assert caught.value.code == "contradictory_prompt"
+        else:
+            assert len(parsed_from_findings(edits).findings) == 2
+    worse = [FindingEdit("mass", "change"), FindingEdit("mass", "add", side="left")]
+    assert len(parsed_from_findings(worse).findings) == 2
+
+
 WORDS = sorted({" ".join(k) for k in lexicon()} | set(VOCABULARY) | {"heart", "dragon", "2.5"})
 
 
