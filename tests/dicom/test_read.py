@@ -115,8 +115,8 @@ def test_reading_leaves_no_file(make_file: MakeFile, nothing_left: Callable[[], 
 
 def test_the_reader_imports_fast_and_light() -> None:
     script = (
-        "import sys, time; start = time.perf_counter(); import monai_cxr_cf.dicom.read; "
-        "print(time.perf_counter() - start, *sorted({'torch', 'monai', 'highdicom', 'scipy', "
+        "import sys, time; start = time.process_time(); import monai_cxr_cf.dicom.read; "
+        "print(time.process_time() - start, *sorted({'torch', 'monai', 'highdicom', 'scipy', "
         "'SimpleITK', 'diffusers'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -124,7 +124,7 @@ def test_the_reader_imports_fast_and_light() -> None:
     )
     seconds, *loaded = done.stdout.split()
     assert loaded == []
-    assert float(seconds) < 5.0  # typically 0.5; a loaded machine may need longer
+    assert 0 < float(seconds) < 3.0  # of a processor, whoever else uses the machine
 
 
 def test_real_radiographs_read_the_same_from_both_encodings(shared: Path) -> None:
