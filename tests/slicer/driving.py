@@ -38,7 +38,7 @@ class Told:
 
     def cancel(self, backend: Backend) -> None:
         """From now on time is taken."""
-        self.cancelled_at = time.perf_counter()
+        self.cancelled_at = time.perf_counter() - queued()
         backend.cancel()
 
     def of(self, kind: type) -> list[Any]:
@@ -77,7 +77,7 @@ def drive(
             after(delay, lambda: told.cancel(backend))
 
     def ended(end: End) -> None:
-        told.stop_s = time.perf_counter() - told.cancelled_at
+        told.stop_s = time.perf_counter() - queued() - told.cancelled_at
         told.ends.append(end)
         loop.quit()
 

@@ -120,10 +120,10 @@ def test_cancel_in_mid_step_leaves_no_process_and_no_file(panel: Stage) -> None:
     end = time.monotonic() + PATIENCE
     while "Drawing" not in panel.w.statusLabel.text() and time.monotonic() < end:
         qt.QApplication.processEvents()
-    heart, began = Heart(panel, ("Cancelling",)), time.perf_counter()
+    heart, began = Heart(panel, ("Cancelling",)), now()
     panel.w.cancelButton.click()
     wait_for(panel, "Ready", 10.0)
-    assert time.perf_counter() - began < STOPPED
+    assert now() - began < STOPPED
     assert heart.longest < BLOCKED
     assert not folder.exists()
     assert not living(str(folder))

@@ -57,12 +57,12 @@ async def _live(command: Command, stop_if: Callable[[Any], bool]) -> Told:
         nonlocal began
         told.events.append(event)
         if not began and stop_if(event):
-            began = time.perf_counter()
+            began = time.perf_counter() - queued()
             children.cancel()
 
     def ended(end: End) -> None:
         told.ends.append(end)
-        told.stop_s = time.perf_counter() - began
+        told.stop_s = time.perf_counter() - queued() - began
         over.set()
 
     def note(text: str) -> None:
