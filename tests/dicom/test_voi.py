@@ -139,6 +139,17 @@ def test_the_robust_window_lies_on_modality_values_whatever_slope_and_sign(
     assert radiograph.full_scale == pytest.approx((ends[1] - ends[0]) / slope * np.sign(slope))
 
 
+def test_a_lut_item_without_descriptor_or_data_is_refused() -> None:
+    ds = Dataset()
+    ds.add_new("LUTData", "US", [1, 2])
+    with pytest.raises(UnsupportedImage, match="LUTDescriptor"):
+        apply_lut(ds, X, name="VOILUTSequence")
+    ds.add_new("LUTDescriptor", "US", [2, 0, 8])
+    del ds.LUTData
+    with pytest.raises(UnsupportedImage, match=r"LUTData has [01] entries; the descriptor says 2"):
+        apply_lut(ds, X, name="VOILUTSequence")
+
+
 X = np.array([-60.0, 0.0, 19.0, 20.0, 21.0, 45.0, 90.0])
 
 
@@ -158,6 +169,20 @@ def test_window_functions_have_the_values_of_the_standard(
     """PS3.3 C.11.2.1.2 and C.11.2.1.3 around a centre of 20, worked out by hand."""
     voi = Voi(function, "window 1 of 1", 20.0, width, "none", 1.0, 0.0)
     np.testing.assert_allclose(window(X, voi), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("function", ["LINEAR_EXACT", "SIGMOID"])
+def test_a_window_may_lie_around_zero(function: str) -> None:
+    voi = Voi(function, "window 1 of 1", 0.0, 4.0, "none", 1.0, 0.0)
+    assert window(np.zeros(1), voi) == 0.5
+
+
+@pytest.mark.parametrize(("signed", "low", "high"), [(False, 0, 4095), (True, -2048, 2047)])
+def test_the_display_has_one_entry_for_each_stored_value(
+    signed: bool, low: int, high: int, make_file: MakeFile
+) -> None:
+    display = read_radiograph(make_file(Spec(sop="CR", signed=signed, slope=1.0))).display
+    assert (display.low, display.high, len(display.table)) == (low, high, 4096)
 
 
 def test_a_threshold_falls_between_two_values() -> None:
@@ -252,9 +277,11 @@ def test_a_lut_takes_the_nearest_entry_and_its_ends_beyond_them(bits: int) -> No
     (bytes([1, 2, 3, 9]), [1, 2, 3, 9]),  # packed
     (bytes([1, 2, 3, 9, 0]), [1, 2, 3, 9]),  # packed with a pad byte
     (bytes([1, 0, 2, 0, 3, 0, 9, 0]), [1, 2, 3, 9]),  # a word for each
+    (bytes([7, 0]), [7]),  # a single entry: a word, not a byte and its pad
 ])  # fmt: skip
 def test_8_bit_entries_come_packed_or_as_words(data: bytes, entries: list[int]) -> None:
     ds = Dataset()
-    ds.add_new("LUTDescriptor", "US", [4, 0, 8])
+    ds.add_new("LUTDescriptor", "US", [len(entries), 0, 8])
     ds.add_new("LUTData", "OW", data)
-    np.testing.assert_array_equal(apply_lut(ds, np.arange(4.0), name="VOILUTSequence"), entries)
+    x = np.arange(float(len(entries)))
+    np.testing.assert_array_equal(apply_lut(ds, x, name="VOILUTSequence"), entries)
