@@ -116,6 +116,23 @@ def test_an_item_must_lie_within_the_file() -> None:
     assert judged(TAG + b"OB\0\0\x0a\0\0\0" + stream, JPEG) == "pixel_data"
 
 
+def test_a_fragment_that_promises_too_much_is_told_what_is_left() -> None:
+    head = TAG + b"OB\0\0\xff\xff\xff\xff" + item(b"")
+    file = io.BytesIO(head + item(b"first part") + item(b"rest", 5))
+    with pytest.raises(UnreadableInput, match=r"promises 5 bytes; the file holds 4\."):
+        check_payload(file, JPEG, MATRIX)
+
+
+def test_a_stream_must_begin_as_a_jpeg() -> None:
+    assert judged(coded(b"\xff\xd9" + jpeg()[2:]), JPEG) == "pixel_data"
+
+
+def test_pixels_are_expected_without_being_read() -> None:
+    with pytest.raises(UnreadableInput) as caught:
+        expect_pixels(io.BytesIO(b""), EXPLICIT)
+    assert caught.value.code == "no_pixels"
+
+
 @pytest.mark.parametrize(
     ("promised", "held", "code"),
     [

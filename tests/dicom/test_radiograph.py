@@ -186,6 +186,39 @@ def test_the_width_of_a_saturated_end_does_not_enter_a_change() -> None:
     np.testing.assert_allclose(display.delta(stored, np.full(5, -0.25))[2:], -50.0, atol=1e-9)
 
 
+STEPS = np.array([0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_step_stands_at_its_middle_and_an_end_at_its_inner_edge(sign: int) -> None:
+    """Stored -5..4: greys at -3 (inner edge of the first), -0.5 (middle) and 2 (inner edge)."""
+    display = Display(-5, STEPS[::sign])
+    stored = np.arange(-5, 5)
+    np.testing.assert_array_equal(display.render(stored), STEPS[::sign].astype(np.float32))
+    assert (display.low, display.high) == (-5, 4)
+    for change, step in ((0.5, 2.5), (0.25, 1.25)):
+        moved = display.delta(stored, np.full(10, change)) * sign
+        np.testing.assert_allclose(moved[STEPS[::sign] < 1], step, atol=1e-12)
+        np.testing.assert_allclose(moved[STEPS[::sign] == 1], 0.0, atol=1e-12)
+        moved = display.delta(stored, np.full(10, -change)) * sign
+        np.testing.assert_allclose(moved[STEPS[::sign] > 0], -step, atol=1e-12)
+
+
+def test_a_linear_window_maps_a_change_beyond_its_ends_as_well() -> None:
+    display = Display(-5, STEPS, -40.0)
+    moved = display.delta(np.arange(-5, 5), np.full(10, 0.25))
+    np.testing.assert_array_equal(moved, np.full(10, -10.0))
+
+
+@pytest.mark.parametrize(
+    ("bits", "signed", "expected"),
+    [(8, False, (0, 255)), (8, True, (-128, 127)), (12, True, (-2048, 2047)),
+     (16, False, (0, 65535))],
+)  # fmt: skip
+def test_the_range_of_stored_values(bits: int, signed: bool, expected: tuple[int, int]) -> None:
+    assert stored_range(bits, signed) == expected
+
+
 def test_monotone_means_it_never_turns_back() -> None:
     assert is_monotone(np.array([0, 0, 1, 2, 2]))
     assert is_monotone(np.array([3, 1, 1, 0]))

@@ -145,6 +145,9 @@ def test_a_lut_item_without_descriptor_or_data_is_refused() -> None:
     with pytest.raises(UnsupportedImage, match="LUTDescriptor"):
         apply_lut(ds, X, name="VOILUTSequence")
     ds.add_new("LUTDescriptor", "US", [2, 0, 8])
+    ds.add_new("LUTData", "SS", [-1, 2])
+    with pytest.raises(UnsupportedImage, match="LUTData exceeds the 8 bits"):
+        apply_lut(ds, X, name="VOILUTSequence")
     del ds.LUTData
     with pytest.raises(UnsupportedImage, match=r"LUTData has [01] entries; the descriptor says 2"):
         apply_lut(ds, X, name="VOILUTSequence")

@@ -25,6 +25,7 @@ VERBS = {
         "remove pleural effusion|||", "remove nodule|left||", "remove mass|||"],
     "remove effusion, add left nodule and mass": [
         "remove pleural effusion|||", "add nodule|left||", "add mass|left||"],
+    "add a left nodule, right mass": ["add nodule|left||", "add mass|right||"],
     "worse effusion, edema": ["change pleural effusion|||", "change pulmonary edema|||"],
     "improved effusion and edema": [
         "remove pleural effusion|||0.5", "remove pulmonary edema|||0.5"],
@@ -73,7 +74,8 @@ def test_a_bare_finding_shares_its_neighbours_place(text: str, expected: tuple[s
 
 
 @pytest.mark.parametrize("text", ["no effusion, left nodule and mass",
-                                  "no effusion, nodule and left mass"])  # fmt: skip
+                                  "no effusion, nodule and left mass",
+                                  "no effusion, left nodule. No mass or edema"])  # fmt: skip
 def test_a_list_that_can_be_read_two_ways_is_refused(text: str) -> None:
     with pytest.raises(BadRequest) as caught:
         parse_prompt(text)

@@ -61,6 +61,22 @@ def test_too_long_and_too_many_are_refused() -> None:
         parse_prompt(" and ".join(list(VOCABULARY)[:9]))
 
 
+def test_the_last_that_fits_passes() -> None:
+    assert len(parse_prompt("effusion".ljust(1000)).findings) == 1
+    with pytest.raises(BadRequest, match="1001 characters"):
+        parse_prompt("effusion".ljust(1001))
+    assert len(parse_prompt(" and ".join(list(VOCABULARY)[:8])).findings) == 8
+
+
+def test_a_normal_radiograph_and_no_finding_are_told_apart() -> None:
+    with pytest.raises(BadRequest, match="describes a normal radiograph") as caught:
+        parse_prompt("normal chest radiograph")
+    assert "no cardiomegaly" in caught.value.hint
+    with pytest.raises(BadRequest, match=r"^The prompt names no finding") as caught:
+        parse_prompt("left lower lobe")
+    assert all(name in caught.value.hint for name in VOCABULARY)
+
+
 @pytest.mark.parametrize(
     "edit",
     [
