@@ -15,7 +15,7 @@ from CXRCounterfactualLib.facts import Facts, read_facts
 from CXRCounterfactualLib.questions import Question, Questions
 
 if TYPE_CHECKING:
-    from CXRCounterfactualLib.watching import End
+    from CXRCounterfactualLib.events import End
 
     from .application import ViewerApp
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from CXRCounterfactualLib import processes
 from CXRCounterfactualLib.commands import Command
+from CXRCounterfactualLib.events import End
 from CXRCounterfactualLib.watching import (
     GIVE_UP_MS,
     GRACE_MS,
@@ -21,7 +22,6 @@ from CXRCounterfactualLib.watching import (
     NOT_STARTED,
     POLL_MS,
     TELL_MS,
-    End,
     Listener,
     Watch,
 )

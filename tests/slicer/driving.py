@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import qt
-from CXRCounterfactualLib.backend import Backend, End
+from CXRCounterfactualLib.backend import Backend
 from CXRCounterfactualLib.commands import Command
+from CXRCounterfactualLib.events import End
 
 FAKE = Path(__file__).with_name("fake_runner.py")
 BEAT = 0.01  # seconds

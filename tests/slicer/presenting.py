@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from CXRCounterfactualLib import jobs
+from CXRCounterfactualLib.events import Failed, Hello, Preview, Progress, Result
 from CXRCounterfactualLib.params import Choice
 from CXRCounterfactualLib.presenter import Presenter
 from CXRCounterfactualLib.states import (
@@ -30,11 +30,11 @@ NO_SOURCE = SourceChanged(False, "It has several slices.", "volume3")
 ASKED = RequestChanged((), CHOICE)
 ASKED_MORE = RequestChanged((), Choice(severity=0.2))
 WRONG = RequestChanged(("The severity lies between 0 and 1.",), Choice(severity=2))
-HELLO = jobs.Hello(1, "0.1.0", "cpu", "ab" * 32)
-STEP = jobs.Progress("sample", 3, 14, 2.0)
-RESULT = jobs.Result((), {"outside_max_diff": 0}, {"verdict": "passed", "proven": False})
-REFUSED = jobs.Failed("unsupported_image", "A lateral view.", "Take a frontal one.")
-PREVIEW = jobs.Preview(Path("preview.png"))
+HELLO = Hello(1, "0.1.0", "cpu", "ab" * 32)
+STEP = Progress("sample", 3, 14, 2.0)
+RESULT = Result((), {"outside_max_diff": 0}, {"verdict": "passed", "proven": False})
+REFUSED = Failed("unsupported_image", "A lateral view.", "Take a frontal one.")
+PREVIEW = Preview(Path("preview.png"))
 
 TO_IDLE: tuple[Happening, ...] = (HEALTHY,)
 TO_READY = (*TO_IDLE, SOURCE, ASKED)

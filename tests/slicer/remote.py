@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from CXRCounterfactualLib import commands, jobs
+from CXRCounterfactualLib import commands
+from CXRCounterfactualLib.decoder import LineDecoder
 
 SCRIPT = commands.HERE / "remote_client.py"
 
@@ -32,7 +33,7 @@ class Client:
     def events(self) -> list[Any]:
         """What the extension's decoder makes of its lines, when it is over."""
         self.wait()
-        ear = jobs.LineDecoder(self.out)
+        ear = LineDecoder(self.out)
         return ear.feed("".join(self.lines).encode()) + ear.end()
 
     def document(self) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import qt
-from CXRCounterfactualLib import jobs
 from CXRCounterfactualLib.backend import Backend
 from CXRCounterfactualLib.commands import Command
+from CXRCounterfactualLib.events import Failed, Hello, Progress, Result, Warned
 
 from tests.slicer.driving import drive, fake, living, spin, spin_until
 
@@ -40,9 +40,9 @@ def test_a_run_tells_hello_steps_and_result_while_the_window_beats(
     backend: Backend, out: Path
 ) -> None:
     told = drive(backend, fake("steps", out))
-    assert isinstance(told.events[0], jobs.Hello)
-    assert [e.step for e in told.of(jobs.Progress)] == list(range(1, 11))
-    assert isinstance(told.events[-1], jobs.Result)
+    assert isinstance(told.events[0], Hello)
+    assert [e.step for e in told.of(Progress)] == list(range(1, 11))
+    assert isinstance(told.events[-1], Result)
     assert (told.end.exit_code, told.end.saw_result, told.end.cancelled) == (0, True, False)
     assert left(out) == ["job.json", "out"]
     assert len(told.gaps) > 10
@@ -51,14 +51,14 @@ def test_a_run_tells_hello_steps_and_result_while_the_window_beats(
 
 def test_half_lines_and_lines_that_are_no_events_do_no_harm(backend: Backend, out: Path) -> None:
     told = drive(backend, fake("halves", out))
-    assert [warned.message for warned in told.of(jobs.Warned)] == ["half ä line"] * 2
-    assert isinstance(told.events[-1], jobs.Result)
+    assert [warned.message for warned in told.of(Warned)] == ["half ä line"] * 2
+    assert isinstance(told.events[-1], Result)
 
 
 def test_a_flood_neither_blocks_the_window_nor_loses_the_end(backend: Backend, out: Path) -> None:
     told = drive(backend, fake("flood", out))
-    assert isinstance(told.events[-1], jobs.Result)
-    steps = [event.step for event in told.of(jobs.Progress)]
+    assert isinstance(told.events[-1], Result)
+    steps = [event.step for event in told.of(Progress)]
     assert steps == sorted(steps)
     assert steps[-1] == 20_000, "the newest step is never dropped"
     assert len(steps) < 10_000, "steps that came together are told as one"
@@ -87,7 +87,7 @@ def test_a_result_that_was_told_stays_though_its_process_breaks_at_the_end(
 
 def test_a_refusal_keeps_its_words_and_exit_code(backend: Backend, out: Path) -> None:
     told = drive(backend, fake("refuse", out))
-    (failed,) = told.of(jobs.Failed)
+    (failed,) = told.of(Failed)
     assert (failed.code, failed.hint) == ("unsupported_image", "Take a frontal one.")
     assert (told.end.exit_code, told.end.crashed) == (2, False)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib import jobs
 from CXRCounterfactualLib.backend import Backend
+from CXRCounterfactualLib.events import Progress, Result
 
 from tests.posix import posix
 from tests.slicer.driving import Told, drive, fake, living, spin
@@ -21,7 +21,7 @@ LIMIT = 2.0  # seconds: the bar for a cancel
 
 def is_step(event: Any) -> bool:
     """The runner works."""
-    return isinstance(event, jobs.Progress)
+    return isinstance(event, Progress)
 
 
 def stopped(told: Told, folder: Path) -> None:
@@ -59,8 +59,8 @@ def test_a_launcher_in_front_of_python_does_not_hide_its_tree(mode: str, tmp_pat
 
 def test_nothing_is_told_after_cancel_but_the_end(tmp_path: Path) -> None:
     told = drive(Backend(), fake("steps", tmp_path / "out"), cancel_if=is_step)
-    assert len(told.of(jobs.Progress)) == 1
-    assert not told.of(jobs.Result)
+    assert len(told.of(Progress)) == 1
+    assert not told.of(Result)
     assert not told.end.saw_result
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from CXRCounterfactualLib import results
+from CXRCounterfactualLib.history import Added
 from CXRCounterfactualLib.layout import LEFT, RIGHT, Badge, Compare
 
 from tests.slicer.rendering import photograph
@@ -26,7 +27,7 @@ MARKED = 50  # rows at the top where SYNTHETIC may stand
 @pytest.fixture
 def shown(
     desk: Desk, runs: dict[str, Case], request: pytest.FixtureRequest
-) -> tuple[Compare, results.Added]:
+) -> tuple[Compare, Added]:
     """A run side by side with its source."""
     case = runs[getattr(request, "param", "plain")]
     source = desk.load(case.source)
@@ -57,15 +58,13 @@ def frames(outlined: Any, marked: Any) -> bool:
     )
 
 
-def test_the_right_view_is_marked_the_left_is_not(
-    desk: Desk, shown: tuple[Compare, results.Added]
-) -> None:
+def test_the_right_view_is_marked_the_left_is_not(desk: Desk, shown: tuple[Compare, Added]) -> None:
     assert amber(photo(desk, RIGHT))[:MARKED].sum() > 200
     assert not amber(photo(desk, LEFT))[:MARKED].any()
 
 
 def test_both_views_show_the_same_but_for_the_change(
-    desk: Desk, shown: tuple[Compare, results.Added]
+    desk: Desk, shown: tuple[Compare, Added]
 ) -> None:
     left, right = photo(desk, LEFT)[MARKED:], photo(desk, RIGHT)[MARKED:]
     differs = (left != right).any(axis=2)
@@ -74,13 +73,13 @@ def test_both_views_show_the_same_but_for_the_change(
 
 
 def test_faded_out_the_counterfactual_leaves_nothing_behind(
-    desk: Desk, shown: tuple[Compare, results.Added]
+    desk: Desk, shown: tuple[Compare, Added]
 ) -> None:
     shown[0].fade(0.0)
     assert np.array_equal(photo(desk, LEFT), photo(desk, RIGHT))
 
 
-def test_outlines_can_be_taken_off(desk: Desk, shown: tuple[Compare, results.Added]) -> None:
+def test_outlines_can_be_taken_off(desk: Desk, shown: tuple[Compare, Added]) -> None:
     compare, added = shown
     assert amber(photo(desk, LEFT)).any()
     compare.outline(added.segmentation_id, False)
@@ -88,7 +87,7 @@ def test_outlines_can_be_taken_off(desk: Desk, shown: tuple[Compare, results.Add
 
 
 def test_the_change_map_colours_the_change_and_leaves_the_rest_grey(
-    desk: Desk, shown: tuple[Compare, results.Added]
+    desk: Desk, shown: tuple[Compare, Added]
 ) -> None:
     compare, added = shown
     outlined = amber(photo(desk, LEFT)[MARKED:])
@@ -106,7 +105,7 @@ def test_the_change_map_colours_the_change_and_leaves_the_rest_grey(
 
 @pytest.mark.parametrize("shown", ["example"], indirect=True)
 def test_the_strip_for_the_documentation_shows_source_counterfactual_and_change(
-    desk: Desk, shown: tuple[Compare, results.Added], tmp_path: Path
+    desk: Desk, shown: tuple[Compare, Added], tmp_path: Path
 ) -> None:
     from PIL import Image
 

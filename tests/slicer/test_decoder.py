@@ -7,15 +7,8 @@ from typing import Any
 
 import pytest
 from CXRCounterfactualLib import decoder
-from CXRCounterfactualLib.jobs import (
-    Failed,
-    Hello,
-    LineDecoder,
-    Preview,
-    Progress,
-    Result,
-    Warned,
-)
+from CXRCounterfactualLib.decoder import LineDecoder
+from CXRCounterfactualLib.events import Failed, Hello, Preview, Progress, Result, Warned
 
 from tests.posix import posix
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from CXRCounterfactualLib import doctor
-from CXRCounterfactualLib.backend import Backend, End
+from CXRCounterfactualLib.backend import Backend
 from CXRCounterfactualLib.commands import doctor_command, info_command
 from CXRCounterfactualLib.environment import Runner as Found
+from CXRCounterfactualLib.events import End
 from CXRCounterfactualLib.facts import Facts, read_facts
 
 from tests.slicer.driving import drive

@@ -12,6 +12,7 @@ import pytest
 from CXRCounterfactualLib import dicom_source, history, jobs, params, results, segments
 from CXRCounterfactualLib.backend import Backend
 from CXRCounterfactualLib.commands import local_command
+from CXRCounterfactualLib.events import Result
 
 from tests.dicom.factory import Spec, phantom_masks, save
 from tests.slicer.driving import drive
@@ -50,7 +51,7 @@ def edit(desk: Desk, volume: Any, runner: Runner, **more: Any) -> tuple[history.
     command = local_command(runner.python, job, out, environment=runner.environment())
     told = drive(Backend(), command, patience=PATIENCE)
     assert told.end.exit_code == 0, told.end.stderr_tail
-    (result,) = told.of(jobs.Result)
+    (result,) = told.of(Result)
     return results.add_results(desk.scene, desk.app, volume, result, out), result
 
 

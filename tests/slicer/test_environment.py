@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from CXRCounterfactualLib import environment, jobs
+from CXRCounterfactualLib import environment
 from CXRCounterfactualLib.backend import Backend
 from CXRCounterfactualLib.commands import Command, create_command
 from CXRCounterfactualLib.environment import (
@@ -20,6 +20,7 @@ from CXRCounterfactualLib.environment import (
     package_of,
     python_in,
 )
+from CXRCounterfactualLib.events import Failed, Progress
 
 from tests.slicer.driving import drive
 
@@ -139,7 +140,7 @@ def making(tmp_path: Path, *last: str) -> Command:
 def test_an_environment_is_made_step_by_step(tmp_path: Path) -> None:
     told = drive(Backend(), making(tmp_path, sys.executable, "-c", "print('fine')"))
     assert told.end.exit_code == 0
-    stages = dict.fromkeys(event.stage for event in told.of(jobs.Progress))
+    stages = dict.fromkeys(event.stage for event in told.of(Progress))
     assert list(stages) == ["check", "create", "install", "doctor"]
     assert python_in(tmp_path / "made").exists()
     assert "fine" in "".join(told.logs), "what the commands print goes to the details"
@@ -148,7 +149,7 @@ def test_an_environment_is_made_step_by_step(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("application")
 def test_a_failed_step_is_named_with_a_hint_and_the_folder_is_gone(tmp_path: Path) -> None:
     told = drive(Backend(), making(tmp_path, sys.executable, "-c", "raise SystemExit('torn')"))
-    (failed,) = told.of(jobs.Failed)
+    (failed,) = told.of(Failed)
     assert failed.code == "environment_doctor"
     assert "step 4 of 4" in failed.message
     assert failed.hint

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from CXRCounterfactualLib import environment_card, setup_panel
-from CXRCounterfactualLib.events import Progress
-from CXRCounterfactualLib.run import End
+from CXRCounterfactualLib.events import End, Progress
 
 from tests.slicer.panel import SICK, Stage, stage
 

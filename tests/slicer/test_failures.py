@@ -2,7 +2,8 @@
 """Every way to fail has a sentence and a next step; what is shared names nobody."""
 
 import pytest
-from CXRCounterfactualLib.jobs import CATALOGUE, Failed, describe_failure, ended, failure
+from CXRCounterfactualLib.events import Failed
+from CXRCounterfactualLib.failures import CATALOGUE, describe_failure, ended, failure
 
 ENDS = [
     (None, False, "not_started"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from CXRCounterfactualLib import results
+from CXRCounterfactualLib.history import Added
 from CXRCounterfactualLib.layout import MARK, Badge, Compare
 
 from tests.slicer.runs import Case
@@ -12,7 +13,7 @@ from tests.slicer.scene import Desk
 
 
 @pytest.fixture
-def added(desk: Desk, runs: dict[str, Case]) -> results.Added:
+def added(desk: Desk, runs: dict[str, Case]) -> Added:
     """A run in the scene."""
     case = runs["plain"]
     source = desk.load(case.source)
@@ -49,7 +50,7 @@ def plane(desk: Desk, name: str) -> list[float]:
 
 
 def test_side_by_side_shows_source_and_counterfactual_linked_in_one_plane(
-    desk: Desk, added: results.Added
+    desk: Desk, added: Added
 ) -> None:
     source, cf = added.source_id, added.volume_ids[0]
     Compare(desk.app).show(source, cf)
@@ -61,9 +62,7 @@ def test_side_by_side_shows_source_and_counterfactual_linked_in_one_plane(
         assert view(desk, name).composite.GetLinkedControl()
 
 
-def test_fade_and_flicker_go_between_source_and_counterfactual(
-    desk: Desk, added: results.Added
-) -> None:
+def test_fade_and_flicker_go_between_source_and_counterfactual(desk: Desk, added: Added) -> None:
     compare = Compare(desk.app)
     compare.show(added.source_id, added.volume_ids[0])
     for opacity, expected in ((0.3, 0.3), (7.0, 1.0), (-1.0, 0.0)):
@@ -76,7 +75,7 @@ def test_fade_and_flicker_go_between_source_and_counterfactual(
     assert layers(desk, "Yellow")[2] == 0.0
 
 
-def test_one_up_fades_in_one_large_view(desk: Desk, added: results.Added) -> None:
+def test_one_up_fades_in_one_large_view(desk: Desk, added: Added) -> None:
     compare = Compare(desk.app)
     compare.one_up(added.source_id, added.volume_ids[0])
     assert desk.app.current_layout() == 6
@@ -84,9 +83,7 @@ def test_one_up_fades_in_one_large_view(desk: Desk, added: results.Added) -> Non
     assert layers(desk, "Red") == (added.source_id, added.volume_ids[0], 0.8)
 
 
-def test_the_change_map_lies_over_the_source_and_goes_away_again(
-    desk: Desk, added: results.Added
-) -> None:
+def test_the_change_map_lies_over_the_source_and_goes_away_again(desk: Desk, added: Added) -> None:
     compare = Compare(desk.app)
     compare.show(added.source_id, added.volume_ids[0])
     compare.change_map(added.change_id)
@@ -95,7 +92,7 @@ def test_the_change_map_lies_over_the_source_and_goes_away_again(
     assert layers(desk, "Yellow") == (added.source_id, added.volume_ids[0], 1.0)
 
 
-def test_the_outlines_can_be_hidden(desk: Desk, added: results.Added) -> None:
+def test_the_outlines_can_be_hidden(desk: Desk, added: Added) -> None:
     display = desk.scene.GetNodeByID(added.segmentation_id).GetDisplayNode()
     compare = Compare(desk.app)
     compare.outline(added.segmentation_id, False)
@@ -105,7 +102,7 @@ def test_the_outlines_can_be_hidden(desk: Desk, added: results.Added) -> None:
     compare.outline("", True)
 
 
-def test_leaving_puts_everything_back_as_it_was(desk: Desk, added: results.Added) -> None:
+def test_leaving_puts_everything_back_as_it_was(desk: Desk, added: Added) -> None:
     layout = desk.app.current_layout()
     view(desk, "Red").composite.SetBackgroundVolumeID(added.segmentation_id)
     view(desk, "Yellow").composite.SetForegroundOpacity(0.25)
@@ -120,9 +117,7 @@ def test_leaving_puts_everything_back_as_it_was(desk: Desk, added: results.Added
     assert {name: (layers(desk, name), plane(desk, name)) for name in names} == before
 
 
-def test_leaving_after_the_scene_was_closed_shows_no_ghosts(
-    desk: Desk, added: results.Added
-) -> None:
+def test_leaving_after_the_scene_was_closed_shows_no_ghosts(desk: Desk, added: Added) -> None:
     view(desk, "Red").composite.SetBackgroundVolumeID(added.source_id)
     compare = Compare(desk.app)
     compare.show(added.source_id, added.volume_ids[0])
@@ -134,7 +129,7 @@ def test_leaving_after_the_scene_was_closed_shows_no_ghosts(
 
 
 def test_synthetic_stands_on_every_view_that_shows_what_the_model_made(
-    desk: Desk, added: results.Added
+    desk: Desk, added: Added
 ) -> None:
     badge, compare = Badge(desk.app), Compare(desk.app)
     badge.start()
@@ -153,7 +148,7 @@ def test_synthetic_stands_on_every_view_that_shows_what_the_model_made(
 
 
 def test_the_mark_stays_after_the_comparison_and_goes_with_the_module(
-    desk: Desk, added: results.Added
+    desk: Desk, added: Added
 ) -> None:
     badge, compare = Badge(desk.app), Compare(desk.app)
     view(desk, "Green").composite.SetBackgroundVolumeID(added.volume_ids[0])

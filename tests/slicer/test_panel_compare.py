@@ -4,8 +4,8 @@
 from typing import Any
 
 import pytest
+from CXRCounterfactualLib.events import End
 from CXRCounterfactualLib.history import history
-from CXRCounterfactualLib.run import End
 
 from tests.slicer.panel import Stage, ready, rehearsed, stage, wait_for
 

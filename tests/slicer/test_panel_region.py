@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from CXRCounterfactualLib import mask_files
+from CXRCounterfactualLib.events import End
 from CXRCounterfactualLib.looker import QUIET_MS
 from CXRCounterfactualLib.region_panel import BY_ITSELF
 from CXRCounterfactualLib.regions import LOOKING
-from CXRCounterfactualLib.run import End
 from CXRCounterfactualLib.segments import PREVIEW
 
 from tests.slicer.panel import HEALTHY, Stage, open_stage, ready, stage

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import qt
-from CXRCounterfactualLib.events import Failed, Hello, Progress
-from CXRCounterfactualLib.run import End
+from CXRCounterfactualLib.events import End, Failed, Hello, Progress
 from CXRCounterfactualLib.states import RegionPressed
 from CXRCounterfactualLib.status_panel import WIDGETS
 from CXRCounterfactualLib.view import ROLES

@@ -9,7 +9,8 @@ import random
 from typing import get_args
 
 import pytest
-from CXRCounterfactualLib import jobs
+from CXRCounterfactualLib.events import Event, Warned
+from CXRCounterfactualLib.failures import failure
 from CXRCounterfactualLib.presenter import Presenter
 from CXRCounterfactualLib.states import (
     CancelJob,
@@ -74,11 +75,11 @@ EVENTS: dict[str, Happening] = {
     "hello": JobEvent(HELLO),
     "step": JobEvent(STEP),
     "picture": JobEvent(PREVIEW),
-    "warning": JobEvent(jobs.Warned("spacing", "No spacing.")),
+    "warning": JobEvent(Warned("spacing", "No spacing.")),
     "result": JobEvent(RESULT),
     "error": JobEvent(REFUSED),
     "end": Ended(),
-    "crash": Ended(jobs.failure("crashed", 11)),
+    "crash": Ended(failure("crashed", 11)),
     "imported": Imported("One image."),
     "not imported": ImportFailed("A file is damaged.", "Run it again."),
     "scene": SceneClosed(),
@@ -161,7 +162,7 @@ def test_the_table_speaks_of_every_event_there_is() -> None:
     of_regions = set(get_args(RegionEvent))  # test_regions.py
     assert {type(event) for event in EVENTS.values()} == set(get_args(Happening)) - of_regions
     assert {type(e.event) for e in EVENTS.values() if isinstance(e, JobEvent)} == set(
-        get_args(jobs.Event)
+        get_args(Event)
     )
     assert set(TABLE) == set(EVENTS)
     assert set(LETTERS) == set(get_args(Effect)) - set(get_args(RegionEffect))

@@ -2,8 +2,8 @@
 """Questions to the runner wait for each other, are stopped together, and choose their Python."""
 
 from CXRCounterfactualLib.commands import Command
+from CXRCounterfactualLib.events import End
 from CXRCounterfactualLib.questions import Question, Questions
-from CXRCounterfactualLib.run import End
 
 from tests.slicer.panel import SICK, Played, Stage, ready, stage
 

@@ -13,6 +13,7 @@ import pytest
 from CXRCounterfactualLib import jobs
 from CXRCounterfactualLib.backend import Backend
 from CXRCounterfactualLib.commands import local_command
+from CXRCounterfactualLib.events import STAGES, Hello, Progress
 from CXRCounterfactualLib.params import Choice
 
 from tests.slicer.driving import drive, living
@@ -55,10 +56,10 @@ def reached(moment: Moment) -> Callable[[Any], bool]:
 
     def is_it(event: Any) -> bool:
         if moment.stage == HELLO:
-            return isinstance(event, jobs.Hello)
-        if not isinstance(event, jobs.Progress):
+            return isinstance(event, Hello)
+        if not isinstance(event, Progress):
             return False
-        here, asked = jobs.STAGES.index(event.stage), jobs.STAGES.index(moment.stage)
+        here, asked = STAGES.index(event.stage), STAGES.index(moment.stage)
         return (here, event.step) >= (asked, moment.step)
 
     return is_it
@@ -66,7 +67,7 @@ def reached(moment: Moment) -> Callable[[Any], bool]:
 
 def test_the_moments_are_twenty_different_ones_in_every_stage() -> None:
     assert len(set(MOMENTS)) == 20
-    assert {moment.stage for moment in MOMENTS} == {HELLO, *jobs.STAGES}
+    assert {moment.stage for moment in MOMENTS} == {HELLO, *STAGES}
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda m: f"{m.stage}-{m.step}-{m.delay:g}")

@@ -10,6 +10,8 @@ import pytest
 from CXRCounterfactualLib import jobs
 from CXRCounterfactualLib.backend import Backend
 from CXRCounterfactualLib.commands import local_command, region_command
+from CXRCounterfactualLib.events import STAGES, Failed, Hello, Preview, Progress, Result
+from CXRCounterfactualLib.failures import ended
 from CXRCounterfactualLib.mask_files import masks_of_seg
 from CXRCounterfactualLib.params import Choice
 
@@ -41,7 +43,7 @@ def run(runner: Runner, job: Path, request: dict[str, Any], **more: Any) -> Told
 
 def sampling(event: Any) -> bool:
     """The runner is in the middle of its steps."""
-    return isinstance(event, jobs.Progress) and event.stage == "sample" and event.step >= 2
+    return isinstance(event, Progress) and event.stage == "sample" and event.step >= 2
 
 
 def test_a_real_edit_tells_its_stages_and_leaves_the_window_alive(
@@ -50,13 +52,13 @@ def test_a_real_edit_tells_its_stages_and_leaves_the_window_alive(
     source = root / "docs" / "example.dcm"
     told = run(runner, job, jobs.make_request(CHOICE, source=source))
     assert told.end.exit_code == 0, told.end.stderr_tail
-    assert isinstance(told.events[0], jobs.Hello)
-    assert list(dict.fromkeys(e.stage for e in told.of(jobs.Progress))) == list(jobs.STAGES)
-    (result,) = told.of(jobs.Result)
+    assert isinstance(told.events[0], Hello)
+    assert list(dict.fromkeys(e.stage for e in told.of(Progress))) == list(STAGES)
+    (result,) = told.of(Result)
     assert {file.role for file in result.files} >= {"cf", "seg", "diff", "sr", "arrays", "report"}
     assert all(file.path.is_file() for file in result.files)
     assert result.metrics["outside_max_diff"] == 0
-    assert told.of(jobs.Preview)
+    assert told.of(Preview)
     assert max(told.gaps) < LONGEST
     assert sorted(p.name for p in job.iterdir()) == ["job.json", "out"]
 
@@ -74,7 +76,7 @@ def test_a_runner_that_the_system_kills_is_told_and_leaves_nothing(
     request = jobs.make_request(CHOICE, source=root / "docs" / "example.dcm")
     told = run(runner, job, request | {"overrides": LONG}, cancel_if=kill)
     end = told.end
-    failed = jobs.ended(end.exit_code, end.stderr_tail, end.saw_result, crashed=end.crashed)
+    failed = ended(end.exit_code, end.stderr_tail, end.saw_result, crashed=end.crashed)
     assert failed is not None
     assert failed.code == "killed"
     assert [path.name for path in job.iterdir()] == ["job.json"]
@@ -82,7 +84,7 @@ def test_a_runner_that_the_system_kills_is_told_and_leaves_nothing(
 
 def test_the_runners_refusal_arrives_with_its_hint(runner: Runner, job: Path) -> None:
     told = run(runner, job, jobs.make_request(CHOICE, source=job / "gone.dcm"))
-    (failed,) = told.of(jobs.Failed)
+    (failed,) = told.of(Failed)
     assert (failed.code, failed.hint) == ("no_file", "Check the path.")
     assert told.end.exit_code == 2
 

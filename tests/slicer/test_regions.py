@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from CXRCounterfactualLib.events import End
 from CXRCounterfactualLib.params import Choice
 from CXRCounterfactualLib.presenter import Presenter
 from CXRCounterfactualLib.regions import LOOKING, TABLE, Look, Turn, about_of, answered
-from CXRCounterfactualLib.run import End
 from CXRCounterfactualLib.states import (
     AskRegion,
     AwaitQuiet,

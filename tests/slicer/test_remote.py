@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from CXRCounterfactualLib import jobs
+from CXRCounterfactualLib.events import Failed, Preview, Progress, Result
 from CXRCounterfactualLib.params import Choice
 
 from tests.slicer.fake_server import DATA, KEY, FakeServer
@@ -53,10 +54,10 @@ def left(folder: Path) -> set[str]:
     return {p.name for p in folder.iterdir()} - {"Doe_John.dcm", "Doe_roi.nii.gz", "job.json"}
 
 
-def error_of(client: Client) -> jobs.Failed:
+def error_of(client: Client) -> Failed:
     """The last event, an error."""
     *_, failed = client.events()
-    assert isinstance(failed, jobs.Failed)
+    assert isinstance(failed, Failed)
     return failed
 
 
@@ -64,9 +65,9 @@ def test_a_run_looks_like_a_local_one(serve: Serve, folder: Path) -> None:
     client = start(serve().url, folder)
     events = client.events()
     assert client.wait() == 0
-    stages = list(dict.fromkeys(e.stage for e in events if isinstance(e, jobs.Progress)))
+    stages = list(dict.fromkeys(e.stage for e in events if isinstance(e, Progress)))
     assert stages == ["upload", "queue", "sample", "download"]
-    assert [type(e) for e in events[-2:]] == [jobs.Preview, jobs.Result]
+    assert [type(e) for e in events[-2:]] == [Preview, Result]
     result = events[-1]
     assert [file.role for file in result.files] == ["cf", "preview", "report"]
     assert all(file.path.read_bytes() for file in result.files)

@@ -14,6 +14,7 @@ from CXRCounterfactualLib import jobs
 from CXRCounterfactualLib.address import parse_address
 from CXRCounterfactualLib.backend import Backend
 from CXRCounterfactualLib.commands import remote_command
+from CXRCounterfactualLib.events import STAGES, Progress, Result
 from CXRCounterfactualLib.facts import read_facts
 from CXRCounterfactualLib.mask_files import masks_of_seg
 from CXRCounterfactualLib.params import Choice
@@ -66,10 +67,10 @@ def states(server: ProductServer) -> list[str]:
     return [job["state"] for job in listed]
 
 
-def succeeded(client: Client) -> tuple[list[Any], jobs.Result]:
+def succeeded(client: Client) -> tuple[list[Any], Result]:
     """Events and result of a client that ended well."""
     events = client.events()
-    assert isinstance(events[-1], jobs.Result), (events[-1], client.process.stderr)
+    assert isinstance(events[-1], Result), (events[-1], client.process.stderr)
     assert client.wait() == 0
     return events, events[-1]
 
@@ -81,8 +82,8 @@ def test_a_run_on_the_server_brings_the_same_files_as_a_local_one(
     client = start(server.url, folder, key=KEY)
     client.wait(400)
     events, result = succeeded(client)
-    stages = {e.stage for e in events if isinstance(e, jobs.Progress)}
-    assert stages > set(jobs.STAGES) | {"upload", "download"}
+    stages = {e.stage for e in events if isinstance(e, Progress)}
+    assert stages > set(STAGES) | {"upload", "download"}
     assert {f.role for f in result.files} >= {"cf", "diff", "seg", "sr", "report", "preview"}
     for file in result.files:
         if file.sha256:
@@ -122,7 +123,7 @@ def test_the_window_stays_alive_over_the_back_end(
     )
     told = drive(Backend(), command, patience=400)
     assert told.end.exit_code == 0, told.end.stderr_tail
-    assert told.of(jobs.Result)
+    assert told.of(Result)
     assert max(told.gaps) < LONGEST
 
 

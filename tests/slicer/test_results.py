@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from CXRCounterfactualLib import results
-from CXRCounterfactualLib.history import SYNTHETIC
+from CXRCounterfactualLib import loading, results
+from CXRCounterfactualLib.history import SYNTHETIC, Added
 
 from tests.slicer.runs import Case
 from tests.slicer.scene import Desk, picture, segment_arrays
@@ -17,13 +17,13 @@ from tests.slicer.scene import Desk, picture, segment_arrays
 KINDS = ("plain", "mono1", "calibrated", "same", "sweep", "example")
 
 
-def bring(desk: Desk, case: Case, **how: Any) -> tuple[Any, results.Added]:
+def bring(desk: Desk, case: Case, **how: Any) -> tuple[Any, Added]:
     """The source loaded as the user would, and the run added to it."""
     source = desk.load(case.source)
     return source, results.add_results(desk.scene, desk.app, source, case.result, case.out, **how)
 
 
-def shown(desk: Desk, added: results.Added) -> list[Any]:
+def shown(desk: Desk, added: Added) -> list[Any]:
     """The member volumes."""
     return [desk.scene.GetNodeByID(identifier) for identifier in added.volume_ids]
 
@@ -240,5 +240,5 @@ def test_a_database_that_refuses_costs_a_note_not_the_result(
     monkeypatch.setattr(desk.app, "importDicom", lambda folder: False)
     case = runs["plain"]
     added = results.add_results(desk.scene, desk.app, source, case.result, case.out)
-    assert added.notes == (results.NOT_IMPORTED,)
+    assert added.notes == (loading.NOT_IMPORTED,)
     assert len(added.volume_ids) == 1

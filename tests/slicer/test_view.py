@@ -4,7 +4,8 @@
 import json
 
 import pytest
-from CXRCounterfactualLib import jobs
+from CXRCounterfactualLib.events import Progress, Warned
+from CXRCounterfactualLib.failures import failure
 from CXRCounterfactualLib.params import Choice
 from CXRCounterfactualLib.presenter import Presenter
 from CXRCounterfactualLib.states import (
@@ -83,7 +84,7 @@ def test_running_tells_stage_step_and_time_left() -> None:
 def test_the_bar_never_runs_backwards() -> None:
     presenter, seen = led(*TO_RUNNING), []
     for stage, step, total in (("sample", 14, 14), ("read", 1, 1), ("odd", 5, 5), ("write", 1, 1)):
-        presenter.handle(JobEvent(jobs.Progress(stage, step, total)))
+        presenter.handle(JobEvent(Progress(stage, step, total)))
         seen.append(presenter.view().progress)
     assert seen == [57, 57, 57, 100]
 
@@ -91,7 +92,7 @@ def test_the_bar_never_runs_backwards() -> None:
 def test_a_bar_without_a_number_says_that_something_goes_on() -> None:
     presenter = led(*TO_READY, RunPressed())
     assert (presenter.view().busy, presenter.view().progress) == (True, None)
-    presenter.handle(JobEvent(jobs.Progress("queue", 0, 3)))
+    presenter.handle(JobEvent(Progress("queue", 0, 3)))
     assert presenter.view().message == "Waiting in the server's queue, place 3"
     for state in (State.CANCELLING, State.IMPORTING):
         assert at(state).view().busy
@@ -105,7 +106,7 @@ def test_preview_and_result_are_handed_on() -> None:
 
 
 def test_warnings_are_kept_for_the_run_and_no_longer() -> None:
-    presenter = led(*TO_RUNNING, JobEvent(jobs.Warned("a", "No spacing.")), JobEvent(RESULT))
+    presenter = led(*TO_RUNNING, JobEvent(Warned("a", "No spacing.")), JobEvent(RESULT))
     for event in (Ended(), Imported()):
         presenter.handle(event)
     assert presenter.view().warnings == ("No spacing.",)
@@ -140,7 +141,7 @@ def test_failed_keeps_its_message_while_nothing_is_changed() -> None:
 
 
 def test_the_log_is_for_this_screen_only() -> None:
-    failed = jobs.failure("crashed", 11)
+    failed = failure("crashed", 11)
     presenter = led(*TO_RUNNING, Ended(failed, "at /home/doe/chest.dcm"))
     assert presenter.view().details == "at /home/doe/chest.dcm"
     assert "doe" not in presenter.report()
@@ -155,8 +156,8 @@ def test_the_report_says_what_ran_and_where_it_stopped() -> None:
 
 
 def test_the_first_reason_counts() -> None:
-    presenter = led(*TO_RUNNING, JobEvent(REFUSED), JobEvent(jobs.failure("bug")))
-    presenter.handle(Ended(jobs.failure("refused", 2), "log"))
+    presenter = led(*TO_RUNNING, JobEvent(REFUSED), JobEvent(failure("bug")))
+    presenter.handle(Ended(failure("refused", 2), "log"))
     assert presenter.view().message == REFUSED.message
     assert presenter.view().details == "log"
 
@@ -172,7 +173,7 @@ def test_a_result_after_cancel_is_not_heard() -> None:
 def test_only_the_current_job_is_heard() -> None:
     presenter = led(*TO_RUNNING, CancelPressed(), Ended(job=1))
     assert StartJob(2) in presenter.handle(RunPressed())
-    for event in (JobEvent(RESULT, 1), JobEvent(REFUSED, 1), Ended(jobs.failure("bug"), job=1)):
+    for event in (JobEvent(RESULT, 1), JobEvent(REFUSED, 1), Ended(failure("bug"), job=1)):
         assert presenter.handle(event) == ()
         assert presenter.state is State.RUNNING
     presenter.handle(JobEvent(RESULT, 2))
@@ -185,7 +186,7 @@ def test_no_run_begins_before_the_last_process_is_gone() -> None:
     assert "run" not in presenter.view().enabled
     assert presenter.view().message == "The last run is ending."
     assert presenter.handle(RunPressed()) == ()
-    assert presenter.handle(Ended(jobs.failure("refused", 2))) == (CleanFolder(),)
+    assert presenter.handle(Ended(failure("refused", 2))) == (CleanFolder(),)
     assert "run" in presenter.view().enabled
 
 
@@ -198,12 +199,12 @@ def test_the_end_of_a_good_run_keeps_its_folder_for_the_preview() -> None:
 def test_an_end_without_a_word_is_a_failure_with_one() -> None:
     presenter = led(*TO_RUNNING, Ended())
     assert presenter.state is State.FAILED
-    assert presenter.view().message == jobs.failure("no_result").message
+    assert presenter.view().message == failure("no_result").message
 
 
 def test_an_import_that_says_nothing_still_has_a_sentence() -> None:
     presenter = led(*PATHS[State.IMPORTING], ImportFailed(""))
-    assert presenter.view().message == jobs.failure("import_failed").message
+    assert presenter.view().message == failure("import_failed").message
     assert presenter.view().verdict == ()
 
 
@@ -211,7 +212,7 @@ def test_an_import_that_says_nothing_still_has_a_sentence() -> None:
     ("code", "again"), [("component_missing", True), ("not_started", True), ("refused", False)]
 )
 def test_the_doctor_looks_again_where_something_is_missing(code: str, again: bool) -> None:
-    presenter = led(*TO_RUNNING, Ended(jobs.failure(code)))
+    presenter = led(*TO_RUNNING, Ended(failure(code)))
     assert done(presenter, Dismissed()) == ((CheckRunner(),) if again else ())
 
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib import jobs
 from CXRCounterfactualLib.commands import Command
-from CXRCounterfactualLib.watching import End
+from CXRCounterfactualLib.events import End, Hello, Progress, Result
 
 from monai_cxr_cf.viewer.children import Children
 
@@ -85,7 +84,7 @@ def live(command: Command, stop_if: Callable[[Any], bool] = lambda event: False)
 
 def is_step(event: Any) -> bool:
     """The runner works."""
-    return isinstance(event, jobs.Progress)
+    return isinstance(event, Progress)
 
 
 def living(folder: Path) -> list[str]:
@@ -110,8 +109,8 @@ def out(tmp_path: Path) -> Path:
 
 def test_a_run_is_heard_to_its_end(out: Path) -> None:
     told = live(fake("steps", out))
-    assert told.of(jobs.Hello)
-    assert told.of(jobs.Result)
+    assert told.of(Hello)
+    assert told.of(Result)
     (end,) = told.ends
     assert (end.exit_code, end.crashed, end.saw_result, end.cancelled) == (0, False, True, False)
     assert out.is_dir()
@@ -126,7 +125,7 @@ def test_cancel_ends_tree_and_files_in_two_seconds(mode: str, out: Path) -> None
     assert told.slowest < LONGEST
     assert not living(out.parent)
     assert not list(out.parent.iterdir())
-    assert told.of(jobs.Progress) == told.events[-1:], "nothing is told after cancel but the end"
+    assert told.of(Progress) == told.events[-1:], "nothing is told after cancel but the end"
 
 
 def test_a_program_that_is_not_there_ends_at_once(tmp_path: Path) -> None:

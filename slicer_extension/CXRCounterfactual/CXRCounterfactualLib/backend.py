@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .commands import Command
-from .run import End, Listener, Run
-
-__all__ = ["Backend", "End"]
+from .events import End
+from .run import Run
+from .watching import Listener
 
 
 class Backend:

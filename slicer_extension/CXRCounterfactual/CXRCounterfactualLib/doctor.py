@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 from .environment import Runner
+from .events import End
 
 ROOM = 10**9  # bytes: a result is small, a series of levels and its copy in the database is not
 ORIGINS = {
@@ -51,22 +51,6 @@ class Diagnosis:
         """One sentence for each failed row."""
         bad = (row for row in self.rows if not row.ok)
         return tuple(f"{row.name}: {row.found}. {row.hint}".strip() for row in bad)
-
-
-class Answer(Protocol):
-    """What is read of how a question ended (``backend.End``)."""
-
-    @property
-    def exit_code(self) -> int | None:
-        """None: never started."""
-
-    @property
-    def crashed(self) -> bool:
-        """Ended by a signal."""
-
-    @property
-    def document(self) -> dict[str, Any] | None:
-        """The JSON it printed."""
 
 
 def diagnose(rows: Iterable[Row | Iterable[Row]]) -> Diagnosis:
@@ -112,7 +96,7 @@ def making_rows(python: str | None, named: str, package: str | None) -> tuple[Ro
     return tuple(rows)
 
 
-def runner_rows(answer: Answer) -> tuple[Row, ...]:
+def runner_rows(answer: End) -> tuple[Row, ...]:
     """What ``cxr-cf doctor --json`` says, or why it says nothing."""
     told = _checks(answer)
     if told:
@@ -123,7 +107,7 @@ def runner_rows(answer: Answer) -> tuple[Row, ...]:
     return (Row("runner", False, _silence(answer), "Create a new environment."),)
 
 
-def server_rows(answer: Answer) -> tuple[Row, ...]:
+def server_rows(answer: End) -> tuple[Row, ...]:
     """What the server's client says about the server, or why it says nothing."""
     cure = "Check address and key, and that the server runs: cxr-cf serve."
     return _checks(answer) or (Row("server", False, _silence(answer), cure),)
@@ -136,7 +120,7 @@ def disk_row(folder: Path) -> Row:
     return Row("room for results", free >= ROOM, f"{free / 1e9:.1f} GB free", cure)
 
 
-def _checks(answer: Answer) -> tuple[Row, ...]:
+def _checks(answer: End) -> tuple[Row, ...]:
     checks = (answer.document or {}).get("checks")
     if not isinstance(checks, list):
         return ()
@@ -148,7 +132,7 @@ def _checks(answer: Answer) -> tuple[Row, ...]:
     )  # fmt: skip
 
 
-def _silence(answer: Answer) -> str:
+def _silence(answer: End) -> str:
     if answer.exit_code is None:
         return "it could not be started"
     if answer.crashed:

@@ -25,7 +25,7 @@ from .widgets import Widgets, on, text_of
 
 if TYPE_CHECKING:
     from .app_services import SlicerApp
-    from .watching import End
+    from .events import End
 
 STAGES = {
     "check": "looking at Python",

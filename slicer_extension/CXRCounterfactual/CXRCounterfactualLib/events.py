@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run tells while it works: one frozen class an event (slicer.md 3). No qt, no slicer.
+"""What a run tells while it works, one frozen class an event (slicer.md 3), and how it ends.
 
 ``decoder`` makes them from the lines of the runner or of the server's client; the presenter and
 the results read them.
@@ -88,3 +88,16 @@ class Failed:
 
 
 Event = Hello | Progress | Preview | Warned | Result | Failed
+
+
+@dataclass(frozen=True)
+class End:
+    """How a process ended."""
+
+    exit_code: int | None  # None: it never started, or was given up
+    crashed: bool = False  # by a signal
+    error: str = ""  # why there is no exit code
+    stderr_tail: str = ""
+    cancelled: bool = False
+    saw_result: bool = False
+    document: dict[str, Any] | None = None  # what a command of questions printed

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import commands, dicom_source, jobs
+from .events import Failed, Warned
+from .failures import ended, failure
 from .params import REMOTE, Choice
 from .refused import Refused
 from .states import Ended, Happening, JobEvent
@@ -18,9 +20,9 @@ from .states import Ended, Happening, JobEvent
 if TYPE_CHECKING:
     from .app_services import SlicerApp
     from .backend import Backend
+    from .events import End
     from .region_panel import RegionPanel
     from .setup_panel import SetupPanel
-    from .watching import End
 
 log = logging.getLogger(__name__)
 OUT = "out"
@@ -71,11 +73,11 @@ class JobRunner:
             self._folder = Path(self._app.temp_folder())
             command = self._command(choice, source, region, self._folder)
         except Refused as refused:
-            self._give_up(jobs.Failed("refused", refused.message, refused.hint), job)
+            self._give_up(Failed("refused", refused.message, refused.hint), job)
             return
         except Exception as error:  # a full disk, a lost folder: or it would seem to run for ever
             log.error("A run could not be prepared: %s.", type(error).__name__)
-            self._give_up(jobs.failure("not_prepared"), job)
+            self._give_up(failure("not_prepared"), job)
             return
         self._backend.start(
             command,
@@ -84,7 +86,7 @@ class JobRunner:
             self._note,
         )
 
-    def _give_up(self, failed: jobs.Failed, job: int) -> None:
+    def _give_up(self, failed: Failed, job: int) -> None:
         """There is no process, so its end is told here."""
         self._tell(JobEvent(failed, job))
         self._tell(Ended(job=job))
@@ -97,7 +99,7 @@ class JobRunner:
         request = jobs.make_request(choice, source=found.path, reading=reading, roi=roi)
         path, environment = jobs.write_job(request, folder), self._setup.environment
         if found.warning:
-            self._tell(JobEvent(jobs.Warned("no_dicom", found.warning)))
+            self._tell(JobEvent(Warned("no_dicom", found.warning)))
         if choice.backend == REMOTE:
             python = self._app.slicer_python()
             return commands.remote_command(
@@ -149,7 +151,5 @@ class JobRunner:
         self._log = (self._log + text)[-LOG_LENGTH:]
 
     def _ended(self, end: "End", job: int) -> None:
-        failed = jobs.ended(
-            end.exit_code, end.stderr_tail, end.saw_result, end.cancelled, end.crashed
-        )
+        failed = ended(end.exit_code, end.stderr_tail, end.saw_result, end.cancelled, end.crashed)
         self._tell(Ended(failed, self._log, job))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ``Choice`` in, the job file of the runner or server out; and all that a run tells, by name.
+"""A ``Choice`` in, the job file of the runner or server out.
 
 Standard library only: the contract with the runner is this file and the events, never an import.
 """
@@ -11,16 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .decoder import PROTOCOL, LineDecoder
-from .events import STAGES, Event, Failed, File, Hello, Preview, Progress, Result, Warned
-from .failures import CATALOGUE, describe_failure, ended, failure
 from .params import Choice
 
-__all__ = [
-    "CATALOGUE", "PROTOCOL", "STAGES", "Event", "Failed", "File", "Hello", "LineDecoder", "Preview",
-    "Progress", "Result", "Warned", "describe_failure", "ended", "failure", "make_request",
-    "write_job",
-]  # fmt: skip
 NAME = "job.json"
 
 

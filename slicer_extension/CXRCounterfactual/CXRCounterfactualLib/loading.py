@@ -17,7 +17,7 @@ from .refused import Refused
 
 if TYPE_CHECKING:
     from .app_services import SlicerApp
-    from .jobs import File
+    from .events import File
 
 log = logging.getLogger(__name__)
 NO_READER = "Slicer's own reader did not load the masks; they were taken from the runner's arrays."

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import jobs, mask_files, regions, segments
+from . import mask_files, regions, segments
+from .events import Failed
+from .failures import failure
 from .questions import Question, Questions
 from .refused import Refused
 from .states import Happening, QuietPassed, RegionDrawn, RegionMissing
@@ -18,7 +20,7 @@ from .states import Happening, QuietPassed, RegionDrawn, RegionMissing
 if TYPE_CHECKING:
     from .app_services import SlicerApp
     from .commands import Command
-    from .watching import End
+    from .events import End
 
 log = logging.getLogger(__name__)
 QUIET_MS = 500  # from the last change to the question
@@ -122,6 +124,6 @@ class Looker:
             self._folders.discard(folder)
 
 
-def _unexpected(error: Exception) -> jobs.Failed:
+def _unexpected(error: Exception) -> Failed:
     log.error("A question for the region could not be prepared: %s.", type(error).__name__)
-    return jobs.failure("not_prepared")
+    return failure("not_prepared")

@@ -8,7 +8,7 @@ The widget performs the effects and shows the view; the rules themselves lie in 
 import time
 from collections.abc import Callable, Iterable
 
-from . import jobs
+from .failures import describe_failure
 from .params import Choice
 from .regions import Region, follow
 from .states import Effect, Happening, Memory, RegionEvent, State
@@ -66,7 +66,7 @@ class Presenter:
         said = {} if hello is None else {
             "version": hello.version, "device": hello.device, "lock": hello.lock[:12],
         }  # fmt: skip
-        return jobs.describe_failure(
+        return describe_failure(
             memory.failure,
             stage="" if memory.progress is None else memory.progress.stage,
             versions=said,

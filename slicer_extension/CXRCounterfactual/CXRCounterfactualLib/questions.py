@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .backend import Backend
     from .commands import Command
-    from .watching import End
+    from .events import End
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from .doctor import Answer
+from .events import End
 from .params import Choice
 from .states import (
     AskRegion,
@@ -205,7 +205,7 @@ def follow(region: Region, memory: Memory, event: Happening) -> tuple[Region, tu
     return after, tuple(each(number, event) for each in made)
 
 
-def answered(answer: Answer, number: int, folder: Path) -> RegionFound | RegionMissing:
+def answered(answer: End, number: int, folder: Path) -> RegionFound | RegionMissing:
     """What the runner answered to "which region?".
 
     Args:
@@ -221,7 +221,7 @@ def answered(answer: Answer, number: int, folder: Path) -> RegionFound | RegionM
     return RegionMissing(number, _why(answer, document))
 
 
-def _why(answer: Answer, document: Mapping[str, Any]) -> str:
+def _why(answer: End, document: Mapping[str, Any]) -> str:
     """Why there is no region, in the runner's own words if it said any."""
     if answer.exit_code is None:
         return "The runner could not be started. Check it in the section on where it runs."

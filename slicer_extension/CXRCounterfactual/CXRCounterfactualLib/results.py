@@ -20,7 +20,7 @@ from .refused import Refused
 
 if TYPE_CHECKING:
     from .app_services import SlicerApp
-    from .jobs import File, Result
+    from .events import File, Result
 
 GEOMETRY = "The result's own spacing differs from the radiograph's; the radiograph's was kept."
 NO_FILE = "The radiograph is not in the DICOM database: the result was added to the scene only."

@@ -19,12 +19,9 @@ from .watching import (
     NOT_STARTED,
     POLL_MS,
     TELL_MS,
-    End,
     Listener,
     Watch,
 )
-
-__all__ = ["GIVE_UP_MS", "GRACE_MS", "End", "Listener", "Run"]
 
 
 class Run:

@@ -20,7 +20,7 @@ from .widgets import Handler, Widgets, index_of, is_on, on, quiet, say, text_of
 
 if TYPE_CHECKING:
     from .app_services import SlicerApp
-    from .watching import End
+    from .events import End
 
 CONSENT = "Tick that images may be sent to this server, in the section on where it runs."
 NO_ADDRESS = ("it has no address yet", "Type it in the section on where it runs.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from . import jobs
+from .events import Event, Failed, Hello, Progress, Result
 from .params import Choice
 
 
@@ -77,7 +77,7 @@ class CancelPressed:
 class JobEvent:
     """The runner told something."""
 
-    event: jobs.Event
+    event: Event
     job: int | None = None  # number of ``StartJob``; None: the current one
 
 
@@ -85,7 +85,7 @@ class JobEvent:
 class Ended:
     """The process of a job is gone."""
 
-    failed: jobs.Failed | None = None  # ``jobs.ended``
+    failed: Failed | None = None  # ``failures.ended``
     details: str = ""  # the last lines of its log, for this screen only
     job: int | None = None
 
@@ -193,7 +193,7 @@ class CancelJob:
 class ImportResult:
     """Bring it into the scene; tell ``Imported`` or ``ImportFailed``, whatever is raised."""
 
-    result: jobs.Result
+    result: Result
 
 
 @dataclass(frozen=True)
@@ -262,13 +262,13 @@ class Memory:
     request: RequestChanged = RequestChanged()
     job: int = 0  # number of the current or last job
     live: bool = False  # its process is not known to be gone
-    hello: jobs.Hello | None = None
-    progress: jobs.Progress | None = None
+    hello: Hello | None = None
+    progress: Progress | None = None
     percent: int = 0  # never falls
     warnings: tuple[str, ...] = ()
-    result: jobs.Result | None = None
+    result: Result | None = None
     summary: str = ""
-    failure: jobs.Failed | None = None
+    failure: Failed | None = None
     details: str = ""
 
     @property

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from . import jobs
+from .events import Failed, Hello, Preview, Progress, Result, Warned
+from .failures import failure
 from .states import (
     CancelJob,
     CancelPressed,
@@ -145,21 +146,21 @@ def hear(memory: Memory, event: JobEvent) -> Step:
     if event.job not in (None, memory.job):
         return memory, ()
     told = event.event
-    if isinstance(told, jobs.Hello):
+    if isinstance(told, Hello):
         return replace(memory, hello=told), ()
-    if isinstance(told, jobs.Progress):
+    if isinstance(told, Progress):
         percent = max(memory.percent, percent_of(told))
         return replace(memory, progress=told, percent=percent), ()
-    if isinstance(told, jobs.Warned):
+    if isinstance(told, Warned):
         return replace(memory, warnings=(*memory.warnings, told.message)), ()
-    if isinstance(told, jobs.Preview):
+    if isinstance(told, Preview):
         return memory, (ShowPreview(told.path),)
-    if isinstance(told, jobs.Result):
+    if isinstance(told, Result):
         return replace(memory, state=State.IMPORTING, result=told), (ImportResult(told),)
     return fail(memory, told)
 
 
-def fail(memory: Memory, failed: jobs.Failed) -> Step:
+def fail(memory: Memory, failed: Failed) -> Step:
     """Say why; a process that is still there is stopped, so that it cannot disturb the next."""
     last: Effect = CancelJob() if memory.live else CleanFolder()
     return replace(memory, state=State.FAILED, failure=failed), (ClearPreview(), last)
@@ -167,13 +168,13 @@ def fail(memory: Memory, failed: jobs.Failed) -> Step:
 
 def lose_server_running(memory: Memory, event: ServerLost) -> Step:
     """The run goes with it."""
-    return fail(memory, jobs.failure("server_lost"))
+    return fail(memory, failure("server_lost"))
 
 
 def end_too_early(memory: Memory, event: Ended) -> Step:
     """The process is gone and told neither result nor error."""
     gone, theirs = _gone(memory, event)
-    return fail(gone, event.failed or jobs.failure("no_result")) if theirs else (memory, ())
+    return fail(gone, event.failed or failure("no_result")) if theirs else (memory, ())
 
 
 def end_stopped(memory: Memory, event: Ended) -> Step:
@@ -201,8 +202,8 @@ def show(memory: Memory, event: Imported) -> Step:
 
 def fail_import(memory: Memory, event: ImportFailed) -> Step:
     """The result is lost to the scene; the reason and the next step are not."""
-    usual = jobs.failure("import_failed")
-    failed = jobs.Failed(usual.code, event.message or usual.message, event.hint or usual.hint)
+    usual = failure("import_failed")
+    failed = Failed(usual.code, event.message or usual.message, event.hint or usual.hint)
     return fail(replace(memory, result=None), failed)
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from . import jobs, processes
+from . import processes
 from .commands import Command
+from .decoder import LineDecoder
+from .events import End, Progress, Result
 
 GRACE_MS = 1000  # from cancel to kill: time for the runner to clean up itself
 GIVE_UP_MS = 400  # from kill to the end as told, should the system keep the process
@@ -20,19 +22,6 @@ POLL_MS, POLLS = 20, 25  # how long an ended run's tree and partial files are wa
 TELL_MS, TELL_BYTES = 100, 8192  # the log as told: so often, and so much of it at most
 TAIL_BYTES, DOCUMENT_BYTES = 16384, 4 << 20
 NOT_STARTED, NOT_ENDED = "It could not be started.", "The system did not end it."
-
-
-@dataclass(frozen=True)
-class End:
-    """How a process ended."""
-
-    exit_code: int | None  # None: it never started, or was given up
-    crashed: bool = False  # by a signal
-    error: str = ""  # why there is no exit code
-    stderr_tail: str = ""
-    cancelled: bool = False
-    saw_result: bool = False
-    document: dict[str, Any] | None = None  # what a command of questions printed
 
 
 @dataclass(frozen=True)
@@ -57,7 +46,7 @@ class Watch:
         self.cancelled = False
         self.leaving = False  # the process is gone, or given up
         self._command, self._listener = command, listener
-        self._decoder = jobs.LineDecoder(command.folder)
+        self._decoder = LineDecoder(command.folder)
         self._document, self._tail, self._unsaid = bytearray(), bytearray(), bytearray()
         self._free = processes.is_free(command.folder)
         self._remains: processes.Remains | None = None
@@ -107,7 +96,7 @@ class Watch:
         for event in _newest(list(events)):
             if self.cancelled or self.over:
                 return
-            self._result = self._result or isinstance(event, jobs.Result)
+            self._result = self._result or isinstance(event, Result)
             self._listener.on_event(event)
 
     # How it ends
@@ -162,7 +151,7 @@ def _append(buffer: bytearray, chunk: bytes, most: int) -> None:
 def _newest(events: list[Any]) -> Iterator[Any]:
     """All events, but of steps that came together only the last: a window shows one anyway."""
     for event, following in zip_longest(events, events[1:]):
-        if not (isinstance(event, jobs.Progress) and isinstance(following, jobs.Progress)):
+        if not (isinstance(event, Progress) and isinstance(following, Progress)):
             yield event
 
 
