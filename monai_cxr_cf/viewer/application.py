@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the extension asks of the Slicer application, answered by a web application around MRML.
 
-The same methods as ``CXRCounterfactualLib.app_services.SlicerApp`` as far as they are used here (a
-test compares the signatures). There is no DICOM database: files lie in a folder of the session
-that goes with it.
+The same methods as ``CXRCounterfactualLib.scene.app_services.SlicerApp`` as far as they are used
+here (a test compares the signatures). There is no DICOM database: files lie in a folder of the
+session that goes with it.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from CXRCounterfactualLib.app_services import SliceView
 from CXRCounterfactualLib.refused import Refused
+from CXRCounterfactualLib.scene.app_services import SliceView
 
 from .radiographs import read_volume
 

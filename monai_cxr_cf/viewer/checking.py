@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from CXRCounterfactualLib import commands, doctor
-from CXRCounterfactualLib.environment import VARIABLE, Runner, find_runner
-from CXRCounterfactualLib.facts import Facts, read_facts
-from CXRCounterfactualLib.questions import Question, Questions
+from CXRCounterfactualLib.contract.facts import Facts, read_facts
+from CXRCounterfactualLib.process import commands, doctor
+from CXRCounterfactualLib.process.environment import VARIABLE, Runner, find_runner
+from CXRCounterfactualLib.process.questions import Question, Questions
 
 if TYPE_CHECKING:
-    from CXRCounterfactualLib.events import End
+    from CXRCounterfactualLib.contract.events import End
 
     from .application import ViewerApp
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A command in, its events out, over one child process of the asyncio loop that serves the page.
 
-What the extension does with a QProcess (``CXRCounterfactualLib.run``); what a process tells and
-must not leave behind is the same ``Watch``, with the same times.
+What the extension does with a QProcess (``CXRCounterfactualLib.process.run``); what a process tells
+and must not leave behind is the same ``Watch``, with the same times.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from CXRCounterfactualLib import processes
-from CXRCounterfactualLib.commands import Command
-from CXRCounterfactualLib.events import End
-from CXRCounterfactualLib.watching import (
+from CXRCounterfactualLib.contract.events import End
+from CXRCounterfactualLib.process import processes
+from CXRCounterfactualLib.process.commands import Command
+from CXRCounterfactualLib.process.watching import (
     GIVE_UP_MS,
     GRACE_MS,
     NOT_ENDED,

@@ -5,11 +5,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from CXRCounterfactualLib.comparing import Comparison
-from CXRCounterfactualLib.layout import Compare
+from CXRCounterfactualLib.scene.comparing import Comparison
+from CXRCounterfactualLib.scene.layout import Compare
 
 if TYPE_CHECKING:
-    from CXRCounterfactualLib.history import Added
+    from CXRCounterfactualLib.scene.history import Added
 
     from .application import ViewerApp
 

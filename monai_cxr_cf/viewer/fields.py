@@ -7,10 +7,10 @@ The browser holds a copy of each; ``asked`` turns what stands there into a ``Cho
 from collections.abc import Mapping
 from typing import Any
 
-from CXRCounterfactualLib.asking import DOUBT, FINDINGS, MEANT, ON_THE_MIDLINE, numbers
-from CXRCounterfactualLib.facts import Facts
-from CXRCounterfactualLib.params import Choice
-from CXRCounterfactualLib.words import BADGE
+from CXRCounterfactualLib.contract.asking import DOUBT, FINDINGS, MEANT, ON_THE_MIDLINE, numbers
+from CXRCounterfactualLib.contract.facts import Facts
+from CXRCounterfactualLib.contract.params import Choice
+from CXRCounterfactualLib.presenter.words import BADGE
 
 PICK, TYPE = "pick", "type"
 WORDS: dict[str | None, str] = {None: "default"}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A timer of the asyncio loop for ``CXRCounterfactualLib.looker``."""
+"""A timer of the asyncio loop for ``CXRCounterfactualLib.panel.looker``."""
 
 import asyncio
 from collections.abc import Callable
 
-from CXRCounterfactualLib.looker import QUIET_MS
+from CXRCounterfactualLib.panel.looker import QUIET_MS
 
 
 class Quiet:

@@ -10,19 +10,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from CXRCounterfactualLib import dicom_source, hierarchy, states
-from CXRCounterfactualLib.asking import ON_THE_MIDLINE
-from CXRCounterfactualLib.effects import Performer
-from CXRCounterfactualLib.history import Added, history
-from CXRCounterfactualLib.job_runner import JobRunner
-from CXRCounterfactualLib.layout import Badge
-from CXRCounterfactualLib.looker import Looker
-from CXRCounterfactualLib.params import problems
-from CXRCounterfactualLib.presenter import Presenter
-from CXRCounterfactualLib.questions import Questions
+from CXRCounterfactualLib.contract.asking import ON_THE_MIDLINE
+from CXRCounterfactualLib.contract.params import problems
+from CXRCounterfactualLib.panel.effects import Performer
+from CXRCounterfactualLib.panel.job_runner import JobRunner
+from CXRCounterfactualLib.panel.looker import Looker
+from CXRCounterfactualLib.presenter import states
+from CXRCounterfactualLib.presenter.presenter import Presenter
+from CXRCounterfactualLib.presenter.regions import LOOKING
+from CXRCounterfactualLib.presenter.states import Happening, State
+from CXRCounterfactualLib.process.questions import Questions
 from CXRCounterfactualLib.refused import Refused
-from CXRCounterfactualLib.regions import LOOKING
-from CXRCounterfactualLib.states import Happening, State
+from CXRCounterfactualLib.scene import dicom_source, hierarchy
+from CXRCounterfactualLib.scene.history import Added, history
+from CXRCounterfactualLib.scene.layout import Badge
 
 from . import fields
 from .checking import Checking
@@ -31,9 +32,9 @@ from .comparing import ComparePage
 from .quiet import Quiet
 
 if TYPE_CHECKING:
-    from CXRCounterfactualLib.commands import Command
-    from CXRCounterfactualLib.doctor import Diagnosis
-    from CXRCounterfactualLib.facts import Facts
+    from CXRCounterfactualLib.contract.facts import Facts
+    from CXRCounterfactualLib.process.commands import Command
+    from CXRCounterfactualLib.process.doctor import Diagnosis
 
     from .application import ViewerApp
     from .views import Views

@@ -6,8 +6,8 @@ trame-slicer renders each view on this computer and sends the picture to the bro
 
 from typing import Any
 
-from CXRCounterfactualLib.app_services import SliceView
-from CXRCounterfactualLib.layout import LEFT, RIGHT
+from CXRCounterfactualLib.scene.app_services import SliceView
+from CXRCounterfactualLib.scene.layout import LEFT, RIGHT
 
 from .linking import Link
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import slicer
 import vtk
-from CXRCounterfactualLib.app_services import SlicerApp
-from CXRCounterfactualLib.backend import Backend
-from CXRCounterfactualLib.commands import Command
-from CXRCounterfactualLib.history import Added, history
-from CXRCounterfactualLib.params import Parameters
-from CXRCounterfactualLib.session import Backends, Session
-from CXRCounterfactualLib.states import CancelPressed, Checked, RunPressed, State
+from CXRCounterfactualLib.contract.params import Parameters
+from CXRCounterfactualLib.panel.session import Backends, Session
+from CXRCounterfactualLib.presenter.states import CancelPressed, Checked, RunPressed, State
+from CXRCounterfactualLib.process.backend import Backend
+from CXRCounterfactualLib.process.commands import Command
+from CXRCounterfactualLib.scene.app_services import SlicerApp
+from CXRCounterfactualLib.scene.history import Added, history
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,

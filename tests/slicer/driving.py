@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import qt
-from CXRCounterfactualLib.backend import Backend
-from CXRCounterfactualLib.commands import Command
-from CXRCounterfactualLib.events import End
+from CXRCounterfactualLib.contract.events import End
+from CXRCounterfactualLib.process.backend import Backend
+from CXRCounterfactualLib.process.commands import Command
 
 FAKE = Path(__file__).with_name("fake_runner.py")
 BEAT = 0.01  # seconds

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import qt
 import slicer
-from CXRCounterfactualLib.commands import Command
-from CXRCounterfactualLib.environment import create_commands
-from CXRCounterfactualLib.events import End
+from CXRCounterfactualLib.contract.events import End
+from CXRCounterfactualLib.process.commands import Command
+from CXRCounterfactualLib.process.environment import create_commands
 
 from tests.slicer.scene import Desk, open_desk
 from tests.slicer.standins import scripted
@@ -139,7 +139,7 @@ class Stage:
 
 def facts(unproven: tuple[str, ...] = ()) -> dict[str, Any]:
     """As ``cxr-cf info --json``."""
-    from CXRCounterfactualLib.asking import FINDINGS, ON_THE_MIDLINE
+    from CXRCounterfactualLib.contract.asking import FINDINGS, ON_THE_MIDLINE
 
     about = {
         name: {"region": [["lung", None if name in ON_THE_MIDLINE else "named"]]}
@@ -240,7 +240,7 @@ def ready(stage: Stage) -> Stage:
 def rehearsed(stage: Stage) -> Any:
     """Let the rehearsal write the files of the run that was started; its result event."""
     from CXRCounterfactualLib import rehearsal
-    from CXRCounterfactualLib.decoder import LineDecoder
+    from CXRCounterfactualLib.contract.decoder import LineDecoder
 
     command = stage.runs.command
     assert command is not None

@@ -3,10 +3,10 @@
 
 from pathlib import Path
 
-from CXRCounterfactualLib.events import Failed, Hello, Preview, Progress, Result
-from CXRCounterfactualLib.params import Choice
-from CXRCounterfactualLib.presenter import Presenter
-from CXRCounterfactualLib.states import (
+from CXRCounterfactualLib.contract.events import Failed, Hello, Preview, Progress, Result
+from CXRCounterfactualLib.contract.params import Choice
+from CXRCounterfactualLib.presenter.presenter import Presenter
+from CXRCounterfactualLib.presenter.states import (
     CancelPressed,
     Checked,
     Effect,

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from CXRCounterfactualLib import commands
-from CXRCounterfactualLib.decoder import LineDecoder
+from CXRCounterfactualLib.contract.decoder import LineDecoder
+from CXRCounterfactualLib.process import commands
 
-SCRIPT = commands.HERE / "remote_client.py"
+SCRIPT = commands.CLIENT
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 
 import slicer
 import vtk
-from CXRCounterfactualLib.app_services import SliceView
+from CXRCounterfactualLib.scene.app_services import SliceView
 from vtk.util.numpy_support import vtk_to_numpy
 
 from tests.slicer.scene import application_logic

@@ -37,7 +37,7 @@ def runs(runner: Runner, root: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def _case(folder: Path) -> Case:
     """The event goes through the extension's own decoder, as it does in a run."""
-    from CXRCounterfactualLib.decoder import LineDecoder
+    from CXRCounterfactualLib.contract.decoder import LineDecoder
 
     told = (folder / "events.ndjson").read_bytes()
     *_, result = LineDecoder(folder / "out").feed(told)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import qt
-from CXRCounterfactualLib.backend import Backend
-from CXRCounterfactualLib.commands import Command
-from CXRCounterfactualLib.events import Failed, Hello, Progress, Result, Warned
+from CXRCounterfactualLib.contract.events import Failed, Hello, Progress, Result, Warned
+from CXRCounterfactualLib.process.backend import Backend
+from CXRCounterfactualLib.process.commands import Command
 
 from tests.slicer.driving import drive, fake, living, spin, spin_until
 

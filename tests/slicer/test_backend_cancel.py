@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib.backend import Backend
-from CXRCounterfactualLib.events import Progress, Result
+from CXRCounterfactualLib.contract.events import Progress, Result
+from CXRCounterfactualLib.process.backend import Backend
 
 from tests.posix import posix
 from tests.slicer.driving import Told, drive, fake, living, spin

@@ -4,8 +4,8 @@
 from pathlib import Path
 
 import pytest
-from CXRCounterfactualLib import commands
-from CXRCounterfactualLib.commands import Command
+from CXRCounterfactualLib.process import commands
+from CXRCounterfactualLib.process.commands import Command
 
 KEY = "top-secret"
 HOME = {"HOME": "/home/me"}

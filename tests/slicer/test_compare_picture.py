@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from CXRCounterfactualLib import results
-from CXRCounterfactualLib.history import Added
-from CXRCounterfactualLib.layout import LEFT, RIGHT, Badge, Compare
+from CXRCounterfactualLib.scene import results
+from CXRCounterfactualLib.scene.history import Added
+from CXRCounterfactualLib.scene.layout import LEFT, RIGHT, Badge, Compare
 
 from tests.slicer.rendering import photograph
 from tests.slicer.runs import Case

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib import decoder
-from CXRCounterfactualLib.decoder import LineDecoder
-from CXRCounterfactualLib.events import Failed, Hello, Preview, Progress, Result, Warned
+from CXRCounterfactualLib.contract import decoder
+from CXRCounterfactualLib.contract.decoder import LineDecoder
+from CXRCounterfactualLib.contract.events import Failed, Hello, Preview, Progress, Result, Warned
 
 from tests.posix import posix
 

@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
-from CXRCounterfactualLib import doctor
-from CXRCounterfactualLib.backend import Backend
-from CXRCounterfactualLib.commands import doctor_command, info_command
-from CXRCounterfactualLib.environment import Runner as Found
-from CXRCounterfactualLib.events import End
-from CXRCounterfactualLib.facts import Facts, read_facts
+from CXRCounterfactualLib.contract.events import End
+from CXRCounterfactualLib.contract.facts import Facts, read_facts
+from CXRCounterfactualLib.process import doctor
+from CXRCounterfactualLib.process.backend import Backend
+from CXRCounterfactualLib.process.commands import doctor_command, info_command
+from CXRCounterfactualLib.process.environment import Runner as Found
 
 from tests.slicer.driving import drive
 from tests.slicer.environment import Runner

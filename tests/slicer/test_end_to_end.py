@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from CXRCounterfactualLib import dicom_source, history, jobs, params, results, segments
-from CXRCounterfactualLib.backend import Backend
-from CXRCounterfactualLib.commands import local_command
-from CXRCounterfactualLib.events import Result
+from CXRCounterfactualLib.contract import jobs, params
+from CXRCounterfactualLib.contract.events import Result
+from CXRCounterfactualLib.process.backend import Backend
+from CXRCounterfactualLib.process.commands import local_command
+from CXRCounterfactualLib.scene import dicom_source, history, results, segments
 
 from tests.dicom.factory import Spec, phantom_masks, save
 from tests.slicer.driving import drive

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from CXRCounterfactualLib import environment
-from CXRCounterfactualLib.backend import Backend
-from CXRCounterfactualLib.commands import Command, create_command
-from CXRCounterfactualLib.environment import (
+from CXRCounterfactualLib.contract.events import Failed, Progress
+from CXRCounterfactualLib.process import environment
+from CXRCounterfactualLib.process.backend import Backend
+from CXRCounterfactualLib.process.commands import Command, create_command
+from CXRCounterfactualLib.process.environment import (
     Plan,
     base_python,
     checkout_around,
@@ -20,7 +21,6 @@ from CXRCounterfactualLib.environment import (
     package_of,
     python_in,
 )
-from CXRCounterfactualLib.events import Failed, Progress
 
 from tests.slicer.driving import drive
 
@@ -124,7 +124,8 @@ def test_only_a_wheel_or_a_checkout_that_is_there_is_installed_never_a_name(
 
 def test_a_module_finds_the_checkout_that_it_is_run_from(tmp_path: Path, root: Path) -> None:
     assert checkout_around(Path(environment.__file__)) == str(root)
-    assert checkout_around(tmp_path / "lib" / "qt-scripted-modules" / "Lib" / "x.py") is None
+    installed = tmp_path / "lib" / "qt-scripted-modules" / "Lib"
+    assert checkout_around(installed / "panel" / "x.py") is None
 
 
 def making(tmp_path: Path, *last: str) -> Command:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib import environment_card, setup_panel
-from CXRCounterfactualLib.events import End, Progress
+from CXRCounterfactualLib.contract.events import End, Progress
+from CXRCounterfactualLib.panel import environment_card, setup_panel
 
 from tests.slicer.panel import SICK, Stage, stage
 

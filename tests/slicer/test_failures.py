@@ -2,8 +2,8 @@
 """Every way to fail has a sentence and a next step; what is shared names nobody."""
 
 import pytest
-from CXRCounterfactualLib.events import Failed
-from CXRCounterfactualLib.failures import CATALOGUE, describe_failure, ended, failure
+from CXRCounterfactualLib.contract.events import Failed
+from CXRCounterfactualLib.contract.failures import CATALOGUE, describe_failure, ended, failure
 
 ENDS = [
     (None, False, "not_started"),

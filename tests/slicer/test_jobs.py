@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib import jobs
-from CXRCounterfactualLib.params import Choice
+from CXRCounterfactualLib.contract import jobs
+from CXRCounterfactualLib.contract.params import Choice
 
 from tests.posix import posix
 from tests.slicer.environment import Runner

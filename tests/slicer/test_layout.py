@@ -4,9 +4,9 @@
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib import results
-from CXRCounterfactualLib.history import Added
-from CXRCounterfactualLib.layout import MARK, Badge, Compare
+from CXRCounterfactualLib.scene import results
+from CXRCounterfactualLib.scene.history import Added
+from CXRCounterfactualLib.scene.layout import MARK, Badge, Compare
 
 from tests.slicer.runs import Case
 from tests.slicer.scene import Desk

@@ -102,8 +102,8 @@ def test_the_self_test_can_fail(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     class Test(module.CXRCounterfactualTest):  # type: ignore[name-defined,misc]
         application = staticmethod(lambda: desk.app)
 
-    from CXRCounterfactualLib import results
     from CXRCounterfactualLib.refused import Refused
+    from CXRCounterfactualLib.scene import results
 
     def refuse(*words: Any, **more: Any) -> None:
         raise Refused("Not today.")

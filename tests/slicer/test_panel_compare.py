@@ -4,8 +4,8 @@
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib.events import End
-from CXRCounterfactualLib.history import history
+from CXRCounterfactualLib.contract.events import End
+from CXRCounterfactualLib.scene.history import history
 
 from tests.slicer.panel import Stage, ready, rehearsed, stage, wait_for
 
@@ -138,7 +138,7 @@ def test_a_removed_run_leaves_the_comparison_and_the_list(done: Stage) -> None:
 
 
 def test_a_record_that_somebody_broke_is_left_out(done: Stage) -> None:
-    from CXRCounterfactualLib.history import RECORD
+    from CXRCounterfactualLib.scene.history import RECORD
 
     (added,) = history(done.desk.scene)
     done.desk.scene.GetNodeByID(added.volume_ids[0]).SetAttribute(RECORD, "{")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import qt
-from CXRCounterfactualLib import setup_panel
-from CXRCounterfactualLib.history import history
+from CXRCounterfactualLib.panel import setup_panel
+from CXRCounterfactualLib.scene.history import history
 
 from tests.slicer.driving import living, queued
 from tests.slicer.environment import Runner

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib import mask_files
-from CXRCounterfactualLib.events import End
-from CXRCounterfactualLib.looker import QUIET_MS
-from CXRCounterfactualLib.region_panel import BY_ITSELF
-from CXRCounterfactualLib.regions import LOOKING
-from CXRCounterfactualLib.segments import PREVIEW
+from CXRCounterfactualLib.contract.events import End
+from CXRCounterfactualLib.panel.looker import QUIET_MS
+from CXRCounterfactualLib.panel.region_panel import BY_ITSELF
+from CXRCounterfactualLib.presenter.regions import LOOKING
+from CXRCounterfactualLib.scene import mask_files
+from CXRCounterfactualLib.scene.segments import PREVIEW
 
 from tests.slicer.panel import HEALTHY, Stage, open_stage, ready, stage
 from tests.slicer.scene import segment_arrays

@@ -4,8 +4,8 @@
 import json
 from pathlib import Path
 
-from CXRCounterfactualLib.asking import FINDINGS, MEANT, ON_THE_MIDLINE
-from CXRCounterfactualLib.params import Choice
+from CXRCounterfactualLib.contract.asking import FINDINGS, MEANT, ON_THE_MIDLINE
+from CXRCounterfactualLib.contract.params import Choice
 
 from tests.slicer.panel import Stage, ready, stage
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import qt
-from CXRCounterfactualLib.events import End, Failed, Hello, Progress
-from CXRCounterfactualLib.states import RegionPressed
-from CXRCounterfactualLib.status_panel import WIDGETS
-from CXRCounterfactualLib.view import ROLES
+from CXRCounterfactualLib.contract.events import End, Failed, Hello, Progress
+from CXRCounterfactualLib.panel.status_panel import WIDGETS
+from CXRCounterfactualLib.presenter.states import RegionPressed
+from CXRCounterfactualLib.presenter.view import ROLES
 
 from tests.slicer.panel import HEALTHY, SICK, Stage, ready, rehearsed, stage, wait_for
 

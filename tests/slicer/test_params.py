@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import slicer
-from CXRCounterfactualLib.params import Choice, Parameters, problems
+from CXRCounterfactualLib.contract.params import Choice, Parameters, problems
 
 from tests.slicer.scene import new_scene
 

@@ -9,10 +9,10 @@ import random
 from typing import get_args
 
 import pytest
-from CXRCounterfactualLib.events import Event, Warned
-from CXRCounterfactualLib.failures import failure
-from CXRCounterfactualLib.presenter import Presenter
-from CXRCounterfactualLib.states import (
+from CXRCounterfactualLib.contract.events import Event, Warned
+from CXRCounterfactualLib.contract.failures import failure
+from CXRCounterfactualLib.presenter.presenter import Presenter
+from CXRCounterfactualLib.presenter.states import (
     CancelJob,
     CancelPressed,
     CheckPressed,
@@ -38,7 +38,7 @@ from CXRCounterfactualLib.states import (
     StartJob,
     State,
 )
-from CXRCounterfactualLib.view import ROLES
+from CXRCounterfactualLib.presenter.view import ROLES
 
 from tests.slicer.presenting import (
     ASKED,

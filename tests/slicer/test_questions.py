@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions to the runner wait for each other, are stopped together, and choose their Python."""
 
-from CXRCounterfactualLib.commands import Command
-from CXRCounterfactualLib.events import End
-from CXRCounterfactualLib.questions import Question, Questions
+from CXRCounterfactualLib.contract.events import End
+from CXRCounterfactualLib.process.commands import Command
+from CXRCounterfactualLib.process.questions import Question, Questions
 
 from tests.slicer.panel import SICK, Played, Stage, ready, stage
 

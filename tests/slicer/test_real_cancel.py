@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from CXRCounterfactualLib import jobs
-from CXRCounterfactualLib.backend import Backend
-from CXRCounterfactualLib.commands import local_command
-from CXRCounterfactualLib.events import STAGES, Hello, Progress
-from CXRCounterfactualLib.params import Choice
+from CXRCounterfactualLib.contract import jobs
+from CXRCounterfactualLib.contract.events import STAGES, Hello, Progress
+from CXRCounterfactualLib.contract.params import Choice
+from CXRCounterfactualLib.process.backend import Backend
+from CXRCounterfactualLib.process.commands import local_command
 
 from tests.slicer.driving import drive, living
 from tests.slicer.environment import Runner

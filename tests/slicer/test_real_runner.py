@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib import jobs
-from CXRCounterfactualLib.backend import Backend
-from CXRCounterfactualLib.commands import local_command, region_command
-from CXRCounterfactualLib.events import STAGES, Failed, Hello, Preview, Progress, Result
-from CXRCounterfactualLib.failures import ended
-from CXRCounterfactualLib.mask_files import masks_of_seg
-from CXRCounterfactualLib.params import Choice
+from CXRCounterfactualLib.contract import jobs
+from CXRCounterfactualLib.contract.events import STAGES, Failed, Hello, Preview, Progress, Result
+from CXRCounterfactualLib.contract.failures import ended
+from CXRCounterfactualLib.contract.params import Choice
+from CXRCounterfactualLib.process.backend import Backend
+from CXRCounterfactualLib.process.commands import local_command, region_command
+from CXRCounterfactualLib.scene.mask_files import masks_of_seg
 
 from tests.posix import posix
 from tests.slicer.driving import Told, drive, living

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from CXRCounterfactualLib.events import End
-from CXRCounterfactualLib.params import Choice
-from CXRCounterfactualLib.presenter import Presenter
-from CXRCounterfactualLib.regions import LOOKING, TABLE, Look, Turn, about_of, answered
-from CXRCounterfactualLib.states import (
+from CXRCounterfactualLib.contract.events import End
+from CXRCounterfactualLib.contract.params import Choice
+from CXRCounterfactualLib.presenter.presenter import Presenter
+from CXRCounterfactualLib.presenter.regions import LOOKING, TABLE, Look, Turn, about_of, answered
+from CXRCounterfactualLib.presenter.states import (
     AskRegion,
     AwaitQuiet,
     CancelPressed,

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from CXRCounterfactualLib import jobs
-from CXRCounterfactualLib.events import Failed, Preview, Progress, Result
-from CXRCounterfactualLib.params import Choice
+from CXRCounterfactualLib.contract import jobs
+from CXRCounterfactualLib.contract.events import Failed, Preview, Progress, Result
+from CXRCounterfactualLib.contract.params import Choice
 
 from tests.slicer.fake_server import DATA, KEY, FakeServer
 from tests.slicer.remote import Client, start

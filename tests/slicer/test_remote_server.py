@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib import jobs
-from CXRCounterfactualLib.address import parse_address
-from CXRCounterfactualLib.backend import Backend
-from CXRCounterfactualLib.commands import remote_command
-from CXRCounterfactualLib.events import STAGES, Progress, Result
-from CXRCounterfactualLib.facts import read_facts
-from CXRCounterfactualLib.mask_files import masks_of_seg
-from CXRCounterfactualLib.params import Choice
-from CXRCounterfactualLib.remote_http import Server
-from CXRCounterfactualLib.words import verdict_words
+from CXRCounterfactualLib.contract import jobs
+from CXRCounterfactualLib.contract.address import parse_address
+from CXRCounterfactualLib.contract.events import STAGES, Progress, Result
+from CXRCounterfactualLib.contract.facts import read_facts
+from CXRCounterfactualLib.contract.params import Choice
+from CXRCounterfactualLib.presenter.words import verdict_words
+from CXRCounterfactualLib.process.backend import Backend
+from CXRCounterfactualLib.process.commands import remote_command
+from CXRCounterfactualLib.remote.server import Server
+from CXRCounterfactualLib.scene.mask_files import masks_of_seg
 
 from tests.slicer.driving import drive
 from tests.slicer.environment import Runner

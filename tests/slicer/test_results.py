@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from CXRCounterfactualLib import loading, results
-from CXRCounterfactualLib.history import SYNTHETIC, Added
+from CXRCounterfactualLib.scene import loading, results
+from CXRCounterfactualLib.scene.history import SYNTHETIC, Added
 
 from tests.slicer.runs import Case
 from tests.slicer.scene import Desk, picture, segment_arrays

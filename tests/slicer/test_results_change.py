@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from CXRCounterfactualLib import change_map, results
+from CXRCounterfactualLib.scene import change_map, results
 
 from tests.slicer.runs import Case
 from tests.slicer.scene import Desk, picture

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from CXRCounterfactualLib import history, params, results
+from CXRCounterfactualLib.contract import params
+from CXRCounterfactualLib.scene import history, results
 
 from tests.slicer.runs import Case
 from tests.slicer.scene import Desk, picture, save_and_open

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from CXRCounterfactualLib import mask_files, results, segments
 from CXRCounterfactualLib.refused import Refused
+from CXRCounterfactualLib.scene import mask_files, results, segments
 
 from tests.slicer.environment import Runner
 from tests.slicer.runs import Case

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from CXRCounterfactualLib import results
 from CXRCounterfactualLib.refused import Refused
+from CXRCounterfactualLib.scene import results
 
 from tests.slicer.runs import Case
 from tests.slicer.scene import Desk, names

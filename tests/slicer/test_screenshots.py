@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import qt
-from CXRCounterfactualLib.environment import create_commands
-from CXRCounterfactualLib.events import Failed, Hello, Preview, Progress, Warned
-from CXRCounterfactualLib.states import RegionDrawn
+from CXRCounterfactualLib.contract.events import Failed, Hello, Preview, Progress, Warned
+from CXRCounterfactualLib.presenter.states import RegionDrawn
+from CXRCounterfactualLib.process.environment import create_commands
 
 from tests.slicer.panel import SICK, End, Stage, ready, rehearsed, stage
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from CXRCounterfactualLib import codes, results
+from CXRCounterfactualLib.scene import codes, results
 
 from tests.slicer.runs import Case
 from tests.slicer.scene import Desk

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from CXRCounterfactualLib import capture, dicom_source, results
 from CXRCounterfactualLib.refused import Refused
+from CXRCounterfactualLib.scene import capture, dicom_source, results
 
 from tests.dicom.factory import Spec, save
 from tests.slicer.environment import Runner
@@ -26,7 +26,7 @@ def source(tmp_path: Path) -> Path:
 
 def bare(desk: Desk, array: Any) -> Any:
     """A volume that no DICOM file is behind, as a PNG that was loaded."""
-    from CXRCounterfactualLib.pictures import put_pixels
+    from CXRCounterfactualLib.scene.pictures import put_pixels
 
     node = desk.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "picture")
     put_pixels(node, array)

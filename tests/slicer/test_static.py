@@ -16,7 +16,7 @@ EXTENSION = ROOT / "slicer_extension"
 MODULE = EXTENSION / "CXRCounterfactual"
 UI = MODULE / "Resources" / "UI" / "CXRCounterfactual.ui"
 PYTHON = sorted(path for path in MODULE.rglob("*.py"))
-IDS = [path.name for path in PYTHON]
+IDS = [path.relative_to(MODULE).as_posix() for path in PYTHON]
 WHITELIST = {  # slicer.md 6
     "QLabel", "QPushButton", "QCheckBox", "QComboBox", "QLineEdit", "QPlainTextEdit",
     "QProgressBar", "QTabWidget", "ctkCollapsibleButton", "ctkSliderWidget", "qMRMLWidget",

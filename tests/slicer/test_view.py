@@ -4,11 +4,11 @@
 import json
 
 import pytest
-from CXRCounterfactualLib.events import Progress, Warned
-from CXRCounterfactualLib.failures import failure
-from CXRCounterfactualLib.params import Choice
-from CXRCounterfactualLib.presenter import Presenter
-from CXRCounterfactualLib.states import (
+from CXRCounterfactualLib.contract.events import Progress, Warned
+from CXRCounterfactualLib.contract.failures import failure
+from CXRCounterfactualLib.contract.params import Choice
+from CXRCounterfactualLib.presenter.presenter import Presenter
+from CXRCounterfactualLib.presenter.states import (
     CancelPressed,
     CheckRunner,
     CleanFolder,

@@ -4,9 +4,9 @@
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib.events import STAGES, Progress, Result
-from CXRCounterfactualLib.params import Choice
-from CXRCounterfactualLib.words import (
+from CXRCounterfactualLib.contract.events import STAGES, Progress, Result
+from CXRCounterfactualLib.contract.params import Choice
+from CXRCounterfactualLib.presenter.words import (
     DOING,
     estimate,
     kind_of,

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib.commands import Command
-from CXRCounterfactualLib.events import End, Hello, Progress, Result
+from CXRCounterfactualLib.contract.events import End, Hello, Progress, Result
+from CXRCounterfactualLib.process.commands import Command
 
 from monai_cxr_cf.viewer.children import Children
 

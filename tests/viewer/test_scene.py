@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from CXRCounterfactualLib import pictures
-from CXRCounterfactualLib.app_services import SlicerApp
 from CXRCounterfactualLib.refused import Refused
+from CXRCounterfactualLib.scene import pictures
+from CXRCounterfactualLib.scene.app_services import SlicerApp
 
 from monai_cxr_cf.viewer.application import ViewerApp
 from monai_cxr_cf.viewer.linking import Link

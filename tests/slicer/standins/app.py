@@ -12,7 +12,7 @@ from typing import Any
 
 import slicer
 import vtk
-from CXRCounterfactualLib.app_services import SliceView
+from CXRCounterfactualLib.scene.app_services import SliceView
 
 from tests.slicer.database import Database
 from tests.slicer.scene import load_image, names, slice_pair
