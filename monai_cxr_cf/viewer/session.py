@@ -46,7 +46,7 @@ TONE = {
 
 
 class ViewerSession:
-    """One user's work; there is one at a time.
+    """One user's work, the ``Surface`` in the browser; there is one at a time.
 
     Args:
         server: the trame server; its state holds the fields of the page.
@@ -58,20 +58,17 @@ class ViewerSession:
         self._state, self._app, self._views = server.state, app, views
         self._facts: Facts | None = None
         self.source: Any = None
-        self.region = self.status = self.past = self
         self.presenter = Presenter()
         self.questions = Questions(Children())
         self.setup = Checking(app, self.questions)
         self.setup.listen(self._checked, self._informed)
         self.compare = ComparePage(app, self._state)
         self._to_result: Callable[[], None] = lambda: None
-        self.runner = JobRunner(
-            app, Children(), setup=self.setup, tell=self.feed, reading=self._reading
-        )
+        self.runner = JobRunner(app, Children(), setup=self.setup, surface=self)
         self.looker = Looker(
             app, self.questions, command=self._region_command, tell=self.feed, timer=Quiet
         )
-        self.performer = Performer(self, app)
+        self.performer = Performer(self, app, runner=self.runner, looker=self.looker)
         self.badge = Badge(app)
         self._state.finding_items, self._state.prompt_items = fields.findings(), fields.prompts()
         self._state.change(*fields.ASKED)(self.changed)
@@ -145,7 +142,7 @@ class ViewerSession:
         state.sided = choice.finding not in ON_THE_MIDLINE
         state.finding_note = fields.note(choice.finding, state.way, self._facts)
         found = [*found, *problems(choice)]
-        told, reading = tuple(dict.fromkeys(found)), tuple(sorted(self._reading()))
+        told, reading = tuple(dict.fromkeys(found)), tuple(sorted(self.reading()))
         self.feed(states.RequestChanged(told, choice, reading=reading))
 
     def run(self) -> None:
@@ -170,16 +167,13 @@ class ViewerSession:
 
     def _region_command(self, folder: Path) -> "Command":
         """Which region would the request as it is now act in?"""
-        return self.runner.region_command(fields.asked(self._state)[0], self.source, folder)
+        return self.runner.region_command(fields.asked(self._state)[0], folder)
 
     def show_past(self, run: str) -> None:
         """An earlier run of this radiograph."""
         for added in history(self._app.scene()):
             if added.run == run:
                 self.compare.show(added)
-
-    def _reading(self) -> dict[str, bool]:
-        return dict.fromkeys(self._state.accepted, True)
 
     # What follows
 
@@ -223,16 +217,30 @@ class ViewerSession:
             state.licences = [f"{part}: {licence}" for part, licence in facts.licences]
         self.changed()
 
-    # What runner and performer ask of the panels of the extension
+    # What is asked of a surface
 
-    def write(self, source: Any, folder: Path) -> None:
-        """No drawn region: the finding decides."""
+    def check_runner(self) -> None:
+        """Ask the doctor."""
+        self.setup.check()
 
-    def show(self, runs: Sequence[Added]) -> None:
-        """List the runs of this radiograph, the newest first."""
+    def reading(self) -> dict[str, bool]:
+        """What the strict reader may let pass, as ticked."""
+        return dict.fromkeys(self._state.accepted, True)
+
+    def write_region(self, folder: Path) -> Path | None:
+        """No region can be drawn here: the finding decides."""
+        return None
+
+    def list_runs(self) -> None:
+        """The runs of this radiograph, the newest first."""
+        runs = history(self._app.scene())
         self._state.past = [{"title": f"{i}  {added.words}", "value": added.run}
                             for i, added in list(enumerate(runs, 1))[::-1]]  # fmt: skip
         self._to_result()
+
+    def show_result(self, made: Added, verdict: Sequence[str]) -> None:
+        """The new run beside its source."""
+        self.compare.show(made, verdict)
 
     def show_preview(self, path: Path) -> None:
         """A picture of the run while it goes on."""

@@ -14,7 +14,7 @@ from typing import Any
 import slicer
 import vtk
 from CXRCounterfactualLib.contract.params import Parameters
-from CXRCounterfactualLib.panel.session import Backends, Session
+from CXRCounterfactualLib.panel.session import Backends, PanelSession
 from CXRCounterfactualLib.presenter.states import CancelPressed, Checked, RunPressed, State
 from CXRCounterfactualLib.process.backend import Backend
 from CXRCounterfactualLib.process.commands import Command
@@ -77,7 +77,7 @@ def register_sample() -> None:
 class CXRCounterfactualWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel: loads the .ui and tells the session what the application does."""
 
-    session: Session | None = None
+    session: PanelSession | None = None
 
     def __init__(self, parent: Any = None) -> None:
         VTKObservationMixin.__init__(self)
@@ -89,7 +89,7 @@ class CXRCounterfactualWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.logic = CXRCounterfactualLogic(self.application())
         root = slicer.util.loadUI(self.resourcePath("UI/CXRCounterfactual.ui"))
         self.layout.addWidget(root)
-        self.session = Session(
+        self.session = PanelSession(
             root, self.logic.parameters, app=self.logic.app, backends=self.backends()
         )
         self.session.on_sample(self.logic.load_sample)
@@ -238,14 +238,14 @@ class CXRCounterfactualTest(ScriptedLoadableModuleTest):
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), count)
         self.assertFalse(out is None or out.parent.exists())
 
-    def _opened(self) -> tuple[Session, Any]:
+    def _opened(self) -> tuple[PanelSession, Any]:
         """The panel with the sample loaded, and a runner that rehearses."""
         logic = CXRCounterfactualLogic(self.application())
         source = logic.load_sample()
         ui = Path(__file__).parent / "Resources" / "UI" / "CXRCounterfactual.ui"
         self.root = slicer.util.loadUI(str(ui))
         backends = Backends(Backend(), Backend())
-        session = Session(self.root, logic.parameters, app=logic.app, backends=backends)
+        session = PanelSession(self.root, logic.parameters, app=logic.app, backends=backends)
         if self._open is not None:
             self._open.callback(session.close)
         script = str(Path(__file__).parent / "CXRCounterfactualLib" / "rehearsal.py")
@@ -260,7 +260,7 @@ class CXRCounterfactualTest(ScriptedLoadableModuleTest):
         session.feed(Checked(True, device="rehearsal"))
         return session, source
 
-    def _wait(self, session: Session, state: State, seconds: float = 60.0) -> None:
+    def _wait(self, session: PanelSession, state: State, seconds: float = 60.0) -> None:
         """Let the application live until the panel is there."""
         end = time.monotonic() + seconds
         over = (state, State.FAILED)

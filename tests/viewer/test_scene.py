@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from CXRCounterfactualLib.presenter.surface import Surface
 from CXRCounterfactualLib.refused import Refused
 from CXRCounterfactualLib.scene import pictures
 from CXRCounterfactualLib.scene.app_services import SlicerApp
@@ -15,6 +16,7 @@ from monai_cxr_cf.viewer.application import ViewerApp
 from monai_cxr_cf.viewer.linking import Link
 from monai_cxr_cf.viewer.radiographs import read_volume
 from tests.posix import posix
+from monai_cxr_cf.viewer.session import ViewerSession
 
 OURS = {"open_radiograph", "close"}
 
@@ -40,6 +42,13 @@ def test_the_application_has_the_face_of_slicers() -> None:
     for name, signature in public(ViewerApp).items():
         if name not in OURS:
             assert signature == theirs[name], name
+
+
+def test_the_page_has_every_method_of_a_surface_with_its_parameters() -> None:
+    ours, asked = public(Session), public(Surface)
+    assert len(asked) == 8
+    for name, signature in asked.items():
+        assert list(ours[name].parameters) == list(signature.parameters), name
 
 
 def test_a_dicom_file_is_a_volume_with_its_window_and_instance(scene: Any, root: Path) -> None:

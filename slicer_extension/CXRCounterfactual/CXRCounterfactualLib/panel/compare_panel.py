@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import qt
 
-from ..scene.comparing import NOBODY, Comparison
+from ..scene.comparing import Comparison
 from .styles import AMBER, TONES
 from .widgets import Widgets, fill, index_of, is_on, on, quiet, say, value_of
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ..scene.history import Added
     from ..scene.layout import Compare
 
-__all__ = ["NOBODY", "ComparePanel"]
 SIDE_BY_SIDE, ONE_VIEW = 0, 1  # the items of layoutBox
 BEAT_MS = 500
 

@@ -6,15 +6,15 @@ Each run has a temporary folder with its job file, its drawn region and what the
 
 import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..contract import jobs
 from ..contract.events import Failed, Warned
 from ..contract.failures import ended, failure
 from ..contract.params import REMOTE, Choice
-from ..presenter.states import Ended, Happening, JobEvent
+from ..presenter.states import Ended, JobEvent
+from ..presenter.surface import Surface
 from ..process import commands
 from ..refused import Refused
 from ..scene import dicom_source
@@ -22,13 +22,26 @@ from ..scene import dicom_source
 if TYPE_CHECKING:
     from ..contract.events import End
     from ..process.backend import Backend
+    from ..process.environment import Runner
     from ..scene.app_services import SlicerApp
-    from .region_panel import RegionPanel
-    from .setup_panel import SetupPanel
 
 log = logging.getLogger(__name__)
 OUT = "out"
 LOG_LENGTH = 200_000  # characters of a runner's log that are kept to be shown
+
+
+class Setup(Protocol):
+    """Where a run happens, and with what."""
+
+    key: str  # of a server
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a child process may inherit."""
+
+    @property
+    def runner(self) -> "Runner | None":
+        """The Python that would run an edit on this computer."""
 
 
 class JobRunner:
@@ -38,8 +51,7 @@ class JobRunner:
         app: the calls into the application.
         backend: runs the process.
         setup: where to run.
-        tell: hears of everything.
-        reading: what the strict reader may let pass.
+        surface: who shows the run; hears of everything.
     """
 
     def __init__(
@@ -47,12 +59,11 @@ class JobRunner:
         app: "SlicerApp",
         backend: "Backend",
         *,
-        setup: "SetupPanel",
-        tell: Callable[[Happening], None],
-        reading: Callable[[], dict[str, bool]],
+        setup: Setup,
+        surface: Surface[Any],
     ) -> None:
-        self._reading = reading
-        self._app, self._backend, self._setup, self._tell = app, backend, setup, tell
+        self._app, self._backend, self._setup = app, backend, setup
+        self._surface, self._tell = surface, surface.feed
         self._folder: Path | None = None
         self._log = ""
         self.local_command = commands.local_command  # the self test rehearses with another
@@ -67,13 +78,13 @@ class JobRunner:
         """Whether a process is still there."""
         return self._backend.running
 
-    def start(self, job: int, choice: Choice, source: Any, region: "RegionPanel") -> None:
+    def start(self, job: int) -> None:
         """Start a run; why it cannot be started is told like any other failure."""
         self.clean()
         self._log = ""
         try:
             self._folder = Path(self._app.temp_folder())
-            command = self._command(choice, source, region, self._folder)
+            command = self._command(self._surface.presenter.choice or Choice(), self._folder)
         except Refused as refused:
             self._give_up(Failed("refused", refused.message, refused.hint), job)
             return
@@ -93,11 +104,10 @@ class JobRunner:
         self._tell(JobEvent(failed, job))
         self._tell(Ended(job=job))
 
-    def _command(
-        self, choice: Choice, source: Any, region: "RegionPanel", folder: Path
-    ) -> commands.Command:
-        found = dicom_source.find_source(self._app, source, folder)
-        roi, reading = region.write(source, folder), self._reading()
+    def _command(self, choice: Choice, folder: Path) -> commands.Command:
+        surface = self._surface
+        found = dicom_source.find_source(self._app, surface.source, folder)
+        roi, reading = surface.write_region(folder), surface.reading()
         request = jobs.make_request(choice, source=found.path, reading=reading, roi=roi)
         path, environment = jobs.write_job(request, folder), self._setup.environment
         if found.warning:
@@ -111,14 +121,14 @@ class JobRunner:
         out = folder / OUT
         return self.local_command(self._python(), path, out, environment=environment)
 
-    def region_command(self, choice: Choice, source: Any, folder: Path) -> commands.Command:
+    def region_command(self, choice: Choice, folder: Path) -> commands.Command:
         """Which region would an edit act in?
 
         Raises:
             Refused: the radiograph cannot be edited, or no runner is there.
         """
-        found = dicom_source.find_source(self._app, source, folder)
-        request = jobs.make_request(choice, source=found.path, reading=self._reading())
+        found = dicom_source.find_source(self._app, self._surface.source, folder)
+        request = jobs.make_request(choice, source=found.path, reading=self._surface.reading())
         path = jobs.write_job(request, folder)
         out, environment = folder / OUT, self._setup.environment
         if choice.backend == REMOTE:

@@ -5,7 +5,7 @@ What the user does and what a process tells become inputs of the presenter; the 
 answers with are performed here, and its view is shown.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 ORIGINAL = "Its original DICOM file is used."
 DAMAGED = "<b>This scene's settings were damaged</b>; these stand at their defaults: {}."
-VOLUME = "vtkMRMLScalarVolumeNode"
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ class Backends:
     questions: "Backend"
 
 
-class Session:
-    """One panel at work.
+class PanelSession:
+    """One panel at work: the ``Surface`` in Slicer.
 
     Args:
         root: the loaded .ui.
@@ -85,13 +84,11 @@ class Session:
         self.compare = ComparePanel(w, Compare(app), app.scene)
         self.past = HistoryPanel(w, self.compare.show, self._use)
         self.badge = Badge(app)
-        self.runner = JobRunner(
-            app, backends.runs, setup=self.setup, tell=self.feed, reading=self.request.reading
-        )
+        self.runner = JobRunner(app, backends.runs, setup=self.setup, surface=self)
         self.looker = Looker(
             app, self.questions, command=self._region_command, tell=self.feed, timer=quiet_timer
         )
-        self.performer = Performer(self, app)
+        self.performer = Performer(self, app, runner=self.runner, looker=self.looker)
         app.on_layout_changed(self.badge.update)
         self._wire()
         self.status.clear_preview()
@@ -154,10 +151,10 @@ class Session:
         self.setup.write(choice)
         self.region.restore()
         if not parameters.source_id:
-            parameters.source_id = self._first_radiograph()
+            parameters.source_id = dicom_source.first(self._app)  # one click less
         with quiet(w.sourceSelector):
             w.sourceSelector.setCurrentNodeID(parameters.source_id)
-        self.past.show(history(self._app.scene()))
+        self.list_runs()
         self.source_changed()
         self.changed()
 
@@ -175,19 +172,7 @@ class Session:
         if identifier == self._parameters().source_id:
             self.feed(states.NodeRemoved())
         elif node.GetAttribute(SYNTHETIC):
-            self._app.later(lambda: self.past.show(history(self._app.scene())))
-
-    def _first_radiograph(self) -> str:
-        """One click from a loaded radiograph: the first volume that can be edited is picked."""
-        scene = self._app.scene()
-        for index in range(scene.GetNumberOfNodesByClass(VOLUME)):
-            node = scene.GetNthNodeByClass(index, VOLUME)
-            try:
-                dicom_source.check(self._app, node)
-            except Refused:
-                continue
-            return str(node.GetID())
-        return ""
+            self._app.later(self.list_runs)
 
     # What the user changes
 
@@ -226,7 +211,7 @@ class Session:
         self.request.refresh(self._licence(), self._damaged)
         found = [*found, *self.region.problems, *problems(choice)]
         region = {"own_region": self.region.own, "by_itself": self.region.by_itself}
-        reading = tuple(sorted(self.request.reading()))
+        reading = tuple(sorted(self.reading()))
         told = tuple(dict.fromkeys(found))
         self.feed(states.RequestChanged(told, choice, **region, reading=reading))
 
@@ -271,7 +256,37 @@ class Session:
 
     def _region_command(self, folder: Path) -> "Command":
         """Which region would the request as it is now act in?"""
-        return self.runner.region_command(self.read()[0], self.source, folder)
+        return self.runner.region_command(self.read()[0], folder)
+
+    # What is asked of a surface
+
+    def check_runner(self) -> None:
+        """Ask the doctor."""
+        self.setup.check()
+
+    def reading(self) -> dict[str, bool]:
+        """What the strict reader may let pass, as ticked."""
+        return self.request.reading()
+
+    def write_region(self, folder: Path) -> Path | None:
+        """The drawn segment; None: the finding decides."""
+        return self.region.write(self.source, folder)
+
+    def show_preview(self, path: Path) -> None:
+        """A picture of the run while it goes on."""
+        self.status.show_preview(path)
+
+    def clear_preview(self) -> None:
+        """No picture."""
+        self.status.clear_preview()
+
+    def list_runs(self) -> None:
+        """The runs of the scene, with their settings."""
+        self.past.show(history(self._app.scene()))
+
+    def show_result(self, made: Added, verdict: Sequence[str]) -> None:
+        """The new run beside its source."""
+        self.compare.show(made, verdict)
 
 
 def quiet_timer(heard: Callable[[], None]) -> Any:

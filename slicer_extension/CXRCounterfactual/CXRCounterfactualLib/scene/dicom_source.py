@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..refused import Refused
 from . import pictures
+from .capture import write_capture
+from .hierarchy import nodes
 from .history import SYNTHETIC
 
 if TYPE_CHECKING:
@@ -56,6 +58,17 @@ def check(app: "SlicerApp", node: Any) -> None:
         raise Refused("This volume is empty.", "Load the radiograph again.")
 
 
+def first(app: "SlicerApp") -> str:
+    """Node id of the first volume of the scene that a run can start from; "" if there is none."""
+    for node in nodes(app.scene(), "vtkMRMLScalarVolumeNode"):
+        try:
+            check(app, node)
+        except Refused:
+            continue
+        return str(node.GetID())
+    return ""
+
+
 def find_source(app: "SlicerApp", node: Any, folder: str | Path) -> Source:
     """The file to start from.
 
@@ -72,8 +85,6 @@ def find_source(app: "SlicerApp", node: Any, folder: str | Path) -> Source:
         files = app.files_for_instance(uid)
         if files:
             return Source(files[0], True)
-    from .capture import write_capture
-
     if not pictures.lies_flat(node):
         raise Refused(
             "This volume has no DICOM file and does not lie as a radiograph does.",
