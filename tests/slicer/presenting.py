@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from CXRCounterfactualLib.contract.events import Failed, Hello, Preview, Progress, Result
+from CXRCounterfactualLib.contract.events import Failed, Hello, Preview, Progressed, Result
 from CXRCounterfactualLib.contract.params import Choice
 from CXRCounterfactualLib.presenter.presenter import Presenter
 from CXRCounterfactualLib.presenter.states import (
@@ -31,7 +31,7 @@ ASKED = RequestChanged((), CHOICE)
 ASKED_MORE = RequestChanged((), Choice(severity=0.2))
 WRONG = RequestChanged(("The severity lies between 0 and 1.",), Choice(severity=2))
 HELLO = Hello(1, "0.1.0", "cpu", "ab" * 32)
-STEP = Progress("sample", 3, 14, 2.0)
+STEP = Progressed("sample", 3, 14, 2.0)
 RESULT = Result((), {"outside_max_diff": 0}, {"verdict": "passed", "proven": False})
 REFUSED = Failed("unsupported_image", "A lateral view.", "Take a frontal one.")
 PREVIEW = Preview(Path("preview.png"))

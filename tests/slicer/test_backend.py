@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import qt
-from CXRCounterfactualLib.contract.events import Failed, Hello, Progress, Result, Warned
+from CXRCounterfactualLib.contract.events import Failed, Hello, Progressed, Result, Warned
 from CXRCounterfactualLib.process.backend import Backend
 from CXRCounterfactualLib.process.commands import Command
 
@@ -41,7 +41,7 @@ def test_a_run_tells_hello_steps_and_result_while_the_window_beats(
 ) -> None:
     told = drive(backend, fake("steps", out))
     assert isinstance(told.events[0], Hello)
-    assert [e.step for e in told.of(Progress)] == list(range(1, 11))
+    assert [e.step for e in told.of(Progressed)] == list(range(1, 11))
     assert isinstance(told.events[-1], Result)
     assert (told.end.exit_code, told.end.saw_result, told.end.cancelled) == (0, True, False)
     assert left(out) == ["job.json", "out"]
@@ -58,7 +58,7 @@ def test_half_lines_and_lines_that_are_no_events_do_no_harm(backend: Backend, ou
 def test_a_flood_neither_blocks_the_window_nor_loses_the_end(backend: Backend, out: Path) -> None:
     told = drive(backend, fake("flood", out))
     assert isinstance(told.events[-1], Result)
-    steps = [event.step for event in told.of(Progress)]
+    steps = [event.step for event in told.of(Progressed)]
     assert steps == sorted(steps)
     assert steps[-1] == 20_000, "the newest step is never dropped"
     assert len(steps) < 10_000, "steps that came together are told as one"

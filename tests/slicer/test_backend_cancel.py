@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib.contract.events import Progress, Result
+from CXRCounterfactualLib.contract.events import Progressed, Result
 from CXRCounterfactualLib.process.backend import Backend
 
 from tests.posix import posix
@@ -21,7 +21,7 @@ LIMIT = 2.0  # seconds: the bar for a cancel
 
 def is_step(event: Any) -> bool:
     """The runner works."""
-    return isinstance(event, Progress)
+    return isinstance(event, Progressed)
 
 
 def stopped(told: Told, folder: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_launcher_in_front_of_python_does_not_hide_its_tree(mode: str, tmp_pat
 
 def test_nothing_is_told_after_cancel_but_the_end(tmp_path: Path) -> None:
     told = drive(Backend(), fake("steps", tmp_path / "out"), cancel_if=is_step)
-    assert len(told.of(Progress)) == 1
+    assert len(told.of(Progressed)) == 1
     assert not told.of(Result)
     assert not told.end.saw_result
 

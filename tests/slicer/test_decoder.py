@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from CXRCounterfactualLib.contract import decoder
 from CXRCounterfactualLib.contract.decoder import LineDecoder
-from CXRCounterfactualLib.contract.events import Failed, Hello, Preview, Progress, Result, Warned
+from CXRCounterfactualLib.contract.events import Failed, Hello, Preview, Progressed, Result, Warned
 
 from tests.posix import posix
 
@@ -46,7 +46,7 @@ def heard(data: bytes, folder: Path | None, size: int = 1 << 20) -> list[Any]:
 def test_each_event_arrives_whole(tmp_path: Path) -> None:
     hello, step, seen, warned, result = heard(lines(*STORY), tmp_path)
     assert hello == Hello(1, "0.1.0", "cpu", "ab")
-    assert step == Progress("sample", 3, 14, 2.5)
+    assert step == Progressed("sample", 3, 14, 2.5)
     assert seen == Preview(tmp_path / "preview.png", None)
     assert warned == Warned("spacing", "No späcing.")
     assert isinstance(result, Result)
@@ -64,7 +64,7 @@ def test_where_the_bytes_are_cut_does_not_matter(size: int, tmp_path: Path) -> N
 
 
 def test_the_last_line_needs_no_end(tmp_path: Path) -> None:
-    assert heard(lines(HELLO, STEP).rstrip(b"\n"), tmp_path)[-1] == Progress("sample", 3, 14, 2.5)
+    assert heard(lines(HELLO, STEP).rstrip(b"\n"), tmp_path)[-1] == Progressed("sample", 3, 14, 2.5)
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_the_last_line_needs_no_end(tmp_path: Path) -> None:
 def test_what_is_no_event_is_counted_and_passed_over(junk: bytes, tmp_path: Path) -> None:
     ear = LineDecoder(tmp_path)
     found = ear.feed(lines(HELLO) + junk + b"\n" + lines(STEP))
-    assert [type(e) for e in found] == [Hello, Progress]
+    assert [type(e) for e in found] == [Hello, Progressed]
     assert ear.junk == 1
 
 
 def test_unknown_events_and_fields_are_for_later_versions(tmp_path: Path) -> None:
     ear = LineDecoder(tmp_path)
     found = ear.feed(lines(HELLO, {"event": "mood", "is": "good"}, {**STEP, "colour": "red"}))
-    assert [type(e) for e in found] == [Hello, Progress]
+    assert [type(e) for e in found] == [Hello, Progressed]
     assert ear.junk == 0
 
 
@@ -113,22 +113,22 @@ def test_an_endless_line_costs_bounded_memory(
         found += ear.feed(b"x" * 300)
         assert len(ear._buffer) <= 1300
     found += ear.feed(b"x\n" + lines(STEP))
-    assert [type(e) for e in found] == [Hello, Progress]
+    assert [type(e) for e in found] == [Hello, Progressed]
     assert ear.junk == 1
 
 
 @pytest.mark.parametrize(
     ("step", "total", "eta", "expected"),
     [
-        (0, 0, None, Progress("read", 0, 1, None)),
-        (9, 4, -1, Progress("read", 4, 4, None)),
-        (-3, 4, float("nan"), Progress("read", 0, 4, None)),
-        (1, 4, float("inf"), Progress("read", 1, 4, None)),
-        (1, 4, 0, Progress("read", 1, 4, 0.0)),
+        (0, 0, None, Progressed("read", 0, 1, None)),
+        (9, 4, -1, Progressed("read", 4, 4, None)),
+        (-3, 4, float("nan"), Progressed("read", 0, 4, None)),
+        (1, 4, float("inf"), Progressed("read", 1, 4, None)),
+        (1, 4, 0, Progressed("read", 1, 4, 0.0)),
     ],
 )
 def test_steps_make_sense_whatever_they_say(
-    step: int, total: int, eta: float | None, expected: Progress, tmp_path: Path
+    step: int, total: int, eta: float | None, expected: Progressed, tmp_path: Path
 ) -> None:
     said = {"event": "progress", "stage": "read", "step": step, "total": total, "eta_s": eta}
     assert heard(lines(HELLO, said), tmp_path)[1] == expected

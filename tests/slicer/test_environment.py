@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from CXRCounterfactualLib.contract.events import Failed, Progress
+from CXRCounterfactualLib.contract.events import Failed, Progressed
 from CXRCounterfactualLib.process import environment
 from CXRCounterfactualLib.process.backend import Backend
 from CXRCounterfactualLib.process.commands import Command, create_command
@@ -141,7 +141,7 @@ def making(tmp_path: Path, *last: str) -> Command:
 def test_an_environment_is_made_step_by_step(tmp_path: Path) -> None:
     told = drive(Backend(), making(tmp_path, sys.executable, "-c", "print('fine')"))
     assert told.end.exit_code == 0
-    stages = dict.fromkeys(event.stage for event in told.of(Progress))
+    stages = dict.fromkeys(event.stage for event in told.of(Progressed))
     assert list(stages) == ["check", "create", "install", "doctor"]
     assert python_in(tmp_path / "made").exists()
     assert "fine" in "".join(told.logs), "what the commands print goes to the details"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib.contract.events import End, Progress
+from CXRCounterfactualLib.contract.events import End, Progressed
 from CXRCounterfactualLib.panel import environment_card, setup_panel
 
 from tests.slicer.panel import SICK, Stage, stage
@@ -146,7 +146,7 @@ def test_the_environment_is_made_by_a_button(stage: Stage, end: Any, tmp_path: P
     stage.w.createButton.click()
     assert stage.w.createButton.text() == "Stop"
     assert not stage.w.packageEdit.isEnabled()
-    stage.questions.tell(Progress("install", 2, 4))
+    stage.questions.tell(Progressed("install", 2, 4))
     assert "Step 3 of 4" in stage.w.setupMessageLabel.text()
     stage.questions.end(end)
     assert stage.w.createButton.text() == "Create environment"

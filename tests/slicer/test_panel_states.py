@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import qt
-from CXRCounterfactualLib.contract.events import End, Failed, Hello, Progress
+from CXRCounterfactualLib.contract.events import End, Failed, Hello, Progressed
 from CXRCounterfactualLib.panel.status_panel import WIDGETS
 from CXRCounterfactualLib.presenter.states import RegionPressed
 from CXRCounterfactualLib.presenter.view import ROLES
@@ -82,7 +82,7 @@ def test_what_may_pass_the_strict_reader_goes_with_the_run(ready: Stage) -> None
 
 def test_progress_is_shown(ready: Stage) -> None:
     ready.w.runButton.click()
-    ready.runs.tell(HELLO, Progress("sample", 12, 20, 8.0))
+    ready.runs.tell(HELLO, Progressed("sample", 12, 20, 8.0))
     assert "step 12 of 20" in ready.w.statusLabel.text()
     assert 40 < ready.w.progressBar.value() < 60
 
@@ -106,11 +106,11 @@ def test_a_result_is_imported_compared_and_listed(ready: Stage) -> None:
 def test_cancel_asks_the_process_and_leaves_no_folder(ready: Stage) -> None:
     ready.w.runButton.click()
     folder = job(ready)
-    ready.runs.tell(HELLO, Progress("sample", 3, 20))
+    ready.runs.tell(HELLO, Progressed("sample", 3, 20))
     ready.w.cancelButton.click()
     assert (ready.state, ready.runs.cancelled) == ("Cancelling", 1)
     usable(ready)
-    ready.runs.tell(Progress("sample", 4, 20))
+    ready.runs.tell(Progressed("sample", 4, 20))
     assert ready.state == "Cancelling", "what comes after the cancel is not heard"
     ready.runs.end(End(143, cancelled=True))
     assert ready.state == "Ready"
@@ -122,7 +122,7 @@ def test_an_error_says_what_to_do_and_the_report_holds_no_patient(ready: Stage) 
     ready.w.promptEdit.setText("left effusion of Drawn^Chest")
     ready.w.runButton.click()
     failed = Failed("refused", "The view of '/data/Drawn^Chest.dcm' is lateral.", "Choose another.")
-    ready.runs.tell(HELLO, Progress("read", 1, 1), failed, log="a path: /data/x.dcm\n")
+    ready.runs.tell(HELLO, Progressed("read", 1, 1), failed, log="a path: /data/x.dcm\n")
     ready.runs.end(End(2))
     assert ready.state == "Failed"
     usable(ready)

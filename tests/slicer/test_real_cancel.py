@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from CXRCounterfactualLib.contract import jobs
-from CXRCounterfactualLib.contract.events import STAGES, Hello, Progress
+from CXRCounterfactualLib.contract.events import STAGES, Hello, Progressed
 from CXRCounterfactualLib.contract.params import Choice
 from CXRCounterfactualLib.process.backend import Backend
 from CXRCounterfactualLib.process.commands import local_command
@@ -57,7 +57,7 @@ def reached(moment: Moment) -> Callable[[Any], bool]:
     def is_it(event: Any) -> bool:
         if moment.stage == HELLO:
             return isinstance(event, Hello)
-        if not isinstance(event, Progress):
+        if not isinstance(event, Progressed):
             return False
         here, asked = STAGES.index(event.stage), STAGES.index(moment.stage)
         return (here, event.step) >= (asked, moment.step)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from CXRCounterfactualLib.contract import jobs
-from CXRCounterfactualLib.contract.events import STAGES, Failed, Hello, Preview, Progress, Result
+from CXRCounterfactualLib.contract.events import STAGES, Failed, Hello, Preview, Progressed, Result
 from CXRCounterfactualLib.contract.failures import ended
 from CXRCounterfactualLib.contract.params import Choice
 from CXRCounterfactualLib.process.backend import Backend
@@ -43,7 +43,7 @@ def run(runner: Runner, job: Path, request: dict[str, Any], **more: Any) -> Told
 
 def sampling(event: Any) -> bool:
     """The runner is in the middle of its steps."""
-    return isinstance(event, Progress) and event.stage == "sample" and event.step >= 2
+    return isinstance(event, Progressed) and event.stage == "sample" and event.step >= 2
 
 
 def test_a_real_edit_tells_its_stages_and_leaves_the_window_alive(
@@ -53,7 +53,7 @@ def test_a_real_edit_tells_its_stages_and_leaves_the_window_alive(
     told = run(runner, job, jobs.make_request(CHOICE, source=source))
     assert told.end.exit_code == 0, told.end.stderr_tail
     assert isinstance(told.events[0], Hello)
-    assert list(dict.fromkeys(e.stage for e in told.of(Progress))) == list(STAGES)
+    assert list(dict.fromkeys(e.stage for e in told.of(Progressed))) == list(STAGES)
     (result,) = told.of(Result)
     assert {file.role for file in result.files} >= {"cf", "seg", "diff", "sr", "arrays", "report"}
     assert all(file.path.is_file() for file in result.files)

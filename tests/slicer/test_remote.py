@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from CXRCounterfactualLib.contract import jobs
-from CXRCounterfactualLib.contract.events import Failed, Preview, Progress, Result
+from CXRCounterfactualLib.contract.events import Failed, Preview, Progressed, Result
 from CXRCounterfactualLib.contract.params import Choice
 
 from tests.slicer.fake_server import DATA, KEY, FakeServer
@@ -65,7 +65,7 @@ def test_a_run_looks_like_a_local_one(serve: Serve, folder: Path) -> None:
     client = start(serve().url, folder)
     events = client.events()
     assert client.wait() == 0
-    stages = list(dict.fromkeys(e.stage for e in events if isinstance(e, Progress)))
+    stages = list(dict.fromkeys(e.stage for e in events if isinstance(e, Progressed)))
     assert stages == ["upload", "queue", "sample", "download"]
     assert [type(e) for e in events[-2:]] == [Preview, Result]
     result = events[-1]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from CXRCounterfactualLib.contract import jobs
 from CXRCounterfactualLib.contract.address import parse_address
-from CXRCounterfactualLib.contract.events import STAGES, Progress, Result
+from CXRCounterfactualLib.contract.events import STAGES, Progressed, Result
 from CXRCounterfactualLib.contract.facts import read_facts
 from CXRCounterfactualLib.contract.params import Choice
 from CXRCounterfactualLib.presenter.words import verdict_words
@@ -82,7 +82,7 @@ def test_a_run_on_the_server_brings_the_same_files_as_a_local_one(
     client = start(server.url, folder, key=KEY)
     client.wait(400)
     events, result = succeeded(client)
-    stages = {e.stage for e in events if isinstance(e, Progress)}
+    stages = {e.stage for e in events if isinstance(e, Progressed)}
     assert stages > set(STAGES) | {"upload", "download"}
     assert {f.role for f in result.files} >= {"cf", "diff", "seg", "sr", "report", "preview"}
     for file in result.files:

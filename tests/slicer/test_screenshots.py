@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import qt
-from CXRCounterfactualLib.contract.events import Failed, Hello, Preview, Progress, Warned
+from CXRCounterfactualLib.contract.events import Failed, Hello, Preview, Progressed, Warned
 from CXRCounterfactualLib.presenter.states import RegionDrawn
 from CXRCounterfactualLib.process.environment import create_commands
 
@@ -128,7 +128,7 @@ def test_ready(stage: Stage, pictures: Path) -> None:
 def test_running(ready: Stage, pictures: Path) -> None:
     ready.w.sideBox.setCurrentIndex(1)
     ready.w.runButton.click()
-    ready.runs.tell(Hello(1, "0.1.0", "cpu"), Progress("sample", 12, 20, 8.4))
+    ready.runs.tell(Hello(1, "0.1.0", "cpu"), Progressed("sample", 12, 20, 8.4))
     ready.runs.tell(Warned("no_spacing", "The image has no spacing; sizes are in pixels."))
     shoot(ready, pictures / "running.png")
     assert ready.state == "Running"
@@ -159,7 +159,7 @@ def test_series(ready: Stage, pictures: Path) -> None:
 
 def test_error(ready: Stage, pictures: Path) -> None:
     ready.w.runButton.click()
-    ready.runs.tell(Hello(1, "0.1.0", "cpu"), Progress("sample", 3, 20, 18.0), log=LOG)
+    ready.runs.tell(Hello(1, "0.1.0", "cpu"), Progressed("sample", 3, 20, 18.0), log=LOG)
     hint = "Try --preset fast, or fewer seeds."
     ready.runs.tell(Failed("out_of_memory", "The machine ran out of memory.", hint))
     ready.runs.end(End(4, stderr_tail=LOG))

@@ -4,7 +4,7 @@
 import json
 
 import pytest
-from CXRCounterfactualLib.contract.events import Progress, Warned
+from CXRCounterfactualLib.contract.events import Progressed, Warned
 from CXRCounterfactualLib.contract.failures import failure
 from CXRCounterfactualLib.contract.params import Choice
 from CXRCounterfactualLib.presenter.presenter import Presenter
@@ -84,7 +84,7 @@ def test_running_tells_stage_step_and_time_left() -> None:
 def test_the_bar_never_runs_backwards() -> None:
     presenter, seen = led(*TO_RUNNING), []
     for stage, step, total in (("sample", 14, 14), ("read", 1, 1), ("odd", 5, 5), ("write", 1, 1)):
-        presenter.handle(JobEvent(Progress(stage, step, total)))
+        presenter.handle(JobEvent(Progressed(stage, step, total)))
         seen.append(presenter.view().progress)
     assert seen == [57, 57, 57, 100]
 
@@ -92,7 +92,7 @@ def test_the_bar_never_runs_backwards() -> None:
 def test_a_bar_without_a_number_says_that_something_goes_on() -> None:
     presenter = led(*TO_READY, RunPressed())
     assert (presenter.view().busy, presenter.view().progress) == (True, None)
-    presenter.handle(JobEvent(Progress("queue", 0, 3)))
+    presenter.handle(JobEvent(Progressed("queue", 0, 3)))
     assert presenter.view().message == "Waiting in the server's queue, place 3"
     for state in (State.CANCELLING, State.IMPORTING):
         assert at(state).view().busy
@@ -118,7 +118,7 @@ def test_done_tells_the_verdict_and_offers_to_run_again() -> None:
     view = at(State.DONE).view()
     assert view.message == "One image was added."
     assert view.outside == (
-        "Nothing outside the region and its rim changed (largest difference 0)."
+        "Nothing outside the region and its band changed (largest difference 0)."
     )
     assert view.verdict[0] == view.outside
     assert view.run_label == "Run again"

@@ -4,7 +4,7 @@
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib.contract.events import STAGES, Progress, Result
+from CXRCounterfactualLib.contract.events import STAGES, Progressed, Result
 from CXRCounterfactualLib.contract.params import Choice
 from CXRCounterfactualLib.presenter.words import (
     DOING,
@@ -17,7 +17,7 @@ from CXRCounterfactualLib.presenter.words import (
     verdict_words,
 )
 
-ZERO = "Nothing outside the region and its rim changed (largest difference 0)."
+ZERO = "Nothing outside the region and its band changed (largest difference 0)."
 JUDGE = {"judge": "j1", "counts": ["pleural effusion"]}
 BAD = {"name": "texture", "passed": False, "words": "fine texture is 3.0 times the source's"}
 OPEN = {"name": "ratio", "passed": None, "words": "the heart could not be measured"}
@@ -106,13 +106,13 @@ def test_the_estimate_takes_the_middle_of_runs_that_are_alike_for_each_image() -
 
 def test_a_stage_of_the_runner_has_a_name_and_a_place() -> None:
     for number, stage in enumerate(STAGES, 1):
-        words = progress_words(Progress(stage, 1, 1))
+        words = progress_words(Progressed(stage, 1, 1))
         assert words == f"Stage {number} of 7: {DOING[stage]}"
-    assert percent_of(Progress("read", 0, 1)) == 0
-    assert percent_of(Progress("write", 1, 1)) == 100
+    assert percent_of(Progressed("read", 0, 1)) == 0
+    assert percent_of(Progressed("write", 1, 1)) == 100
 
 
 def test_other_stages_are_told_without_a_place() -> None:
     assert progress_words(None) == "Starting the runner"
-    assert progress_words(Progress("install", 1, 4)) == "install, step 1 of 4"
-    assert percent_of(Progress("download", 3, 4)) == 0
+    assert progress_words(Progressed("install", 1, 4)) == "install, step 1 of 4"
+    assert percent_of(Progressed("download", 3, 4)) == 0

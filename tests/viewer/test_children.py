@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from CXRCounterfactualLib.contract.events import End, Hello, Progress, Result
+from CXRCounterfactualLib.contract.events import End, Hello, Progressed, Result
 from CXRCounterfactualLib.process.commands import Command
 
 from monai_cxr_cf.viewer.children import Children
@@ -84,7 +84,7 @@ def live(command: Command, stop_if: Callable[[Any], bool] = lambda event: False)
 
 def is_step(event: Any) -> bool:
     """The runner works."""
-    return isinstance(event, Progress)
+    return isinstance(event, Progressed)
 
 
 def living(folder: Path) -> list[str]:
@@ -125,7 +125,7 @@ def test_cancel_ends_tree_and_files_in_two_seconds(mode: str, out: Path) -> None
     assert told.slowest < LONGEST
     assert not living(out.parent)
     assert not list(out.parent.iterdir())
-    assert told.of(Progress) == told.events[-1:], "nothing is told after cancel but the end"
+    assert told.of(Progressed) == told.events[-1:], "nothing is told after cancel but the end"
 
 
 def test_a_program_that_is_not_there_ends_at_once(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def brightened(source: Any, region: Any, level: float) -> Any:
 
 
 def discs(shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """A disc low in the patient's left lung, and its rim; HxW bool."""
+    """A disc low in the patient's left lung, and its band; HxW bool."""
     import numpy as np
 
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]]

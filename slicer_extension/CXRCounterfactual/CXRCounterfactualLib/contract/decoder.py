@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .events import Event, Failed, File, Hello, Preview, Progress, Result, Warned
+from .events import Event, Failed, File, Hello, Preview, Progressed, Result, Warned
 
 PROTOCOL = 1
 LINE_BYTES = 8 << 20  # the longest event lists the files of some thousand images
@@ -112,13 +112,13 @@ def _hello(said: Mapping[str, Any], folder: Path | None) -> Hello:
     return Hello(_whole(said["protocol"]), *texts)
 
 
-def _progress(said: Mapping[str, Any], folder: Path | None) -> Progress:
+def _progress(said: Mapping[str, Any], folder: Path | None) -> Progressed:
     total = max(_whole(said["total"]), 1)
     step = min(max(_whole(said["step"]), 0), total)
     eta = said.get("eta_s")
     if not isinstance(eta, int | float) or not math.isfinite(eta) or eta < 0:
         eta = None
-    return Progress(_text(said["stage"]), step, total, None if eta is None else float(eta))
+    return Progressed(_text(said["stage"]), step, total, None if eta is None else float(eta))
 
 
 def _preview(said: Mapping[str, Any], folder: Path | None) -> Preview:

@@ -24,7 +24,7 @@ class Hello:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progressed:
     """A step of a stage is done."""
 
     stage: str
@@ -87,7 +87,7 @@ class Failed:
     exit_code: int | None = None
 
 
-Event = Hello | Progress | Preview | Warned | Result | Failed
+Event = Hello | Progressed | Preview | Warned | Result | Failed
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import qt
 
-from ..contract.events import Failed, Progress
+from ..contract.events import Failed, Progressed
 from ..process import commands, doctor
 from ..process.environment import (
     Plan,
@@ -136,7 +136,7 @@ class EnvironmentCard:
 
     def _creating(self, event: Any) -> None:
         label = self._w.setupMessageLabel
-        if isinstance(event, Progress):
+        if isinstance(event, Progressed):
             words = STAGES.get(event.stage, event.stage)
             label.setText(f"Step {min(event.step + 1, event.total)} of {event.total}: {words} …")
         elif isinstance(event, Failed):

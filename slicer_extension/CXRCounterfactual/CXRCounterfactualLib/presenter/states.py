@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from ..contract.events import Event, Failed, Hello, Progress, Result
+from ..contract.events import Event, Failed, Hello, Progressed, Result
 from ..contract.params import Choice
 
 
@@ -263,7 +263,7 @@ class Memory:
     job: int = 0  # number of the current or last job
     live: bool = False  # its process is not known to be gone
     hello: Hello | None = None
-    progress: Progress | None = None
+    progress: Progressed | None = None
     percent: int = 0  # never falls
     warnings: tuple[str, ...] = ()
     result: Result | None = None

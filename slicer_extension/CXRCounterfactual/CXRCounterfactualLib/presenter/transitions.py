@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..contract.events import Failed, Hello, Preview, Progress, Result, Warned
+from ..contract.events import Failed, Hello, Preview, Progressed, Result, Warned
 from ..contract.failures import failure
 from .states import (
     CancelJob,
@@ -148,7 +148,7 @@ def hear(memory: Memory, event: JobEvent) -> Step:
     told = event.event
     if isinstance(told, Hello):
         return replace(memory, hello=told), ()
-    if isinstance(told, Progress):
+    if isinstance(told, Progressed):
         percent = max(memory.percent, percent_of(told))
         return replace(memory, progress=told, percent=percent), ()
     if isinstance(told, Warned):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from ..contract.events import STAGES, Progress, Result
+from ..contract.events import STAGES, Progressed, Result
 from ..contract.params import LOCAL, Choice
 
 BADGE = "SYNTHETIC - research only, never for diagnosis"
@@ -24,7 +24,7 @@ DOING = {
 Timing = tuple[str, int, float]  # what ran (``kind_of``), images, seconds
 
 
-def percent_of(progress: Progress) -> int:
+def percent_of(progress: Progressed) -> int:
     """How far a run is, 0..100: each stage counts the same, for none knows its share before."""
     if progress.stage not in STAGES:
         return 0
@@ -32,7 +32,7 @@ def percent_of(progress: Progress) -> int:
     return round(100 * done / len(STAGES))
 
 
-def progress_words(progress: Progress | None) -> str:
+def progress_words(progress: Progressed | None) -> str:
     """Stage, step i of N and the time left in the stage."""
     if progress is None:
         return "Starting the runner"
@@ -82,7 +82,7 @@ def outside_words(result: Result) -> str:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return "How much changed outside the region was not measured."
     if value == 0:
-        return "Nothing outside the region and its rim changed (largest difference 0)."
+        return "Nothing outside the region and its band changed (largest difference 0)."
     return f"Outside the region pixels changed by up to {value:g} stored units."
 
 

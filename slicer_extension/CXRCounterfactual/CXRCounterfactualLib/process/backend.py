@@ -10,7 +10,7 @@ from typing import Any
 
 from ..contract.events import End
 from .commands import Command
-from .run import Run
+from .run import QtProcess
 from .watching import Listener
 
 
@@ -18,8 +18,8 @@ class Backend:
     """One process at a time. Callbacks come from the event loop, never from inside a call."""
 
     def __init__(self) -> None:
-        self._run: Run | None = None
-        self._given_up: list[Run] = []  # deleting a QProcess that still runs would block
+        self._run: QtProcess | None = None
+        self._given_up: list[QtProcess] = []  # deleting a QProcess that still runs would block
 
     @property
     def running(self) -> bool:
@@ -38,7 +38,7 @@ class Backend:
             raise RuntimeError("A run is going on; expected its end first.")
         if self._run is not None and self._run.alive:
             self._given_up.append(self._run)
-        self._run = Run(command, Listener(on_event, on_end, on_log))
+        self._run = QtProcess(command, Listener(on_event, on_end, on_log))
         self._run.start()
 
     def cancel(self) -> None:

@@ -24,7 +24,7 @@ from .watching import (
 )
 
 
-class Run:
+class QtProcess:
     """One process from start to end."""
 
     def __init__(self, command: Command, listener: Listener) -> None:

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import Any
 
 from ..contract.decoder import LineDecoder
-from ..contract.events import End, Progress, Result
+from ..contract.events import End, Progressed, Result
 from . import processes
 from .commands import Command
 
@@ -151,7 +151,7 @@ def _append(buffer: bytearray, chunk: bytes, most: int) -> None:
 def _newest(events: list[Any]) -> Iterator[Any]:
     """All events, but of steps that came together only the last: a window shows one anyway."""
     for event, following in zip_longest(events, events[1:]):
-        if not (isinstance(event, Progress) and isinstance(following, Progress)):
+        if not (isinstance(event, Progressed) and isinstance(following, Progressed)):
             yield event
 
 
