@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import pytest_runtest_makereport, root, shared
 from tests.slicer.environment import RUNNER, Runner
-from tests.slicer.runs import runs
+from tests.slicer.helpers.runs import runs
 
 __all__ = ["pytest_runtest_makereport", "root", "runs", "shared"]
 
@@ -45,8 +45,8 @@ def application() -> object:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Any]:
-    """A fresh scene with a DICOM database and slice views around it (``tests.slicer.scene``)."""
-    from tests.slicer.scene import open_desk
+    """A fresh scene with a DICOM database and slice views around it (``helpers.scene``)."""
+    from tests.slicer.helpers.scene import open_desk
 
     yield from open_desk(tmp_path)
 

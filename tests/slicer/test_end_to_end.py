@@ -16,9 +16,9 @@ from CXRCounterfactualLib.process.commands import local_command
 from CXRCounterfactualLib.scene import dicom_source, history, results, segments
 
 from tests.dicom.factory import Spec, phantom_masks, save
-from tests.slicer.driving import drive
 from tests.slicer.environment import Runner
-from tests.slicer.scene import Desk, picture, save_and_open, segment_arrays
+from tests.slicer.helpers.driving import drive
+from tests.slicer.helpers.scene import Desk, picture, save_and_open, segment_arrays
 
 PATIENCE = 240.0
 CHOICE = params.Choice(

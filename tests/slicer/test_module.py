@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import slicer
 
-from tests.slicer.panel import Stage, close_stage, load_module, open_stage, ready, stage
-from tests.slicer.scene import Desk, open_desk, save_and_open
+from tests.slicer.helpers.panel import Stage, close_stage, load_module, open_stage, ready, stage
+from tests.slicer.helpers.scene import Desk, open_desk, save_and_open
 from tests.slicer.standins import widgets
 
 __all__ = ["ready", "stage"]
@@ -132,7 +132,7 @@ def test_a_saved_scene_brings_its_settings_back(ready: Stage, tmp_path: Path) ->
 def test_leaving_the_module_gives_the_views_back(ready: Stage) -> None:
     layout = ready.desk.app.current_layout()
     ready.w.runButton.click()
-    from tests.slicer.panel import rehearsed, wait_for
+    from tests.slicer.helpers.panel import rehearsed, wait_for
 
     ready.runs.tell(rehearsed(ready))
     wait_for(ready, "Done")

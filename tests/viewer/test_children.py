@@ -19,7 +19,7 @@ from CXRCounterfactualLib.process.commands import Command
 
 from monai_cxr_cf.viewer.children import Children
 
-FAKE = Path(__file__).resolve().parents[1] / "slicer" / "fake_runner.py"
+FAKE = Path(__file__).resolve().parents[1] / "slicer" / "helpers" / "fake_runner.py"
 LIMIT = 2.0  # seconds: the bar for a cancel
 LONGEST = 0.1  # seconds: the bar for a page that stands still
 

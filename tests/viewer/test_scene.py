@@ -45,7 +45,7 @@ def test_the_application_has_the_face_of_slicers() -> None:
 
 
 def test_the_page_has_every_method_of_a_surface_with_its_parameters() -> None:
-    ours, asked = public(Session), public(Surface)
+    ours, asked = public(ViewerSession), public(Surface)
     assert len(asked) == 8
     for name, signature in asked.items():
         assert list(ours[name].parameters) == list(signature.parameters), name

@@ -14,8 +14,8 @@ import slicer
 import vtk
 from CXRCounterfactualLib.scene.app_services import SliceView
 
-from tests.slicer.database import Database
-from tests.slicer.scene import load_image, names, slice_pair
+from tests.slicer.helpers.database import Database
+from tests.slicer.helpers.scene import load_image, names, slice_pair
 
 VIEWS = ("Red", "Yellow", "Green")
 

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The card "Set up": what an environment is made from, how it is made, and what is missing."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from CXRCounterfactualLib.contract.events import End, Progressed
+from CXRCounterfactualLib.panel import environment_card, setup_panel
+
+from tests.slicer.helpers.panel import SICK, Stage, stage
+
+__all__ = ["stage"]
+
+
+@pytest.fixture
+def card(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """The module as the Extensions Manager installs it: no checkout around it, no runner yet."""
+    monkeypatch.setattr(stage.session.setup.card, "_around", None)
+    stage.w.pythonEdit.setText("/gone/python")
+    monkeypatch.setattr(environment_card, "base_python", lambda environment: "/usr/bin/python3")
+    return stage
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    """A file with the name of one."""
+    path = tmp_path / "monai_cxr_cf-0.1.0-py3-none-any.whl"
+    path.touch()
+    return path
+
+
+def offered(stage: Stage) -> str:
+    """The commands that the card shows; "" for none."""
+    w = stage.w
+    seen = [each.isVisibleTo(w.setupCard) for each in (w.setupCommandEdit, w.createButton)]
+    assert seen in ([True, True], [False, False])
+    return str(w.setupCommandEdit.toPlainText()) if seen[0] else ""
+
+
+def test_without_checkout_or_wheel_it_offers_nothing_and_says_what_to_do(card: Stage) -> None:
+    card.widget.enter()
+    assert card.state == "NoRunner"
+    assert offered(card) == ""
+    assert card.w.packageRow.isVisibleTo(card.w.setupCard)
+    assert card.w.packageEdit.isEnabled()
+    words = card.w.setupMessageLabel.text()
+    assert "package: there is none to create an environment from." in words
+    assert "Name a wheel of monai-cxr-cf or the folder of a checkout" in words
+    card.session.setup.card._create_or_stop()
+    assert not card.questions.asked
+
+
+def test_a_named_wheel_is_offered_kept_and_installed(card: Stage, wheel: Path) -> None:
+    card.widget.enter()
+    card.w.packageEdit.setText(str(wheel))
+    card.w.packageEdit.editingFinished.emit()
+    assert f"--disable-pip-version-check {wheel}" in offered(card)
+    assert "package" not in card.w.setupMessageLabel.text()
+    assert card.desk.app.settings("package") == str(wheel)
+    card.w.createButton.click()
+    command = card.questions.command
+    assert command is not None
+    assert str(wheel) in command.words[1]
+
+
+def test_what_is_no_wheel_and_no_checkout_is_not_passed_over(card: Stage, root: Path) -> None:
+    card.session.setup.card._around = str(root)
+    card.widget.enter()
+    assert f"-c {root / 'constraints.txt'} {root}" in offered(card)
+    card.w.packageEdit.setText("monai-cxr-cf")
+    card.w.packageEdit.editingFinished.emit()
+    assert offered(card) == ""
+    assert "neither a wheel of it nor a checkout" in card.w.setupMessageLabel.text()
+
+
+def test_a_field_that_is_only_left_asks_nothing(card: Stage) -> None:
+    card.widget.enter()
+    before = card.w.setupMessageLabel.text()
+    card.w.setupMessageLabel.setText("untouched")
+    card.w.packageEdit.editingFinished.emit()
+    assert card.w.setupMessageLabel.text() == "untouched" != before
+
+
+def test_a_checkout_is_chosen_by_its_project_file(card: Stage, root: Path) -> None:
+    card.widget.enter()
+    card.session.setup.card.ask_file = lambda: str(root / "pyproject.toml")
+    card.w.packageButton.click()
+    assert offered(card).splitlines()[2].endswith(str(root))
+
+
+def test_this_checkout_is_found_by_itself(stage: Stage, root: Path) -> None:
+    assert stage.session.setup.card.package == str(root)
+    assert stage.w.packageEdit.placeholderText() == "the checkout of this module"
+
+
+def test_a_computer_without_python_is_told_too(
+    card: Stage, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment_card, "base_python", lambda environment: None)
+    card.w.packageEdit.setText(str(wheel))
+    card.widget.enter()
+    assert offered(card) == ""
+    assert "no Python 3.11 to 3.13 was found" in card.w.setupMessageLabel.text()
+
+
+def test_for_a_server_nothing_is_to_be_installed(card: Stage) -> None:
+    card.widget.enter()
+    card.w.backendTabs.setCurrentIndex(1)
+    assert card.state == "NoRunner"
+    assert offered(card) == ""
+    assert not card.w.packageRow.isVisibleTo(card.w.setupCard)
+
+
+@pytest.mark.parametrize("answer", ["/a/file", ("/a/file", "All files (*)")])
+def test_both_bindings_answers_of_a_file_dialog_are_understood(
+    answer: object, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dialog:
+        @staticmethod
+        def getOpenFileName(parent: object, caption: str, folder: str, kinds: str) -> object:
+            return answer
+
+    monkeypatch.setattr(environment_card.qt, "QFileDialog", Dialog)
+    assert setup_panel.ask_file() == "/a/file"
+    assert stage.session.setup.card.ask_file() == "/a/file"
+
+
+def test_a_stopped_environment_is_told(stage: Stage, tmp_path: Path) -> None:
+    stage.plan(tmp_path / "made")
+    stage.widget.enter()
+    stage.questions.end(SICK)
+    stage.w.createButton.click()
+    stage.w.createButton.click()
+    assert stage.questions.cancelled == 1
+    stage.questions.end(End(143, cancelled=True))
+    assert "Stopped" in stage.w.setupMessageLabel.text()
+
+
+@pytest.mark.parametrize("end", [End(0), End(3, document=None, stderr_tail="no")])
+def test_the_environment_is_made_by_a_button(stage: Stage, end: Any, tmp_path: Path) -> None:
+    stage.plan(tmp_path / "made")
+    stage.widget.enter()
+    stage.questions.end(SICK)
+    stage.w.createButton.click()
+    assert stage.w.createButton.text() == "Stop"
+    assert not stage.w.packageEdit.isEnabled()
+    stage.questions.tell(Progressed("install", 2, 4))
+    assert "Step 3 of 4" in stage.w.setupMessageLabel.text()
+    stage.questions.end(end)
+    assert stage.w.createButton.text() == "Create environment"
+    made = stage.w.pythonEdit.text() != sys.executable
+    assert made == (end.exit_code == 0), "the new one is used, and looked at"
