@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The extension's parts: what is decided (no qt), what runs (backend), what is shown (panels).
+"""The extension's parts, a folder each.
 
-A ``Choice`` (params) becomes a job (jobs), a process runs it (backend) and tells events, the
-presenter turns them into states, and results brings the files into the scene.
+A ``Choice`` (contract) becomes a job, a program runs it (process, remote) and tells events, the
+presenter turns them into states, scene brings the files into the scene, and panel shows it all.
+What takes time to load (numpy, pydicom, classes of vtk and slicer) is imported inside functions.
 """
 
 __version__ = "0.1.0"
