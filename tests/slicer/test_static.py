@@ -17,7 +17,7 @@ MODULE = EXTENSION / "CXRCounterfactual"
 UI = MODULE / "Resources" / "UI" / "CXRCounterfactual.ui"
 PYTHON = sorted(path for path in MODULE.rglob("*.py"))
 IDS = [path.relative_to(MODULE).as_posix() for path in PYTHON]
-WHITELIST = {  # slicer.md 6
+WHITELIST = {  # docs/slicer.md 4
     "QLabel", "QPushButton", "QCheckBox", "QComboBox", "QLineEdit", "QPlainTextEdit",
     "QProgressBar", "QTabWidget", "ctkCollapsibleButton", "ctkSliderWidget", "qMRMLWidget",
     "qMRMLNodeComboBox",

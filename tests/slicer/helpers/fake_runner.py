@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A runner that behaves as told: ``fake_runner.py MODE OUT``, started through ``spawn.py``.
 
-It speaks the protocol of the real one (slicer.md 3), stages its output the same way, and does
-what the real one never should: floods, crashes, children that ignore every signal.
+It speaks the protocol of the real one (docs/usage.md 5), stages its output the same way, and
+does what the real one never should: floods, crashes, children that ignore every signal.
 """
 
 import json

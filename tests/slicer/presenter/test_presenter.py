@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state machine of slicer.md 5: every state with every event, and no state without a way out.
+"""The state machine of docs/slicer.md 4: each state with each event, none without a way out.
 
 One row an event, one column a state; a cell is the next state and what is to be done. "." stays
 and does nothing.

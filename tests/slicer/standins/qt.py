@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stands for PythonQt's module ``qt``: the classes of Qt by name, here PySide6's.
 
-Compared (slicer.md 6): ``w.signal.connect(f)``, ``w.setX()`` and ``w.property("x")`` mean the same
-in both. What PySide6 has beyond Qt (Signal, Slot, Property) is not offered.
+Compared (docs/slicer.md 4): ``w.signal.connect(f)``, ``w.setX()`` and ``w.property("x")`` mean
+the same in both. What PySide6 has beyond Qt (Signal, Slot, Property) is not offered.
 """
 
 import ctypes

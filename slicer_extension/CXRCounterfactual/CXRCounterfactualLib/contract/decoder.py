@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes of a runner's standard output in, events out, wherever the bytes are cut (slicer.md 3).
+"""Bytes of a runner's standard output in, events (docs/usage.md 5) out, however they are cut.
 
 Lines that are no events are counted and passed over; a path that leaves the output folder and a
 protocol that is not ours end the story with a ``Failed``.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run tells while it works, one frozen class an event (slicer.md 3), and how it ends.
+"""What a run tells while it works, one frozen class an event (docs/usage.md 5), and how it ends.
 
 ``decoder`` makes them from the lines of the runner or of the server's client; the presenter and
 the results read them.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the region is shown before a run: a table beside that of ``transitions`` (slicer.md 5).
+"""When the region is shown before a run: a table beside ``transitions`` (docs/slicer.md 4).
 
 By itself, half a second after the last change; never while a run goes on; taken away at once when
 it no longer belongs to the request. A region that cannot be shown is a hint, never an error.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words of the state machine (slicer.md 5): states, what can happen, what is to be done.
+"""The words of the state machine (docs/slicer.md 4): states, what can happen, what is to be done.
 
 ``transitions`` says what follows from what; ``view`` what is shown. No qt, no slicer.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state machine as a table: for every state and every happening one rule (slicer.md 5).
+"""The state machine as a table: for every state and every happening one rule (docs/slicer.md 4).
 
 A rule takes what is known and what happened, and gives what is known then and what is to be done.
 It touches nothing.

@@ -16,7 +16,7 @@ from pathlib import Path
 VARIABLE = "MONAI_CXR_CF_PYTHON"
 SCRIPT = "cxr-cf"
 PACKAGE = "monai_cxr_cf"  # as a folder of a checkout, and as the beginning of a wheel's name
-# What Slicer sets for itself and what would break another Python (slicer.md 3).
+# What Slicer sets for itself and what would break another Python (docs/slicer.md 4.1).
 DROPPED = ("PYTHONHOME", "PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH")
 BASES = ("python3.12", "python3.13", "python3.11", "python3", "python")
 VERSIONS = "sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands one after another: ``run_steps.py JSON``, a list of [stage, [word, ...]].
 
-Tells each step on standard output as the runner does (slicer.md 3), and what the commands print
-on standard error. The first that fails ends it. Never imported.
+Tells each step on standard output as the runner does (docs/usage.md 5), and what the commands
+print on standard error. The first that fails ends it. Never imported.
 """
 
 import json

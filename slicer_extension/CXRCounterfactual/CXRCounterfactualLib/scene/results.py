@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A finished run in, its images, masks and change map in the source's study out (slicer.md 7).
+"""A finished run in, its images, masks and change map in the source's study out.
+
+The steps: docs/slicer.md 4.2.
 
 The order matters: verify, import, images, grid and grey scale as the source, masks, change, and
 last the record on the nodes. If any step refuses, the scene is left as it was.
