@@ -204,7 +204,7 @@ def test_the_panel_says_what_is_outlined_sought_or_missing_and_it_is_no_error() 
     words = {look: led(*path).view().region for look, path in PATHS.items()}
     assert words == {
         Look.NONE: "", Look.WAITING: LOOKING, Look.LOOKING: LOOKING,
-        Look.SHOWN: "Outlined: 1234 pixels may change, and a soft band around them.",
+        Look.SHOWN: "Outlined: 1234 pixels may change, and a soft band.",
         Look.MISSING: "No chest was found.",
     }  # fmt: skip
     presenter = led(*PATHS[Look.MISSING])

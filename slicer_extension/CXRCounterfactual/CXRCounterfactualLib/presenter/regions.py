@@ -85,7 +85,7 @@ class Region:
         if self.look in (Look.WAITING, Look.LOOKING):
             return LOOKING
         if self.look is Look.SHOWN:
-            return f"Outlined: {self.pixels} pixels may change, and a soft band around them."
+            return f"Outlined: {self.pixels} pixels may change, and a soft band."
         return self.why if self.look is Look.MISSING else ""
 
 
