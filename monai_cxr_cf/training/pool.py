@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from monai_cxr_cf.data.folder import Row, load_organ_mask, read_index
+from monai_cxr_cf.diffusion.checkpoints import aligned
 from monai_cxr_cf.errors import ComponentMissing
 from monai_cxr_cf.evaluation.organ_maps import save_organ_maps
 from monai_cxr_cf.locate import models_folder
-from monai_cxr_cf.diffusion.checkpoints import aligned
 from monai_cxr_cf.training.grounding import ground
 from monai_cxr_cf.training.images import generator_rows, square_images
 from monai_cxr_cf.training.latents import Encoder, encode_pairs, encode_real

@@ -15,8 +15,8 @@ from CXRCounterfactualLib.scene.app_services import SlicerApp
 from monai_cxr_cf.viewer.application import ViewerApp
 from monai_cxr_cf.viewer.linking import Link
 from monai_cxr_cf.viewer.radiographs import read_volume
-from tests.posix import posix
 from monai_cxr_cf.viewer.session import ViewerSession
+from tests.posix import posix
 
 OURS = {"open_radiograph", "close"}
 
