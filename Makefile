@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OUT    ?= out
 TESTS  ?= tests
 JOBS   ?= 2
-FUZZ   ?= tests/dicom/test_damage.py tests/dicom/test_radiograph.py tests/prompts tests/test_composite.py tests/test_request.py
+FUZZ   ?= tests/dicom/reading/test_damage.py tests/dicom/test_radiograph.py tests/prompts tests/test_composite.py tests/test_request.py
 
 .PHONY: demo test fuzz lint format lock clean
 

@@ -20,8 +20,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from monai_cxr_cf.dicom.radiograph import Radiograph
-from monai_cxr_cf.dicom.read import read_source
-from monai_cxr_cf.dicom.uids import stable_uid
+from monai_cxr_cf.dicom.reading.read import read_source
+from monai_cxr_cf.dicom.writing.uids import stable_uid
 
 SOURCE = "RG1 of the NEMA DICOM compressed samples, by way of pydicom-data 1.0.0 (MIT)"
 SIDE = 1024  # the longer side, pixels

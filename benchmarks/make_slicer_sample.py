@@ -18,7 +18,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from monai_cxr_cf.dicom.uids import stable_uid
+from monai_cxr_cf.dicom.writing.uids import stable_uid
 
 TARGET = Path("slicer_extension/CXRCounterfactual/Resources/SampleData/drawn-chest.dcm")
 SIDE, BITS, SPACING = 512, 12, 0.8  # pixels, stored bits, millimetres at the detector

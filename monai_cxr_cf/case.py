@@ -18,6 +18,7 @@ from monai_cxr_cf.diffusion.modes import sham_task
 from monai_cxr_cf.diffusion.task import EditTask, Target
 from monai_cxr_cf.errors import UnsupportedImage
 from monai_cxr_cf.grid import ModelGrid
+from monai_cxr_cf.judges.verdict import Expected
 from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import (
     ParsedPrompt,
@@ -29,7 +30,6 @@ from monai_cxr_cf.prompts.findings import VOCABULARY, organs_that_may_change, re
 from monai_cxr_cf.prompts.parse import parse_prompt, parsed_from_findings
 from monai_cxr_cf.prompts.tokens import TokenTable, token_table
 from monai_cxr_cf.request import EditRequest, FindingEdit
-from monai_cxr_cf.validity import Expected
 
 MODES = {"add": "edit", "remove": "removal", "mixed": "mixed"}
 Mask = NDArray[np.bool_]

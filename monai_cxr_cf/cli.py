@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from monai_cxr_cf import __version__
-from monai_cxr_cf.cancel import Cancellation, cancellable
 from monai_cxr_cf.commands import (
     doctor,
     edit,
@@ -25,9 +24,11 @@ from monai_cxr_cf.commands import (
     train,
     viewer,
 )
-from monai_cxr_cf.commands.say import complain, details, quiet_libraries, show, typed
+from monai_cxr_cf.commands.say import complain, details, show
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.progress import Silent, reporter
+from monai_cxr_cf.runs.cancel import Cancellation, cancellable
+from monai_cxr_cf.runs.failures import quiet_libraries, typed
+from monai_cxr_cf.runs.progress import Silent, reporter
 
 ABOUT = """\
 Counterfactual chest radiographs: "what if this patient had a pleural effusion?"

@@ -18,30 +18,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_cxr_cf import composite
-from monai_cxr_cf.account import Outcome, Picture, Run, Stages, default_seed
 from monai_cxr_cf.anatomy.organs import NAMES, check
-from monai_cxr_cf.anatomy.user_masks import read_masks, read_region
 from monai_cxr_cf.case import MODES, Case, MaskChoice, Scene, understand, words
 from monai_cxr_cf.composite import Decoded
 from monai_cxr_cf.dicom.radiograph import Radiograph
-from monai_cxr_cf.dicom.read import read_source
-from monai_cxr_cf.dicom.seg_read import read_segmentation
+from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.diffusion import modes
-from monai_cxr_cf.diffusion.cost import within_memory
+from monai_cxr_cf.diffusion.cost.meter import within_memory
 from monai_cxr_cf.diffusion.render import Rendered, render
 from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.diffusion.task import Progress
-from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.grid import ModelGrid
 from monai_cxr_cf.methods.registry import METHODS
-from monai_cxr_cf.networks import Networks
-from monai_cxr_cf.outputs import write_all
 from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.request import EditRequest
-from monai_cxr_cf.staging import staged
+from monai_cxr_cf.runs.atomic import staged
+from monai_cxr_cf.runs.given import REGION_NAMES, user_masks, user_region
+from monai_cxr_cf.runs.networks import Networks
+from monai_cxr_cf.runs.outputs import write_all
+from monai_cxr_cf.runs.record import default_seed
+from monai_cxr_cf.runs.run import Outcome, Picture, Run, Stages
 
 Mask = NDArray[np.bool_]
-REGION_NAMES = ("roi", "edit_region")
 
 
 def run(
@@ -158,43 +156,6 @@ def pixel_aspect(radiograph: Radiograph) -> float:
     """Row spacing over column spacing; 1 where the file says nothing."""
     spacing = radiograph.spacing.physical or radiograph.spacing.display
     return 1.0 if spacing is None else spacing[0] / spacing[1]
-
-
-def user_masks(path: str | None, radiograph: Radiograph) -> dict[str, Mask]:
-    """Masks of a DICOM SEG, NRRD, NIfTI or PNG by name, on the radiograph's grid; {} for None."""
-    if path is None:
-        return {}
-    file = mask_file(path)
-    if is_dicom(file):
-        return read_segmentation(file, radiograph)
-    return read_masks(file, radiograph.shape)
-
-
-def user_region(path: str | None, radiograph: Radiograph) -> Mask | None:
-    """The region a user drew, in any of those formats and under any name; None for None."""
-    if path is None:
-        return None
-    file = mask_file(path)
-    if not is_dicom(file):
-        return read_region(file, radiograph.shape)
-    masks = read_segmentation(file, radiograph)
-    named = [masks[name] for name in REGION_NAMES if name in masks]
-    return np.asarray(np.logical_or.reduce(named or list(masks.values())))
-
-
-def mask_file(path: str) -> Path:
-    """The path if something is there; BadRequest if not."""
-    if not Path(path).exists():
-        raise BadRequest("The mask file does not exist.", hint="Check --masks and --roi.")
-    return Path(path)
-
-
-def is_dicom(file: Path) -> bool:
-    """Whether a file carries the mark of DICOM Part 10."""
-    if not file.is_file():
-        return False
-    with file.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
 
 
 def configure(request: EditRequest, networks: Networks) -> EditConfig:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from importlib import resources
 from typing import Any
 
-from monai_cxr_cf.dicom.options import ReadOptions
+from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import EditConfig, checked, preset
 

@@ -70,8 +70,8 @@ def tiny_folder(tmp_path_factory) -> Path:
     """A tiny real Stable Diffusion v1 pipeline at random weights, saved as a diffusers folder."""
     from diffusers import DDIMScheduler
 
-    from monai_cxr_cf.diffusion.single_file import SD1_SCHEDULER
-    from monai_cxr_cf.diffusion.tiny import tiny_backbone
+    from monai_cxr_cf.diffusion.model.single_file import SD1_SCHEDULER
+    from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
 
     folder = tmp_path_factory.mktemp("backbones") / "tiny"
     backbone = tiny_backbone(side=64)

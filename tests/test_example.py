@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from benchmarks.make_example import make_example
-from monai_cxr_cf.dicom.read import read_source
+from monai_cxr_cf.dicom.reading.read import read_source
 from tests.dicom.factory import Spec, save
 from tests.dicom.peers import dciodvfy_errors
 

@@ -12,12 +12,12 @@ import pydicom
 import pytest
 from PIL import Image
 
-from monai_cxr_cf.dicom.read import read_source
+from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
 from monai_cxr_cf.errors import BadRequest, Cancelled
-from monai_cxr_cf.networks import Networks
 from monai_cxr_cf.pipeline import pixel_aspect, run
 from monai_cxr_cf.request import EditRequest, from_json
+from monai_cxr_cf.runs.networks import Networks
 from tests.dicom.factory import KINDS, Spec, phantom_masks, save
 from tests.folders import contents
 

@@ -11,12 +11,12 @@ import numpy as np
 import pydicom
 import pytest
 
-from monai_cxr_cf.dicom.read import read_source
+from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
-from monai_cxr_cf.networks import Networks
 from monai_cxr_cf.pipeline import run
 from monai_cxr_cf.prompts.compose import NORMAL
 from monai_cxr_cf.request import EditRequest
+from monai_cxr_cf.runs.networks import Networks
 from tests.dicom.factory import Spec, phantom_masks, save, stored_values
 from tests.test_pipeline import check_outside, made, request_on
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_cxr_cf.dicom.options import ReadOptions
+from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig, preset
 from monai_cxr_cf.request import EditRequest, FindingEdit, from_json, schema

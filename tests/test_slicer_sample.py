@@ -10,9 +10,9 @@ import pytest
 from benchmarks.make_slicer_sample import HEART, TARGET, _filled, draw_chest, make_sample
 from monai_cxr_cf.anatomy.organs import check
 from monai_cxr_cf.anatomy.segment import load_segmenter
-from monai_cxr_cf.dicom.read import read_source
-from monai_cxr_cf.evaluation.segmentation import dice
-from monai_cxr_cf.locate import models_folder
+from monai_cxr_cf.dicom.reading.read import read_source
+from monai_cxr_cf.measures.masks import dice
+from monai_cxr_cf.weights import models_folder
 from tests.dicom.peers import dciodvfy_errors
 
 

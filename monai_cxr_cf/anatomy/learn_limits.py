@@ -19,7 +19,7 @@ from monai_cxr_cf.anatomy.organs import measures
 from monai_cxr_cf.anatomy.segment import load_segmenter
 from monai_cxr_cf.data.folder import load_image, read_index
 from monai_cxr_cf.errors import UnsupportedImage
-from monai_cxr_cf.locate import models_folder
+from monai_cxr_cf.weights import models_folder
 
 log = logging.getLogger(__name__)
 QUANTILE = 0.005  # a training image in a hundred lies outside, on either side together

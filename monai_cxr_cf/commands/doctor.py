@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.commands import facts
 from monai_cxr_cf.commands.say import say, show
 from monai_cxr_cf.errors import REINSTALL, ComponentMissing
+from monai_cxr_cf.runs import facts
 
 MODULES = (
     *("numpy", "scipy", "PIL", "matplotlib", "jsonschema", "rich", "safetensors", "gdcm"),

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_cxr_cf import __version__
-from monai_cxr_cf.commands import facts, options
+from monai_cxr_cf.commands import options
 from monai_cxr_cf.commands.say import say, show
-from monai_cxr_cf.errors import BadRequest, UnreadableInput
-from monai_cxr_cf.prompts.findings import get
-from monai_cxr_cf.prompts.parse import parse_prompt
-from monai_cxr_cf.request import EditRequest
+from monai_cxr_cf.runs import facts
+from monai_cxr_cf.runs.result import check_folder, refuse_early, result_of
 
 if TYPE_CHECKING:
-    from monai_cxr_cf.account import Outcome
+    pass
 
 ABOUT = "Change one finding in one radiograph, and prove what changed and what not."
 EXAMPLES = """\
@@ -33,9 +31,6 @@ examples:
 what lands in out: cf/0001.dcm, diff/0001.dcm, seg.dcm, sr.dcm, preview.png, trace.png, report.json
 exit code: 0 done, 1 bug, 2 bad input, 3 something missing, 4 no memory or disk, 130/143 stopped
 """
-OURS = frozenset(
-    {"cf", "diff", "seg.dcm", "sr.dcm", "report.json", "preview.png", "trace.png", "masks.npz"}
-)
 KINDS = {
     "preview": "look here first",
     "cf": "counterfactual, marked SYNTHETIC (DICOM)",
@@ -79,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     device = facts.device()
     talker.hello({"version": __version__, "device": device, "lock_sha256": facts.lock_hash()})
     from monai_cxr_cf import pipeline
-    from monai_cxr_cf.networks import Networks
+    from monai_cxr_cf.runs.networks import Networks
 
     outcome = pipeline.run(
         request,
@@ -99,64 +94,6 @@ def run(args: argparse.Namespace) -> int:
     elif args.progress != "ndjson":
         _tell(data, out)
     return 0
-
-
-def refuse_early(request: EditRequest) -> None:
-    """Refuse what needs no library, in a tenth of a second: no such file, unknown words.
-
-    Raises:
-        UnreadableInput: the source is not there.
-        BadRequest: the words name no finding that is known.
-    """
-    if not Path(request.source).exists():
-        raise UnreadableInput(
-            "The source does not exist; expected a file or folder.",
-            code="no_file",
-            hint="Check the path.",
-        )
-    if request.prompt:
-        parse_prompt(request.prompt)
-    for finding in request.findings:
-        get(finding.finding)
-
-
-def check_folder(out: Path, *, overwrite: bool, ours: frozenset[str] = OURS) -> None:
-    """Refuse before anything slow; and never replace a folder that holds files of others.
-
-    Raises:
-        BadRequest: ``out`` is a file, or holds files.
-    """
-    if out.exists() and not out.is_dir():
-        raise BadRequest("--out names a file; expected a folder.", hint="Name a new folder.")
-    present = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
-    if present and not overwrite:
-        raise BadRequest(
-            f"The output folder holds {len(present)} entries; expected a new or an empty one.",
-            hint="Name another --out, or pass --overwrite.",
-        )
-    if present - ours:
-        raise BadRequest(
-            "The output folder holds files that no run of ours wrote; it is not overwritten.",
-            hint="Name another --out.",
-        )
-
-
-def result_of(outcome: "Outcome", out: Path) -> dict[str, Any]:
-    """JSON-ready result: files with paths relative to ``out``, figures, verdict, report."""
-    root = out.expanduser().absolute()
-    files = []
-    for file in outcome.files:
-        path = file.path.absolute().relative_to(root).as_posix()
-        entry = {"role": file.role, "path": path, "sop_class": file.sop_class}
-        entry |= {"series_uid": file.series_uid, "sop_uid": file.sop_uid}
-        files.append(entry | {"sha256": file.sha256, "label": file.label})
-    return {
-        "files": files,
-        "metrics": dict(outcome.metrics),
-        "verdict": dict(outcome.verdict),
-        "report": outcome.report.absolute().relative_to(root).as_posix(),
-        "seconds": dict(outcome.seconds),
-    }
 
 
 def _tell(data: dict[str, Any], out: Path) -> None:

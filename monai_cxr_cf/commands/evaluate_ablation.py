@@ -52,7 +52,7 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; 0 also where a sign differs from the paper's: that is a finding, not a failure."""
-    from monai_cxr_cf.evaluation.ablation_run import Plan, evaluate_ablation, table_of
+    from monai_cxr_cf.evaluation.ablation.run import Plan, evaluate_ablation, table_of
 
     plan = Plan(
         presets=tuple(dict.fromkeys(args.presets)),

@@ -63,8 +63,8 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Search and say what was found."""
-    from monai_cxr_cf.evaluation.calibrate_run import Plan, calibrate
-    from monai_cxr_cf.evaluation.calibrate_table import table_text
+    from monai_cxr_cf.evaluation.calibration.run import Plan, calibrate
+    from monai_cxr_cf.evaluation.calibration.table import table_text
     from monai_cxr_cf.evaluation.edits.runner import Tools
 
     judges = {} if args.judge == "none" else {"j1": args.judge}

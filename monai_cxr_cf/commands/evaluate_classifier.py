@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and write the figures into the judge's folder."""
     from monai_cxr_cf.evaluation.classifiers import evaluate_classifier
     from monai_cxr_cf.judges.classifier import SHIPPED
-    from monai_cxr_cf.locate import models_folder
+    from monai_cxr_cf.weights import models_folder
 
     named = args.judge in SHIPPED
     folder = models_folder() / "judges" / args.judge if named else Path(args.judge)

@@ -119,7 +119,7 @@ def tools_of(args: argparse.Namespace) -> "Tools":
     """What to load: the judges that lie beside the weights, unless a folder is named."""
     from monai_cxr_cf.errors import ComponentMissing
     from monai_cxr_cf.evaluation.edits.runner import Tools
-    from monai_cxr_cf.locate import models_folder
+    from monai_cxr_cf.weights import models_folder
 
     models = args.models or models_folder()
     folder = args.judges or models / "judges"

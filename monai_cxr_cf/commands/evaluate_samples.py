@@ -53,10 +53,10 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; 1 if a bar is missed."""
-    from monai_cxr_cf.commands import facts
-    from monai_cxr_cf.evaluation.generate import Plain
-    from monai_cxr_cf.evaluation.generator import Plan, evaluate_samples, table_text
-    from monai_cxr_cf.networks import Networks
+    from monai_cxr_cf.evaluation.generator.generate import Plain
+    from monai_cxr_cf.evaluation.generator.run import Plan, evaluate_samples, table_text
+    from monai_cxr_cf.runs import facts
+    from monai_cxr_cf.runs.networks import Networks
 
     plain = Plain(args.guidance, args.steps, args.solver, bf16=args.bf16)
     plain.config(args.strength)  # refuse a value out of range before anything slow

@@ -4,10 +4,8 @@
 import argparse
 from typing import Any
 
-from monai_cxr_cf.commands import facts
 from monai_cxr_cf.commands.say import say, show
-
-BACKBONE = "cxr-mini"  # the shipped one
+from monai_cxr_cf.runs.facts import BACKBONE, collect
 
 EXAMPLES = """\
 examples:
@@ -36,39 +34,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(data)
     return 0
-
-
-def collect() -> dict[str, Any]:
-    """Versions, weights, vocabulary, presets, and what is not proven."""
-    from monai_cxr_cf.presets import PRESETS, SWITCHES
-    from monai_cxr_cf.prompts.findings import VOCABULARY, ZONES
-    from monai_cxr_cf.request import VERSION, schema
-
-    return {
-        "versions": facts.versions(),
-        "lock_sha256": facts.lock_hash(),
-        "request_version": VERSION,
-        "request_schema": schema()["$id"],
-        "models": facts.models(),
-        "weights": facts.weights(),
-        "findings": {name: _finding(found) for name, found in VOCABULARY.items()},
-        "zones": list(ZONES),
-        "unproven_findings": facts.unproven(list(VOCABULARY)),
-        "presets": {name: config.as_dict() for name, config in PRESETS.items()},
-        "presets_calibrated": {BACKBONE: facts.calibrated(BACKBONE)},
-        "switches": SWITCHES,
-        "intended_use": "Research only; not for diagnosis, treatment or training of readers.",
-    }
-
-
-def _finding(found: Any) -> dict[str, Any]:
-    code = found.code
-    return {
-        "synonyms": list(found.synonyms),
-        "region": [list(term) for term in found.region],
-        "code": [code.value, code.scheme, code.meaning] if code else None,
-        "related": list(found.related),
-    }
 
 
 def _print(data: dict[str, Any]) -> None:

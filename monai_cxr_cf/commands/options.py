@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.dicom.options import ReadOptions
+from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig
 from monai_cxr_cf.request import EditRequest, from_json

@@ -52,7 +52,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run_find(args: argparse.Namespace) -> int:
     """List series, or the instances of one study; identifiers only."""
-    from monai_cxr_cf.dicom.pacs import Pacs
+    from monai_cxr_cf.dicom.store.pacs import Pacs
 
     pacs = Pacs(args.url)
     found = pacs.find(study=args.study) if args.study else pacs.find_series(date=args.date)
@@ -67,7 +67,7 @@ def run_find(args: argparse.Namespace) -> int:
 
 def run_fetch(args: argparse.Namespace) -> int:
     """Fetch one instance; a file that is there is not replaced."""
-    from monai_cxr_cf.dicom.pacs import Pacs
+    from monai_cxr_cf.dicom.store.pacs import Pacs
 
     if args.out.exists():
         raise BadRequest("The output file exists.", code="output_exists", hint="Name a new one.")
@@ -85,9 +85,9 @@ def run_store(args: argparse.Namespace) -> int:
     """Send a finished output folder, banner included."""
     import tempfile
 
-    from monai_cxr_cf.dicom.banner import write_banner
-    from monai_cxr_cf.dicom.dimse import parse_node, send
-    from monai_cxr_cf.dicom.pacs import Pacs
+    from monai_cxr_cf.dicom.store.dimse import parse_node, send
+    from monai_cxr_cf.dicom.store.pacs import Pacs
+    from monai_cxr_cf.dicom.writing.banner import write_banner
 
     node = parse_node(args.to) if args.to.startswith("dimse://") else None
     if node is not None and args.verify:

@@ -38,12 +38,12 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, describe, and write the picture if asked."""
-    from monai_cxr_cf.dicom.read import read_source
+    from monai_cxr_cf.dicom.reading.read import read_source
 
     radiograph = read_source(args.source, reading_from(args))
     facts = describe(radiograph)
     if args.png:
-        from monai_cxr_cf.figures import grey_png
+        from monai_cxr_cf.runs.pictures import grey_png
 
         grey_png(radiograph.pixels, Path(args.png))
     if args.json:

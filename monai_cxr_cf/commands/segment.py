@@ -2,16 +2,15 @@
 """``cxr-cf segment``: organs of one radiograph as DICOM SEG, overlay picture and measures."""
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_cxr_cf import __version__
-from monai_cxr_cf.commands.edit import check_folder
 from monai_cxr_cf.commands.options import UNSET, add_reading_flags, reading_from, request_from
 from monai_cxr_cf.commands.say import say, show
 from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.runs.masks import weights_of, write_masks
+from monai_cxr_cf.runs.result import check_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from monai_cxr_cf.anatomy.organs import Organs
     from monai_cxr_cf.anatomy.segment import Segmentation
     from monai_cxr_cf.dicom.radiograph import Radiograph
-    from monai_cxr_cf.dicom.record import Weights, WrittenFile
+    from monai_cxr_cf.dicom.record import Weights
 
     Masks = dict[str, NDArray[np.bool_]]
 
@@ -69,7 +68,7 @@ class Found:
 
 def run(args: argparse.Namespace) -> int:
     """Read, segment, check, write; an implausible result is a refusal, not a picture."""
-    from monai_cxr_cf.staging import staged
+    from monai_cxr_cf.runs.atomic import staged
 
     out = Path(args.out)
     check_folder(out, overwrite=args.overwrite, ours=OURS)
@@ -96,9 +95,9 @@ def run(args: argparse.Namespace) -> int:
 def _of_source(args: argparse.Namespace) -> Found:
     """The organs of a file, and the region of ``--prompt``."""
     from monai_cxr_cf.anatomy.organs import check
-    from monai_cxr_cf.dicom.read import read_source
-    from monai_cxr_cf.networks import Networks
+    from monai_cxr_cf.dicom.reading.read import read_source
     from monai_cxr_cf.pipeline import pixel_aspect
+    from monai_cxr_cf.runs.networks import Networks
 
     if not args.source:
         raise BadRequest("No source is named.", hint="Give a DICOM file, or --request.")
@@ -113,10 +112,10 @@ def _of_source(args: argparse.Namespace) -> Found:
 def _of_job(args: argparse.Namespace) -> Found:
     """What an edit of a job file would see and where it would act: by the pipeline's own steps."""
     from monai_cxr_cf.case import edit_region
-    from monai_cxr_cf.dicom.read import read_source
+    from monai_cxr_cf.dicom.reading.read import read_source
     from monai_cxr_cf.dicom.record import Weights
-    from monai_cxr_cf.networks import Networks
     from monai_cxr_cf.pipeline import segment
+    from monai_cxr_cf.runs.networks import Networks
 
     request = request_from(args)
     radiograph = read_source(request.source, request.reading)
@@ -124,13 +123,6 @@ def _of_job(args: argparse.Namespace) -> Found:
     masks = {**scene.organs.as_dict(), "edit_region": edit_region(request, scene)}
     weights = Weights("segmenter", used["segmenter"], used["sha256"], used["licence"])
     return Found(radiograph, scene.organs, masks, used["measures"], weights)
-
-
-def weights_of(found: "Segmentation") -> "Weights":
-    """The network that drew the organs, for the record."""
-    from monai_cxr_cf.dicom.record import Weights
-
-    return Weights("segmenter", found.name, found.sha256, found.licence)
 
 
 def _region(prompt: str, found: "Segmentation") -> "Masks":
@@ -144,36 +136,3 @@ def _region(prompt: str, found: "Segmentation") -> "Masks":
     asked = parse_prompt(prompt).findings
     terms = [term for item in asked for term in region_terms(item.finding, item.side, item.zone)]
     return {"edit_region": region_mask(found.organs, terms)}
-
-
-def write_masks(
-    radiograph: "Radiograph",
-    organs: "Organs",
-    *,
-    masks: "Masks",
-    weights: "Weights",
-    folder: Path,
-) -> list["WrittenFile"]:
-    """Overlay, label picture and DICOM SEG of what was found; the server writes the same."""
-    from PIL import Image
-
-    from monai_cxr_cf import figures
-    from monai_cxr_cf.dicom.fileio import written_file
-    from monai_cxr_cf.dicom.plan import plan_output
-    from monai_cxr_cf.dicom.record import RunRecord
-    from monai_cxr_cf.dicom.seg import write_segmentation
-
-    record = RunRecord(
-        request_json=json.dumps({"segmenter": weights.name, "masks": sorted(masks)}),
-        seeds=(),
-        findings=(),
-        region="",
-        strength=0.0,
-        weights=(weights,),
-        code_version=__version__,
-    )
-    plan = plan_output(radiograph, (), record=record)
-    figures.overlay(radiograph.pixels, masks, folder / "overlay.png")
-    Image.fromarray(organs.labels()).save(folder / "labels.png")
-    pictures = [written_file(role, folder / f"{role}.png") for role in ("overlay", "labels")]
-    return [*pictures, write_segmentation(plan, masks, folder)]

@@ -83,14 +83,14 @@ def run(args: argparse.Namespace) -> int:
     try:
         import uvicorn
 
+        from monai_cxr_cf.server.access.protocol import Server, WithholdTraceback, patient
         from monai_cxr_cf.server.app import create_app
-        from monai_cxr_cf.server.protocol import Server, WithholdTraceback, patient
     except ModuleNotFoundError as error:
         raise ComponentMissing(
             f"The Python package '{error.name}' is missing.",
             hint=INSTALL_EXTRA.format("server"),
         ) from error
-    from monai_cxr_cf.server.alone import alone
+    from monai_cxr_cf.server.access.alone import alone
 
     # Worker and fork server, children of their own, must not import from the folder we started in.
     os.environ["PYTHONSAFEPATH"] = "1"

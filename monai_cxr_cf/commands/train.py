@@ -97,7 +97,7 @@ def recipe_file(name: str) -> Path:
 
 
 def _autoencoder(args: argparse.Namespace, recipe: Path) -> Path:
-    from monai_cxr_cf.training.autoencoder import train_autoencoder
+    from monai_cxr_cf.training.autoencoder.train import train_autoencoder
 
     return train_autoencoder(
         recipe, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
@@ -106,7 +106,7 @@ def _autoencoder(args: argparse.Namespace, recipe: Path) -> Path:
 
 def _segmentation(args: argparse.Namespace, recipe: Path) -> Path:
     from monai_cxr_cf.training.loop import read_recipe
-    from monai_cxr_cf.training.segmentation import SegmentationRecipe, train_segmentation
+    from monai_cxr_cf.training.segmentation.train import SegmentationRecipe, train_segmentation
 
     return train_segmentation(
         read_recipe(recipe, SegmentationRecipe),
@@ -120,7 +120,7 @@ def _segmentation(args: argparse.Namespace, recipe: Path) -> Path:
 def _diffusion(args: argparse.Namespace, recipe: Path) -> Path:
     if fine_tuning(args):
         return _finetune(args, recipe)
-    from monai_cxr_cf.training.diffusion import train_diffusion
+    from monai_cxr_cf.training.generator.from_nothing import train_diffusion
 
     return train_diffusion(
         recipe, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
@@ -129,7 +129,7 @@ def _diffusion(args: argparse.Namespace, recipe: Path) -> Path:
 
 def _finetune(args: argparse.Namespace, recipe: Path) -> Path:
     from monai_cxr_cf.data.captioned import Collection
-    from monai_cxr_cf.training.finetune import train_finetune
+    from monai_cxr_cf.training.generator.finetune import train_finetune
 
     return train_finetune(
         recipe,
@@ -142,7 +142,7 @@ def _finetune(args: argparse.Namespace, recipe: Path) -> Path:
 
 
 def _classifier(args: argparse.Namespace, recipe: Path) -> Path:
-    from monai_cxr_cf.training.classifier import train_classifier
+    from monai_cxr_cf.training.classifier.train import train_classifier
 
     return train_classifier(
         recipe, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from monai_cxr_cf.progress import Bar, Events, Silent
+from monai_cxr_cf.runs.progress import Bar, Events, Silent
 
 PACKAGE = "monai_cxr_cf"
 # What the bar shows, by the trainings' own names.

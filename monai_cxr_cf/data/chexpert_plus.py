@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from monai_cxr_cf.data.captioned import Captioned, read_table
+from monai_cxr_cf.data.table import Captioned, read_table
 from monai_cxr_cf.prompts.clean import clean_report
 
 TABLE = "df_chexpert_plus_240401.csv"

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr_cf.data.captioned import Captioned, prompt_from_labels
+from monai_cxr_cf.data.table import Captioned, prompt_from_labels
 from monai_cxr_cf.errors import UnreadableInput
 from monai_cxr_cf.prompts.clean import clean_report
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from monai_cxr_cf.data.captioned import Captioned, prompt_from_labels, read_table
+from monai_cxr_cf.data.table import Captioned, prompt_from_labels, read_table
 from monai_cxr_cf.errors import UnreadableInput
 from monai_cxr_cf.prompts.clean import clean_report
 

@@ -7,10 +7,12 @@ latent to the correction (Eq. 9) in the window.
 
 from torch import Tensor, no_grad, tensor
 
-from monai_cxr_cf.diffusion.attention import Control
-from monai_cxr_cf.diffusion.cost import Meter
-from monai_cxr_cf.diffusion.energy import Correction, CorrectionRecord, Scores, roi_scores
-from monai_cxr_cf.diffusion.run import Run
+from monai_cxr_cf.diffusion.attention.control import Control
+from monai_cxr_cf.diffusion.correction.correction import Correction
+from monai_cxr_cf.diffusion.correction.record import CorrectionRecord
+from monai_cxr_cf.diffusion.correction.scores import Scores, roi_scores
+from monai_cxr_cf.diffusion.cost.meter import Meter
+from monai_cxr_cf.diffusion.prepare import Run
 
 
 class Denoiser:

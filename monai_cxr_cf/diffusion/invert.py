@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from monai_cxr_cf.diffusion.attention import controlled
-from monai_cxr_cf.diffusion.cost import Meter
+from monai_cxr_cf.diffusion.attention.install import controlled
+from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.denoise import Denoiser
-from monai_cxr_cf.diffusion.run import Run, inversion_plan
+from monai_cxr_cf.diffusion.prepare import Run, inversion_plan
 from monai_cxr_cf.diffusion.steps import Noise, Solver
 from monai_cxr_cf.diffusion.task import Progress
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from monai_cxr_cf.diffusion.backbone import Backbone
-from monai_cxr_cf.diffusion.codec import Planes, decode
-from monai_cxr_cf.diffusion.cost import ratios
+from monai_cxr_cf.diffusion.cost.meter import ratios
+from monai_cxr_cf.diffusion.model.backbone import Backbone
+from monai_cxr_cf.diffusion.model.codec import Planes, decode
 from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.diffusion.trace import with_decodes
 

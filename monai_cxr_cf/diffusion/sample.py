@@ -11,12 +11,12 @@ from typing import Any
 
 from torch import Tensor
 
-from monai_cxr_cf.diffusion.attention import controlled
-from monai_cxr_cf.diffusion.backbone import Backbone
-from monai_cxr_cf.diffusion.cost import Meter
+from monai_cxr_cf.diffusion.attention.install import controlled
+from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.denoise import Denoiser
 from monai_cxr_cf.diffusion.invert import begin
-from monai_cxr_cf.diffusion.run import prepare
+from monai_cxr_cf.diffusion.model.backbone import Backbone
+from monai_cxr_cf.diffusion.prepare import prepare
 from monai_cxr_cf.diffusion.steps import Noise
 from monai_cxr_cf.diffusion.task import EditTask, Progress
 from monai_cxr_cf.diffusion.trace import Recorder

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_cxr_cf.diffusion.cost import Meter, ratios
-from monai_cxr_cf.diffusion.energy import CorrectionRecord, Scores, energy
-from monai_cxr_cf.diffusion.run import Run
-from monai_cxr_cf.diffusion.scores import finite_values
-from monai_cxr_cf.diffusion.text import token_table
-from monai_cxr_cf.diffusion.truncate import last_cross_layer
-from monai_cxr_cf.memory import peak_memory_mib
+from monai_cxr_cf.diffusion.correction.record import CorrectionRecord
+from monai_cxr_cf.diffusion.correction.scores import Scores, energy, finite_values
+from monai_cxr_cf.diffusion.cost.memory import peak_memory_mib
+from monai_cxr_cf.diffusion.cost.meter import Meter, ratios
+from monai_cxr_cf.diffusion.model.text import token_table
+from monai_cxr_cf.diffusion.model.truncate import last_cross_layer
+from monai_cxr_cf.diffusion.prepare import Run
 
 VERSION = 1
 Json = dict[str, Any]

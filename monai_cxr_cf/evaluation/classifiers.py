@@ -21,8 +21,8 @@ from monai_cxr_cf.judges.classifier import Judge, load_judge
 from monai_cxr_cf.judges.preprocess import to_squares
 from monai_cxr_cf.judges.regions import columns_of
 from monai_cxr_cf.judges.split import judge_rows
-from monai_cxr_cf.training.classifier_data import NARROW, NIH
-from monai_cxr_cf.training.classifier_heads import Samples, auc, fit
+from monai_cxr_cf.training.classifier.data import NARROW, NIH
+from monai_cxr_cf.training.classifier.heads import Samples, auc, fit
 
 Array = NDArray[np.float64]
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the judge's patients

@@ -21,9 +21,9 @@ from scipy import ndimage
 from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.anatomy.segment import KINDS, Segmentation, load_segmenter
 from monai_cxr_cf.data.folder import Row, load_image, load_landmarks, load_organ_mask, read_index
-from monai_cxr_cf.locate import models_folder
-from monai_cxr_cf.training.segmentation_data import CONTOUR_SLICES, in_training
-from monai_cxr_cf.validity import dice
+from monai_cxr_cf.measures.masks import dice
+from monai_cxr_cf.training.segmentation.data import CONTOUR_SLICES, in_training
+from monai_cxr_cf.weights import models_folder
 
 Mask = NDArray[np.bool_]
 SOURCES = ("jsrt", "shenzhen", "montgomery")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.judges.networks import JudgeNetwork, Shape
 from monai_cxr_cf.judges.preprocess import to_squares
-from monai_cxr_cf.locate import models_folder
+from monai_cxr_cf.weights import models_folder
 
 SHIPPED = ("j1", "j2")
 FILES = ("config.json", "model.safetensors")

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.anatomy.zones import zone_mask
 from monai_cxr_cf.errors import BadRequest, UnsupportedImage
+from monai_cxr_cf.measures.masks import cardiothoracic_ratio
 from monai_cxr_cf.prompts.findings import get
-from monai_cxr_cf.validity import cardiothoracic_ratio
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -20,7 +20,7 @@ from monai_cxr_cf.anatomy.segment import Segmenter, load_segmenter
 from monai_cxr_cf.data.folder import Row, load_image, read_index
 from monai_cxr_cf.errors import BadRequest, UnsupportedImage
 from monai_cxr_cf.judges.geometry import measure
-from monai_cxr_cf.locate import models_folder
+from monai_cxr_cf.weights import models_folder
 
 log = logging.getLogger(__name__)
 NORMAL = ("No Finding",)

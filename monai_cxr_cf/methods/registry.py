@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from monai_cxr_cf.diffusion.backbone import Backbone
+from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.diffusion.task import EditTask, Progress
 from monai_cxr_cf.errors import BadRequest

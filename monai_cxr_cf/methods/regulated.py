@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from monai_cxr_cf.diffusion.backbone import Backbone
+from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.sample import Samples, sample
 from monai_cxr_cf.diffusion.task import EditTask, Progress
 from monai_cxr_cf.presets import EditConfig

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from monai_cxr_cf.diffusion.backbone import Backbone
+from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.sample import Samples, sample
 from monai_cxr_cf.diffusion.task import EditTask, Progress
 from monai_cxr_cf.presets import EditConfig

@@ -11,32 +11,15 @@ from dataclasses import replace
 
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.prompts.compose import (
-    NORMAL,
     ParsedPrompt,
-    SpannedText,
-    describe,
     mode_of,
     prompt_from_findings,
-    removal_prompt,
-    target_prompt,
 )
 from monai_cxr_cf.prompts.findings import VOCABULARY, get, nearest
 from monai_cxr_cf.prompts.place import checked_place, places
 from monai_cxr_cf.prompts.scan import Item, Mark, itemise, marks
 from monai_cxr_cf.prompts.scope import Action, actions
 from monai_cxr_cf.request import FindingEdit
-
-__all__ = [
-    "NORMAL",
-    "ParsedPrompt",
-    "SpannedText",
-    "describe",
-    "parse_prompt",
-    "parsed_from_findings",
-    "prompt_from_findings",
-    "removal_prompt",
-    "target_prompt",
-]
 
 MAX_CHARS = 1000
 MAX_FINDINGS = 8

@@ -15,8 +15,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from monai_cxr_cf.commands.say import typed
 from monai_cxr_cf.errors import CxrError, UnreadableInput
+from monai_cxr_cf.runs.failures import typed
 
 log = logging.getLogger(__name__)
 FLAG = re.compile(r"--(allow-[a-z-]+|max-pixels|max-bytes|min-side|ignore-voi|polarity)")

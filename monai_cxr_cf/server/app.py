@@ -13,23 +13,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
 from monai_cxr_cf import __version__
-from monai_cxr_cf.server import (
-    answers,
-    docs_page,
-    label_api,
-    pages,
-    routes_files,
-    routes_health,
-    routes_jobs,
-    routes_store,
-)
-from monai_cxr_cf.server.desk import Desk, Fetch
-from monai_cxr_cf.server.guard import Guard
-from monai_cxr_cf.server.isolate import Decoder
-from monai_cxr_cf.server.metrics import Metrics
+from monai_cxr_cf.server import answers
+from monai_cxr_cf.server.access.guard import Guard
+from monai_cxr_cf.server.access.metrics import Metrics
+from monai_cxr_cf.server.monailabel import routes
+from monai_cxr_cf.server.queue.store import Store
+from monai_cxr_cf.server.routes import docs_page, files, health, jobs, pages
+from monai_cxr_cf.server.routes import store as routes_store
+from monai_cxr_cf.server.routes.desk import Desk, Fetch
 from monai_cxr_cf.server.settings import Settings
-from monai_cxr_cf.server.store import Store
-from monai_cxr_cf.server.supervise import Supervisor
+from monai_cxr_cf.server.uploads.isolate import Decoder
+from monai_cxr_cf.server.worker.supervise import Supervisor
 
 ABOUT = """\
 Counterfactual chest radiographs: a radiograph and a few words in; the edited radiograph, its masks
@@ -38,7 +32,7 @@ and a report out, as DICOM. For research, never for diagnosis.
 Submit a job with `POST /v1/jobs`, follow `GET /v1/jobs/{id}/events`, fetch
 `GET /v1/jobs/{id}/files`. Every error is JSON with `code`, `message` and `hint`.
 """
-PARTS = (routes_jobs, routes_files, routes_store, label_api, routes_health, pages)
+PARTS = (jobs, files, routes_store, routes, health, pages)
 
 
 def create_app(settings: Settings, *, fetch: Fetch | None = None, work: bool = True) -> FastAPI:
@@ -80,7 +74,7 @@ def create_app(settings: Settings, *, fetch: Fetch | None = None, work: bool = T
 def _fetch(settings: Settings) -> Fetch | None:
     if settings.dicomweb is None:
         return None
-    from monai_cxr_cf.dicom.pacs import fetcher
+    from monai_cxr_cf.dicom.store.pacs import fetcher
 
     found: Fetch = fetcher(settings.dicomweb)
     return found

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.commands.edit import OURS, check_folder, refuse_early
 from monai_cxr_cf.dicom.privacy import withheld
-from monai_cxr_cf.dicom.series import find_images
+from monai_cxr_cf.dicom.reading.series import find_images
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 from monai_cxr_cf.request import from_json
+from monai_cxr_cf.runs.result import OURS, check_folder, refuse_early
 from monai_cxr_cf.transforms.items import REQUEST, Item, cleaned
 
 Row = Mapping[str, Any]

@@ -17,9 +17,10 @@ from monai.transforms.transform import MapTransform
 from torch import nn
 
 from monai_cxr_cf import pipeline
-from monai_cxr_cf.account import Run, Stages, default_seed
 from monai_cxr_cf.diffusion.task import Progress
-from monai_cxr_cf.networks import Networks
+from monai_cxr_cf.runs.networks import Networks
+from monai_cxr_cf.runs.record import default_seed
+from monai_cxr_cf.runs.run import Run, Stages
 from monai_cxr_cf.transforms.items import REQUEST, Fields, Item, need, request_of
 from monai_cxr_cf.transforms.segmenter import DEFAULT, adopted
 

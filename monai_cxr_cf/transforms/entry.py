@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.commands.say import typed
 from monai_cxr_cf.errors import BadRequest, CxrError
+from monai_cxr_cf.runs.failures import typed
 from monai_cxr_cf.transforms.cases import Row, cases
 from monai_cxr_cf.transforms.items import Item
 

@@ -16,9 +16,9 @@ from monai.transforms.transform import MapTransform
 from monai.utils.misc import ensure_tuple_rep
 from torch import Tensor
 
-from monai_cxr_cf.dicom.options import ReadOptions
 from monai_cxr_cf.dicom.radiograph import Radiograph
-from monai_cxr_cf.dicom.read import read_source
+from monai_cxr_cf.dicom.reading.options import ReadOptions
+from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.grid import ModelGrid
 from monai_cxr_cf.pipeline import pixel_aspect

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from monai_cxr_cf.anatomy.hybridgnet import HybridGNet
 from monai_cxr_cf.anatomy.segment import Segmenter, load_segmenter
-from monai_cxr_cf.networks import Networks
+from monai_cxr_cf.runs.networks import Networks
 
 DEFAULT = "hybridgnet"
 UNSTATED = "Not stated: weights given by the caller"

@@ -18,11 +18,12 @@ from monai.config import KeysCollection
 from monai.transforms.transform import MapTransform
 from numpy.typing import NDArray
 
-from monai_cxr_cf import __version__, outputs
-from monai_cxr_cf.dicom.plan import plan_output
+from monai_cxr_cf import __version__
 from monai_cxr_cf.dicom.record import RunRecord, Weights, WrittenFile
-from monai_cxr_cf.dicom.seg import write_segmentation
-from monai_cxr_cf.staging import staged
+from monai_cxr_cf.dicom.writing.plan import plan_output
+from monai_cxr_cf.dicom.writing.seg import write_segmentation
+from monai_cxr_cf.runs import outputs
+from monai_cxr_cf.runs.atomic import staged
 from monai_cxr_cf.transforms.items import Item, need
 
 

@@ -13,9 +13,9 @@ from monai_cxr_cf.anatomy.organs import check
 from monai_cxr_cf.anatomy.segment import KINDS, WEIGHTS, Segmenter, load_segmenter
 from monai_cxr_cf.data.folder import Row, load_image, load_organ_mask, read_index
 from monai_cxr_cf.errors import BadRequest, ComponentMissing, UnsupportedImage
-from monai_cxr_cf.evaluation.segmentation import dice
-from monai_cxr_cf.locate import models_folder
-from monai_cxr_cf.training.segmentation_data import in_training
+from monai_cxr_cf.measures.masks import dice
+from monai_cxr_cf.training.segmentation.data import in_training
+from monai_cxr_cf.weights import models_folder
 from tests.alignment import unaligned, weights
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from monai_cxr_cf.cli import main
-from monai_cxr_cf.dicom.read import read_source
+from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
 from tests.bundle.tiny import BUNDLE, PROMPT, run, spoken
 from tests.folders import contents

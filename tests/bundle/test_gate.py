@@ -20,7 +20,7 @@ from monai.bundle.config_item import ComponentLocator
 from monai.bundle.config_parser import ConfigParser
 
 from monai_cxr_cf.anatomy.hybridgnet import HybridGNet
-from monai_cxr_cf.networks import Networks
+from monai_cxr_cf.runs.networks import Networks
 from tests.bundle.tiny import BUNDLE, CONFIGS, workflow
 from tests.training.small_data import write_small_data
 

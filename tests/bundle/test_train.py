@@ -10,8 +10,8 @@ import yaml
 from monai.utils.misc import set_determinism
 
 from monai_cxr_cf.anatomy.hybridgnet import HybridGNet
-from monai_cxr_cf.training.pool import build_pool
-from monai_cxr_cf.training.segmentation_monai import (
+from monai_cxr_cf.training.generator.pool import build_pool
+from monai_cxr_cf.training.segmentation.unet import (
     AugmentRadiographd,
     LandmarkLoss,
     LandmarkTraining,

@@ -9,7 +9,7 @@ from typing import Any
 
 import monai.bundle
 
-from monai_cxr_cf.locate import bundle_folder
+from monai_cxr_cf.weights import bundle_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = bundle_folder()

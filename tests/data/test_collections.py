@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_cxr_cf.data.captioned import load_grey, read_layout
+from monai_cxr_cf.data.captioned import read_layout
+from monai_cxr_cf.data.table import load_grey
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 
 REPORT = """\

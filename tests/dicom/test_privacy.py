@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monai_cxr_cf.dicom.privacy import WithholdText, install_privacy_filter, withheld
-from monai_cxr_cf.dicom.read import read_source
+from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.errors import CxrError
 from tests.dicom.factory import Spec, build, save_dataset
 
@@ -58,7 +58,7 @@ def test_no_planted_value_reaches_a_log_a_warning_or_stderr(tmp_path: Path) -> N
         "import logging, sys, warnings\n"
         "warnings.simplefilter('always')\n"
         "logging.basicConfig(level=logging.DEBUG)\n"
-        "from monai_cxr_cf.dicom.read import read_source\n"
+        "from monai_cxr_cf.dicom.reading.read import read_source\n"
         "from monai_cxr_cf.errors import CxrError\n"
         "for source in sys.argv[1:]:\n"
         "    try:\n"

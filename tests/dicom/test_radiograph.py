@@ -13,7 +13,7 @@ from pydicom import dcmread
 
 from monai_cxr_cf.dicom.display import Display, is_monotone, stored_range
 from monai_cxr_cf.dicom.radiograph import Radiograph, pixel_digest
-from monai_cxr_cf.dicom.read import read_radiograph
+from monai_cxr_cf.dicom.reading.read import read_radiograph
 from monai_cxr_cf.errors import BadRequest
 from tests.dicom.factory import KINDS, Spec, save
 from tests.fuzz import examples

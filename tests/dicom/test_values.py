@@ -9,16 +9,16 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from monai_cxr_cf.dicom.fileio import load
-from monai_cxr_cf.dicom.inherit import source_header
-from monai_cxr_cf.dicom.options import ReadOptions
-from monai_cxr_cf.dicom.pacs import Pacs
-from monai_cxr_cf.dicom.read import read_radiograph
+from monai_cxr_cf.dicom.reading.options import ReadOptions
+from monai_cxr_cf.dicom.reading.read import read_radiograph
 from monai_cxr_cf.dicom.seg_read import read_segmentation
+from monai_cxr_cf.dicom.store.pacs import Pacs
 from monai_cxr_cf.dicom.values import items, numbers, texts, uid, whole
+from monai_cxr_cf.dicom.writing.fileio import load
+from monai_cxr_cf.dicom.writing.inherit import source_header
 from monai_cxr_cf.errors import CxrError, RemoteFailure, UnreadableInput
 from tests.dicom.factory import Spec, build, save, save_dataset
-from tests.dicom.writing import case_of, plan_of, write_everything
+from tests.dicom.written import case_of, plan_of, write_everything
 
 
 def damaged(path: Path, found: bytes, instead: bytes) -> Path:

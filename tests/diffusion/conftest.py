@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 
+from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
 from monai_cxr_cf.diffusion.task import EditTask, Target
-from monai_cxr_cf.diffusion.tiny import tiny_backbone
 
 SIDE = 128
 

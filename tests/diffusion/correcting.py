@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run the latent correction on a small UNet, for the tests of Eq. 9."""
 
-from monai_cxr_cf.diffusion.attention import controlled
-from monai_cxr_cf.diffusion.energy import Correction
+from monai_cxr_cf.diffusion.attention.install import controlled
+from monai_cxr_cf.diffusion.correction.correction import Correction
 from monai_cxr_cf.presets import DEFAULT
 from tests.diffusion.small import ALL_ON, latent, plan, states
 

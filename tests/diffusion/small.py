@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 
-from monai_cxr_cf.diffusion.attention import controlled
-from monai_cxr_cf.diffusion.layers import attention_levels
-from monai_cxr_cf.diffusion.maps import plan_laws
+from monai_cxr_cf.diffusion.attention.install import controlled
+from monai_cxr_cf.diffusion.laws.plan import plan_laws
+from monai_cxr_cf.diffusion.model.layers import attention_levels
 from monai_cxr_cf.diffusion.task import EditTask, Target
 from monai_cxr_cf.presets import DEFAULT
 

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from monai_cxr_cf.diffusion.attention import Control, controlled
-from monai_cxr_cf.diffusion.cost import Meter
+from monai_cxr_cf.diffusion.attention.control import Control
+from monai_cxr_cf.diffusion.attention.install import controlled
+from monai_cxr_cf.diffusion.correction.correction import Correction
+from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.denoise import Denoiser
-from monai_cxr_cf.diffusion.energy import Correction
+from monai_cxr_cf.diffusion.model.text import encode_text
 from monai_cxr_cf.diffusion.modes import config_for, ensemble, severity_series, sham_task
-from monai_cxr_cf.diffusion.run import inversion_plan, prepare
+from monai_cxr_cf.diffusion.prepare import inversion_plan, prepare
 from monai_cxr_cf.diffusion.sample import sample
-from monai_cxr_cf.diffusion.text import encode_text
 from monai_cxr_cf.methods.sdedit import plain
 from monai_cxr_cf.presets import DEFAULT, PAPER
 

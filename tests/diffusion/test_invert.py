@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from monai_cxr_cf.diffusion.codec import decode
-from monai_cxr_cf.diffusion.cost import Meter
+from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.invert import begin
-from monai_cxr_cf.diffusion.run import prepare
+from monai_cxr_cf.diffusion.model.codec import decode
+from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
+from monai_cxr_cf.diffusion.prepare import prepare
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.diffusion.steps import Noise
-from monai_cxr_cf.diffusion.tiny import tiny_backbone
 from monai_cxr_cf.presets import DEFAULT, PAPER
 
 EDIT_FRIENDLY = {"start": {"kind": "edit_friendly"}, "sampling": {"steps": 8}}

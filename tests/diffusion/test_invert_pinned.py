@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from monai_cxr_cf.diffusion.cost import Meter
+from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.invert import begin, ddim_inversion
-from monai_cxr_cf.diffusion.run import prepare
+from monai_cxr_cf.diffusion.model.text import encode_text
+from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
+from monai_cxr_cf.diffusion.prepare import prepare
 from monai_cxr_cf.diffusion.steps import Noise
-from monai_cxr_cf.diffusion.text import encode_text
-from monai_cxr_cf.diffusion.tiny import tiny_backbone
 from monai_cxr_cf.methods.sdedit import plain
 from monai_cxr_cf.presets import DEFAULT
 

@@ -4,11 +4,11 @@
 import pytest
 import torch
 
-from monai_cxr_cf.diffusion.attention import controlled
-from monai_cxr_cf.diffusion.codec import encode
-from monai_cxr_cf.diffusion.energy import Correction
+from monai_cxr_cf.diffusion.attention.install import controlled
+from monai_cxr_cf.diffusion.correction.correction import Correction
+from monai_cxr_cf.diffusion.model.codec import encode
+from monai_cxr_cf.diffusion.model.text import encode_text
 from monai_cxr_cf.diffusion.sample import sample
-from monai_cxr_cf.diffusion.text import encode_text
 from monai_cxr_cf.presets import PAPER
 from tests.diffusion import reference, small
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, StableDiffusionPipeline
 
-from monai_cxr_cf.diffusion.codec import encode
+from monai_cxr_cf.diffusion.model.codec import encode
+from monai_cxr_cf.diffusion.model.single_file import SD1_SCHEDULER
+from monai_cxr_cf.diffusion.model.text import encode_text
+from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
 from monai_cxr_cf.diffusion.sample import sample
-from monai_cxr_cf.diffusion.single_file import SD1_SCHEDULER
 from monai_cxr_cf.diffusion.steps import Noise
-from monai_cxr_cf.diffusion.text import encode_text
-from monai_cxr_cf.diffusion.tiny import tiny_backbone
 from monai_cxr_cf.errors import BadRequest, Cancelled
 from monai_cxr_cf.methods.sdedit import plain
 from monai_cxr_cf.presets import DEFAULT, PAPER, PRESETS, SWITCHES

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from monai_cxr_cf.diffusion.attention import controlled
-from monai_cxr_cf.diffusion.cost import Meter
+from monai_cxr_cf.diffusion.attention.install import controlled
+from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.denoise import Denoiser
+from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
 from monai_cxr_cf.diffusion.modes import sham_task
+from monai_cxr_cf.diffusion.prepare import prepare
 from monai_cxr_cf.diffusion.render import render
-from monai_cxr_cf.diffusion.run import prepare
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.diffusion.steps import Noise
-from monai_cxr_cf.diffusion.tiny import tiny_backbone
 from monai_cxr_cf.diffusion.trace import schema
 from monai_cxr_cf.diffusion.window import Window, fit_window
 from monai_cxr_cf.errors import BadRequest

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-from monai_cxr_cf.diffusion.single_file import SD1_SCHEDULER
+from monai_cxr_cf.diffusion.model.single_file import SD1_SCHEDULER
 from monai_cxr_cf.diffusion.steps import (
     Noise,
     Solver,

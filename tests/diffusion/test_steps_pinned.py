@@ -7,7 +7,7 @@ from math import ceil
 import pytest
 import torch
 
-from monai_cxr_cf.diffusion.single_file import SD1_SCHEDULER
+from monai_cxr_cf.diffusion.model.single_file import SD1_SCHEDULER
 from monai_cxr_cf.diffusion.steps import (
     Noise,
     Solver,

@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 
-from monai_cxr_cf.evaluation.segmentation import dice, hausdorff, table
+from monai_cxr_cf.evaluation.segmentation import hausdorff, table
+from monai_cxr_cf.measures.masks import dice
 
 
 def square(top: int, left: int, side: int = 10) -> np.ndarray:

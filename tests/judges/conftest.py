@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from monai_cxr_cf.judges.networks import JudgeNetwork, Shape
-from monai_cxr_cf.training.classifier_export import write_judge
+from monai_cxr_cf.training.classifier.export import write_judge
 
 FINDINGS = ("cardiomegaly", "pleural effusion", "consolidation")
 TINY = Shape("densenet", side=64, width=8, growth=4, blocks=(1, 1, 1), hidden=8)

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.judges.classifier import load_judge
 from monai_cxr_cf.judges.preprocess import stretch, to_square
-from monai_cxr_cf.locate import stated_licence
 from monai_cxr_cf.prompts.findings import VOCABULARY
+from monai_cxr_cf.weights import stated_licence
 from tests.alignment import unaligned, weights
 
 

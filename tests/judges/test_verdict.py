@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monai_cxr_cf.locate import models_folder
-from monai_cxr_cf.networks import Networks
+from monai_cxr_cf.judges.verdict import Evidence, Expected, Opinion, judge
 from monai_cxr_cf.pipeline import run
 from monai_cxr_cf.request import EditRequest
-from monai_cxr_cf.validity import Evidence, Expected, Opinion, judge
+from monai_cxr_cf.runs.networks import Networks
+from monai_cxr_cf.weights import models_folder
 from tests.dicom.factory import Spec, save
 
 REGION = np.zeros((64, 64), bool)

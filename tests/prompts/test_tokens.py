@@ -10,8 +10,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
+from monai_cxr_cf.prompts.compose import prompt_from_findings, target_prompt
 from monai_cxr_cf.prompts.findings import VOCABULARY
-from monai_cxr_cf.prompts.parse import parse_prompt, prompt_from_findings, target_prompt
+from monai_cxr_cf.prompts.parse import parse_prompt
 from monai_cxr_cf.prompts.tokens import TokenTable, token_table
 from monai_cxr_cf.request import FindingEdit
 from tests.fuzz import examples

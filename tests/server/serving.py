@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import uvicorn
 
+from monai_cxr_cf.server.access.protocol import patient
 from monai_cxr_cf.server.app import create_app
-from monai_cxr_cf.server.protocol import patient
 from monai_cxr_cf.server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,7 +75,7 @@ class Serving:
         """Process id of the worker: the only child that runs that module."""
         assert self.process is not None
         for pid in _children(self.process.pid):
-            if b"monai_cxr_cf.server.worker" in _words(pid):
+            if b"monai_cxr_cf.server.worker.worker" in _words(pid):
                 return pid
         raise AssertionError("no worker lives")
 

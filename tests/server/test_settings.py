@@ -9,7 +9,7 @@ import pytest
 from monai_cxr_cf.cli import build_parser
 from monai_cxr_cf.commands.serve import KEY, settings_from
 from monai_cxr_cf.errors import BadRequest, CxrError
-from monai_cxr_cf.server.security import admit, key_matches
+from monai_cxr_cf.server.access.security import admit, key_matches
 from monai_cxr_cf.server.settings import Settings
 
 LONG = "k" * 32

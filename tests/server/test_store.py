@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from monai_cxr_cf.dicom.banner import TEXT
-from monai_cxr_cf.dicom.pacs import Pacs
+from monai_cxr_cf.dicom.store.pacs import Pacs
+from monai_cxr_cf.dicom.writing.banner import TEXT
 from monai_cxr_cf.errors import BadRequest
 from tests.dicom.factory import Spec, save
 from tests.server.orthanc import Orthanc

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from monai_cxr_cf.training.autoencoder import AutoencoderRecipe
-from monai_cxr_cf.training.diffusion import DiffusionRecipe
-from monai_cxr_cf.training.finetune import FinetuneRecipe
+from monai_cxr_cf.training.autoencoder.train import AutoencoderRecipe
+from monai_cxr_cf.training.generator.finetune import FinetuneRecipe
+from monai_cxr_cf.training.generator.from_nothing import DiffusionRecipe
 from monai_cxr_cf.training.loop import read_recipe
 
 RECIPES = {

@@ -15,13 +15,14 @@ from PIL import Image
 
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.errors import BadRequest, ComponentMissing, UnreadableInput
-from monai_cxr_cf.training import autoencoder, denoiser, diffusion
-from monai_cxr_cf.training.batches import BatchMaker
+from monai_cxr_cf.training.autoencoder import train
+from monai_cxr_cf.training.autoencoder.whiten import fit_basis, fold
+from monai_cxr_cf.training.generator import denoiser, from_nothing
+from monai_cxr_cf.training.generator.batches import BatchMaker
+from monai_cxr_cf.training.generator.latents import Pool
+from monai_cxr_cf.training.generator.pool import _organ_maps, build_pool, prepare_pool
 from monai_cxr_cf.training.images import generator_rows, square_images
-from monai_cxr_cf.training.latents import Pool
 from monai_cxr_cf.training.loop import read_recipe
-from monai_cxr_cf.training.pool import _organ_maps, build_pool, prepare_pool
-from monai_cxr_cf.training.whiten import fit_basis, fold
 
 VAE_RECIPE = (
     "channels: [8, 8, 8, 8]\nnorm_groups: 4\nside: 64\ncrop: 32\nbatch: 2\nsteps: 4\n"
@@ -39,10 +40,10 @@ def trained(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained")
     (out / "vae.yaml").write_text(VAE_RECIPE)
     (out / "unet.yaml").write_text(UNET_RECIPE)
-    vae = autoencoder.train_autoencoder(out / "vae.yaml", small_data, out=out / "first")
+    vae = train.train_autoencoder(out / "vae.yaml", small_data, out=out / "first")
     shutil.copytree(vae, out / "second" / "vae")
     build_pool(small_data, vae, out=out / "second" / "pool.npz", versions=2, draws=3)
-    diffusion.train_diffusion(out / "unet.yaml", small_data, out=out / "second")
+    from_nothing.train_diffusion(out / "unet.yaml", small_data, out=out / "second")
     return out
 
 
@@ -76,31 +77,31 @@ def test_the_scaling_factor_is_that_of_the_data(trained: Path) -> None:
 
 def test_the_autoencoder_resumes_bit_exactly(small_data: Path, tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(VAE_RECIPE)
-    recipe = read_recipe(tmp_path / "r.yaml", autoencoder.AutoencoderRecipe)
+    recipe = read_recipe(tmp_path / "r.yaml", train.AutoencoderRecipe)
     rows = generator_rows(read_index(small_data))
     images = np.stack(list(square_images(small_data, rows, side=64).values()))
-    straight = autoencoder._Run(recipe, images, tmp_path / "a", max_minutes=None)
+    straight = train._Run(recipe, images, tmp_path / "a", max_minutes=None)
     for step in range(4):
-        straight.step(autoencoder.crops(images, recipe, step))
+        straight.step(train.crops(images, recipe, step))
         if step == 1:
             straight.check(images[:1])
-    resumed = autoencoder._Run(recipe, images, tmp_path / "a", max_minutes=None)
+    resumed = train._Run(recipe, images, tmp_path / "a", max_minutes=None)
     resumed.restore()
     for step in range(2, 4):
-        resumed.step(autoencoder.crops(images, recipe, step))
+        resumed.step(train.crops(images, recipe, step))
     for name, weight in straight.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name]), name
     assert all(torch.equal(v, resumed.ema.shadow[k]) for k, v in straight.ema.shadow.items())
 
 
 def test_the_diffusion_training_resumes_bit_exactly(trained: Path, small_data: Path) -> None:
-    recipe = read_recipe(trained / "unet.yaml", diffusion.DiffusionRecipe)
+    recipe = read_recipe(trained / "unet.yaml", from_nothing.DiffusionRecipe)
     out = trained / "second"
     rows = {row.id: row for row in generator_rows(read_index(small_data))}
     pool = Pool.load(out / "pool.npz")
     finished = torch.load(out / "state.pt", weights_only=True)
 
-    def maker(run: diffusion.Run) -> BatchMaker:
+    def maker(run: from_nothing.Run) -> BatchMaker:
         return BatchMaker(
             pool,
             rows,
@@ -110,12 +111,12 @@ def test_the_diffusion_training_resumes_bit_exactly(trained: Path, small_data: P
             grounding=pool.grounding,
         )
 
-    first = diffusion.Run(recipe, out, None)
+    first = from_nothing.Run(recipe, out, None)
     first.pretrain([])
     for step in range(2):
         first.step(maker(first)(recipe.seed, step))
     first.check(maker(first)(recipe.seed + 1, 0), torch.zeros(1, 4, 8, 8))
-    second = diffusion.Run(recipe, out, None)
+    second = from_nothing.Run(recipe, out, None)
     second.restore()
     for step in range(2, 4):
         second.step(maker(second)(recipe.seed, step))
@@ -149,7 +150,7 @@ def test_organ_maps_have_the_side_of_the_latents_pictures(small_data: Path, tmp_
 
 def test_minutes_end_a_run_before_its_steps(small_data: Path, tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(VAE_RECIPE.replace("steps: 4", "steps: 1000000"))
-    vae = autoencoder.train_autoencoder(
+    vae = train.train_autoencoder(
         tmp_path / "r.yaml", small_data, out=tmp_path / "run", max_minutes=0.02
     )
     assert (vae / "diffusion_pytorch_model.safetensors").is_file()
@@ -162,7 +163,7 @@ def test_the_decoder_learns_alone_and_leaves_the_latents(
     (tmp_path / "r.yaml").write_text(recipe.replace("steps: 4", "steps: 25"))
     shutil.copytree(trained / "first" / "vae", tmp_path / "run" / "vae")
     before = AutoencoderKL.from_pretrained(tmp_path / "run" / "vae")
-    vae = autoencoder.train_autoencoder(tmp_path / "r.yaml", small_data, out=tmp_path / "run")
+    vae = train.train_autoencoder(tmp_path / "r.yaml", small_data, out=tmp_path / "run")
     after = AutoencoderKL.from_pretrained(vae)
     image = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
     with torch.no_grad():
@@ -174,10 +175,10 @@ def test_the_decoder_learns_alone_and_leaves_the_latents(
 
 
 def test_crossed_twins_aim_at_the_caption_s_twin(trained: Path, small_data: Path) -> None:
-    recipe = read_recipe(trained / "unet.yaml", diffusion.DiffusionRecipe)
+    recipe = read_recipe(trained / "unet.yaml", from_nothing.DiffusionRecipe)
     pool = Pool.load(trained / "second" / "pool.npz")
     rows = {row.id: row for row in generator_rows(read_index(small_data))}
-    run = diffusion.Run(recipe, trained / "second", None)
+    run = from_nothing.Run(recipe, trained / "second", None)
     maker = BatchMaker(
         pool, rows, tokenizer=run.tokenizer, mix=recipe.mix, scaling=1.0, grounding={}
     )
@@ -207,22 +208,22 @@ def test_the_loss_wants_the_drawn_noise_when_source_is_target() -> None:
 def test_unknown_keys_and_missing_recipes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("colour: blue\n")
     with pytest.raises(BadRequest, match="colour"):
-        read_recipe(tmp_path / "bad.yaml", autoencoder.AutoencoderRecipe)
+        read_recipe(tmp_path / "bad.yaml", train.AutoencoderRecipe)
     with pytest.raises(UnreadableInput):
-        read_recipe(tmp_path / "none.yaml", autoencoder.AutoencoderRecipe)
+        read_recipe(tmp_path / "none.yaml", train.AutoencoderRecipe)
 
 
 def test_folding_a_basis_keeps_pictures_and_decorrelates_latents(trained: Path) -> None:
     vae = AutoencoderKL.from_pretrained(trained / "first" / "vae").eval()
     images = np.random.default_rng(0).integers(0, 255, (3, 64, 64)).astype(np.uint8)
-    before = autoencoder.reconstruct(vae, images)
+    before = train.reconstruct(vae, images)
     with torch.no_grad():
-        latents = autoencoder.encode(vae, images).numpy()
+        latents = train.encode(vae, images).numpy()
     basis = fit_basis(latents)
     fold(vae, basis)
     with torch.no_grad():
-        moved = autoencoder.encode(vae, images).numpy()
-    assert np.abs(autoencoder.reconstruct(vae, images) - before).max() < 1e-4
+        moved = train.encode(vae, images).numpy()
+    assert np.abs(train.reconstruct(vae, images) - before).max() < 1e-4
     assert np.abs(moved - basis.apply(latents)).max() < 1e-2
     correlation = np.corrcoef(moved.transpose(1, 0, 2, 3).reshape(4, -1))
     assert np.abs(correlation - np.eye(4)).max() < 1e-2

@@ -10,7 +10,7 @@ import pytest
 
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.commands.watch import told, watched_training
-from monai_cxr_cf.progress import Bar, Events, Silent
+from monai_cxr_cf.runs.progress import Bar, Events, Silent
 from monai_cxr_cf.training.loop import Journal, Progress
 
 
@@ -34,7 +34,7 @@ def test_the_bar_shows_loss_sensitivity_speed_and_time_left(
 ) -> None:
     with watched_training("diffusion", Bar()):
         Journal(tmp_path).write(5, share=0.5, minutes_left=65, loss=0.0612, images_s=11.0)
-        logging.getLogger("monai_cxr_cf.training.pool").info("caching latents")
+        logging.getLogger("monai_cxr_cf.training.generator.pool").info("caching latents")
     shown = " ".join(capsys.readouterr().err.split())
     assert "caching latents" in shown
     assert "50%" in shown

@@ -15,11 +15,11 @@ from PIL import Image
 
 from monai_cxr_cf import pipeline
 from monai_cxr_cf.anatomy.hybridgnet import HybridGNet
-from monai_cxr_cf.dicom.read import read_source
+from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
-from monai_cxr_cf.networks import Networks
 from monai_cxr_cf.request import from_json
+from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.transforms import (
     CompositeNatived,
     EditCounterfactuald,

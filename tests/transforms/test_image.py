@@ -13,7 +13,7 @@ from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose
 
 from monai_cxr_cf.dicom.radiograph import Radiograph
-from monai_cxr_cf.dicom.read import read_source
+from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.errors import BadRequest, UnsupportedImage
 from monai_cxr_cf.grid import ModelGrid
 from monai_cxr_cf.request import EditRequest

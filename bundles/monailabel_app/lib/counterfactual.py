@@ -35,7 +35,7 @@ class Counterfactual(InferTask):
     def is_valid(self) -> bool:
         """Whether the shipped weights are there."""
         from monai_cxr_cf.errors import ComponentMissing
-        from monai_cxr_cf.locate import models_folder
+        from monai_cxr_cf.weights import models_folder
 
         try:
             return models_folder().is_dir()
@@ -52,9 +52,9 @@ class Counterfactual(InferTask):
         import SimpleITK as sitk
 
         from monai_cxr_cf.anatomy.organs import check
-        from monai_cxr_cf.dicom.read import read_source
-        from monai_cxr_cf.networks import Networks
+        from monai_cxr_cf.dicom.reading.read import read_source
         from monai_cxr_cf.pipeline import pixel_aspect
+        from monai_cxr_cf.runs.networks import Networks
 
         networks = Networks()
         radiograph = read_source(request["image"])

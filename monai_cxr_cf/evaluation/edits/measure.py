@@ -17,20 +17,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr_cf import pipeline, validity
-from monai_cxr_cf.account import Picture, Run, Stages
+from monai_cxr_cf import pipeline
 from monai_cxr_cf.anatomy.segment import Segmentation
 from monai_cxr_cf.evaluation.edits.pictures import Strip, save_strip
 from monai_cxr_cf.evaluation.edits.protocol import Trial
-from monai_cxr_cf.evaluation.perceptual import masked_mean, ssim_map
 from monai_cxr_cf.judges import geometry
-from monai_cxr_cf.networks import Networks
-from monai_cxr_cf.outputs import outside_of
+from monai_cxr_cf.judges.verdict import Evidence, Opinion, judge
+from monai_cxr_cf.measures.masks import dice
+from monai_cxr_cf.measures.perceptual import masked_mean, ssim_map
 from monai_cxr_cf.presets import EditConfig
+from monai_cxr_cf.runs.networks import Networks
+from monai_cxr_cf.runs.outputs import outside_of
+from monai_cxr_cf.runs.run import Picture, Run, Stages
 
 if TYPE_CHECKING:
-    from monai_cxr_cf.evaluation.perceptual import Lpips
     from monai_cxr_cf.judges.classifier import Judge
+    from monai_cxr_cf.measures.perceptual import Lpips
 
 Array = NDArray[np.float32]
 Row = dict[str, Any]
@@ -141,14 +143,14 @@ def edited(run: Run, picture: Picture) -> Array:
     return np.asarray(np.clip(run.radiograph.pixels + picture.change, 0, 1), np.float32)
 
 
-def _measured(trial: Trial, seen: Seen, picture: Picture, opinion: validity.Opinion | None) -> Row:
+def _measured(trial: Trial, seen: Seen, picture: Picture, opinion: Opinion | None) -> Row:
     """Geometry, organs, outside, and the engine's own verdict."""
     run, image = seen.run, edited(seen.run, picture)
     after = _segment(run, image)
     organs = after.organs.as_dict()
     measures = geometry.measure(image, organs, seen.frame)
     outside = outside_of(run, picture)
-    evidence = validity.Evidence(
+    evidence = Evidence(
         source=run.radiograph.pixels,
         change=picture.change,
         expected=run.case.expected(),
@@ -157,13 +159,13 @@ def _measured(trial: Trial, seen: Seen, picture: Picture, opinion: validity.Opin
         outside_max_diff=outside,
         opinion=opinion,
     )
-    verdict = validity.judge(evidence)
+    verdict = judge(evidence)
     before = evidence.before
     return {
         "geometry_before": dict(seen.measures),
         "geometry_after": measures,
         "geometry_gain": geometry.gain(_asked(trial), seen.measures, measures),
-        "dice": {name: round(validity.dice(before[name], organs[name]), 4) for name in before},
+        "dice": {name: round(dice(before[name], organs[name]), 4) for name in before},
         "landmark_drift_px": _drift(seen.found, after),
         "outside_max_diff": outside,
         "mean_shift_side": _shifts(trial, seen.frame, picture.change),
@@ -239,12 +241,12 @@ def _scored(seen: Seen, bench: Bench, number: int) -> Row:
     return found
 
 
-def _opinion(row: Row, bench: Bench) -> validity.Opinion | None:
+def _opinion(row: Row, bench: Bench) -> Opinion | None:
     """What J1 tells the engine's verdict, as in a run of ``cxr-cf edit``; None without it."""
     judge = bench.judges.get("j1")
     if judge is None:
         return None
-    return validity.Opinion(
+    return Opinion(
         judge=judge.name,
         sha256=judge.sha256,
         before=row["j1_before"],

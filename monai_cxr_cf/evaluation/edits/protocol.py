@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from monai_cxr_cf.dicom.options import ReadOptions
+from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import SWITCHES, preset
 from monai_cxr_cf.request import EditRequest

@@ -27,7 +27,7 @@ from monai_cxr_cf.errors import BadRequest, ResourceExhausted, UnsupportedImage
 from monai_cxr_cf.evaluation.edits.measure import Bench, Row, about, rows_of, settings_of
 from monai_cxr_cf.evaluation.edits.protocol import VERSION, Trial, digest
 from monai_cxr_cf.evaluation.edits.store import PICTURES, finished, open_rows
-from monai_cxr_cf.networks import Networks
+from monai_cxr_cf.runs.networks import Networks
 
 log = logging.getLogger(__name__)
 _BENCH: list[Bench] = []  # of a worker process, loaded once
@@ -45,7 +45,7 @@ class Tools:
 
     def load(self, folder: Path) -> Bench:
         """The parts, ready to measure trials into ``folder``."""
-        from monai_cxr_cf.evaluation.perceptual import load_lpips
+        from monai_cxr_cf.measures.perceptual import load_lpips
 
         return Bench(
             networks=Networks(models=self.models),

@@ -12,14 +12,14 @@ from PIL import Image
 
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.data.folder import read_index
-from monai_cxr_cf.dicom.read import read_source
+from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.errors import BadRequest, Cancelled
 from monai_cxr_cf.evaluation.edits.inputs import Chooser, candidates, choose
 from monai_cxr_cf.evaluation.edits.measure import Bench
 from monai_cxr_cf.evaluation.edits.protocol import ADDITIONS, EDITS, REMOVALS, Settings, select
 from monai_cxr_cf.evaluation.edits.runner import Tools, run_cells
 from monai_cxr_cf.evaluation.edits.store import ROWS, read_rows
-from monai_cxr_cf.networks import Networks
+from monai_cxr_cf.runs.networks import Networks
 
 COLUMNS = (
     "id", "source", "patient", "view", "age", "sex", "labels", "text", "split", "organ_mask",

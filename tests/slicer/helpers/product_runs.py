@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from monai_cxr_cf import __version__, pipeline
-from monai_cxr_cf.commands.edit import result_of
-from monai_cxr_cf.networks import Networks
-from monai_cxr_cf.progress import Events
 from monai_cxr_cf.request import from_json
+from monai_cxr_cf.runs.networks import Networks
+from monai_cxr_cf.runs.progress import Events
+from monai_cxr_cf.runs.result import result_of
 from tests.dicom.factory import KINDS, Spec, phantom_masks, save
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Energy of the attention in a region (Eq. 8) and the latent correction along it (Eq. 9).
+
+One ``Correction`` serves one run inside ``attention.controlled``: the sampler hands it the latent
+of a window step and goes on with the corrected one. Gradients are enabled here and nowhere else,
+so that it works under a caller's ``no_grad``; what comes back is detached.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_cxr_cf.diffusion.attention.control import Columns, Control
+from monai_cxr_cf.diffusion.correction.displace import Mover
+from monai_cxr_cf.diffusion.correction.record import CorrectionRecord
+from monai_cxr_cf.diffusion.correction.scores import Scores, energy, roi_scores
+from monai_cxr_cf.diffusion.laws.plan import LawPlan
+from monai_cxr_cf.diffusion.model.truncate import frozen, last_cross_layer, truncated_forward
+from monai_cxr_cf.errors import BadRequest, CxrError
+
+
+class Correction:
+    """Eq. 9, z <- z - α_i ∇_z L_path, for the window steps of one run.
+
+    ``enabled`` is False when the law is off: no step size, a removal, no finding token in the
+    target prompt. ``last_layer`` names the layer after which the gradient's forward stops ("" =
+    full network), ``passes`` counts (forwards, backwards) of the run, ``non_finite`` the gradients
+    that were skipped.
+
+    Raises:
+        BadRequest: fp16 (gradients of RMS 1e-5 underflow).
+    """
+
+    def __init__(self, unet: Any, control: Control, plan: LawPlan) -> None:
+        self.unet, self.control, self.plan = unet, control, plan
+        self.enabled = plan.corrects
+        self.settings = plan.config.correct
+        self.mover = Mover(plan)
+        self.passes = (0, 0)
+        self.last_layer = ""
+        if not self.enabled:
+            return
+        _refuse_half(unet.dtype)
+        if self.settings.truncated:
+            self.last_layer = last_cross_layer(plan.layers, plan.energy_levels)
+
+    @property
+    def non_finite(self) -> int:
+        """Number of batch items whose gradient was not finite and was skipped."""
+        return self.mover.non_finite
+
+    def due(self, i: int) -> bool:
+        """Whether window step i (0 = first step of the window) is corrected."""
+        return self.enabled and i % self.settings.every == 0
+
+    def step(
+        self, z: Tensor, t: Any, *, alpha_bar: float, i: int, n_window: int, cond_states: Tensor
+    ) -> tuple[Tensor, CorrectionRecord]:
+        """Correct z (B, 4, h, w) before the denoising pass of window step i.
+
+        ``alpha_bar`` belongs to t; ``cond_states`` (B, 77, C). ``Control.set`` must have set this
+        step's conditional branch: the gradient pass sees the same gate, boost and regional prompt.
+        """
+        record = CorrectionRecord(alpha=self.alpha(i, n_window), last_layer=self.last_layer)
+        if not self.due(i):
+            return z, record.idle("not_due" if self.enabled else "off", len(z))
+        _refuse_half(z.dtype)
+        for _ in range(self.settings.iters):
+            leaf, scores, value = self._look(z, t, cond_states)
+            open_items = ~self._reached(scores)
+            record.looked(scores, value)
+            if not bool(open_items.any()):
+                break
+            gradient = self._slope(value, leaf)
+            z = self._move(z, gradient, alpha_bar, open_items, record)
+        return z.detach(), record
+
+    def alpha(self, i: int, n_window: int) -> float:
+        """α_i = α_max (1 - i / n_w) (or constant), times ``correct.scale``."""
+        fall = 1 - i / n_window if self.settings.decay == "linear" else 1.0
+        return self.settings.alpha_max * self.settings.scale * fall
+
+    def _look(self, z: Tensor, t: Any, states: Tensor) -> tuple[Tensor, Scores, Tensor]:
+        """Leaf, scores and energy of one forward that keeps its graph."""
+        with torch.inference_mode(False), torch.enable_grad(), frozen(self.unet):
+            leaf = z.detach().clone().requires_grad_(True)
+            columns = self._observe(leaf, t, states)
+            scores = roi_scores(columns, self.plan, map=self.plan.config.energy.map)
+            value = energy(scores, self.plan.config)
+        self.passes = (self.passes[0] + 1, self.passes[1])
+        return leaf, scores, value
+
+    def _observe(self, leaf: Tensor, t: Any, states: Tensor) -> Columns:
+        """The columns of one forward with the recorder on."""
+        control = self.control
+        if control.branch != "cond":
+            raise CxrError("The correction needs the conditional branch; set it first.")
+        states = states.clone() if states.is_inference() else states
+        sample = leaf.to(self.unet.dtype)
+        with control.recording_only(self.plan.energy_levels):
+            if self.last_layer:
+                truncated_forward(self.unet, sample, t, states, last_layer=self.last_layer)
+            else:
+                self.unet(sample, t, encoder_hidden_states=states)
+        return control.take()
+
+    def _slope(self, value: Tensor, leaf: Tensor) -> Tensor:
+        """∇_z L per batch item; the graph is freed, weights get nothing."""
+        with torch.inference_mode(False):
+            (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        self.passes = (self.passes[0], self.passes[1] + 1)
+        return gradient
+
+    def _reached(self, scores: Scores) -> Tensor:
+        """Items (B,) whose findings all score ``stop_score`` or more."""
+        values = torch.stack(list(scores.per_finding().values())).detach()
+        return (values >= self.settings.stop_score).all(0)
+
+    def _move(
+        self, z: Tensor, gradient: Tensor, alpha_bar: float, items: Tensor, record: CorrectionRecord
+    ) -> Tensor:
+        moved = self.mover.move(z, gradient, alpha=record.alpha, alpha_bar=alpha_bar, items=items)
+        record.moved(moved)
+        return moved.z
+
+
+def _refuse_half(dtype: torch.dtype) -> None:
+    if dtype == torch.float16:
+        raise BadRequest(
+            "The latent correction cannot run in fp16: its gradients underflow.",
+            hint="Use bfloat16 or float32, or switch it off (--no-correction).",
+        )

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Stable-Diffusion-v1-architecture model: a name, folder, hub id or file in, a ``Backbone`` out.
+
+Everything else in ``diffusion`` takes the ``Backbone``. Loading is offline, reads safetensors
+only, hashes every weight file and refuses another architecture in one sentence.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from monai_cxr_cf.diffusion.model.checkpoints import Parts, read_folder
+from monai_cxr_cf.diffusion.model.single_file import read_single_file
+from monai_cxr_cf.errors import BadRequest, ComponentMissing
+
+PICKLED = (".ckpt", ".pt", ".pth", ".bin")
+WANTED = (
+    "unet/*",
+    "vae/*",
+    "text_encoder/*",
+    "tokenizer/*",
+    "scheduler/*",
+    "*.json",
+    "*.md",
+    "LICENSE*",
+)
+
+
+@dataclass
+class Backbone:
+    """The parts of one latent diffusion model, frozen and in evaluation mode.
+
+    Attributes:
+        unet: UNet2DConditionModel, 4 latent channels, in ``dtype``.
+        vae: AutoencoderKL, always float32 (half precision costs image quality).
+        text_encoder: CLIPTextModel, float32.
+        tokenizer: CLIP tokenizer, 77 positions.
+        scheduler_config: betas, prediction type and so on, as saved beside the weights.
+        side: pixel side of the images the UNet was trained on.
+        files: weight file -> sha256.
+    """
+
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    scheduler_config: dict[str, Any]
+    name: str
+    side: int
+    files: Mapping[str, str] = field(default_factory=dict)
+    licence: str = "unknown"
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent cell side (8 for SD v1.5)."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def multiple(self) -> int:
+        """Image sides must be a multiple of this, so that every UNet level has whole cells."""
+        return int(self.factor * 2 ** (len(self.unet.config.block_out_channels) - 1))
+
+    @property
+    def prediction_type(self) -> str:
+        """``epsilon`` or ``v_prediction``."""
+        return str(self.scheduler_config.get("prediction_type", "epsilon"))
+
+
+def load_backbone(
+    spec: str, *, device: str = "cpu", dtype: torch.dtype = torch.float32, models: Path
+) -> Backbone:
+    """Load ``spec``: a shipped name in ``models``, a diffusers folder, a hub id, or one file.
+
+    Raises:
+        BadRequest: the weights are pickled, or of another architecture.
+        ComponentMissing: nothing is found, or a part of it is missing or incomplete.
+    """
+    path = models / spec if (models / spec).is_dir() else Path(spec).expanduser()
+    if path.suffix in PICKLED:
+        raise BadRequest(
+            f"'{path.name}' holds pickled weights, which can run code when they are read.",
+            hint="Convert it to safetensors.",
+        )
+    if path.is_file():
+        parts = read_single_file(path, models=models)
+    else:
+        parts = read_folder(path if path.is_dir() else _hub_folder(spec))
+    return assemble(
+        parts, name=spec if not path.is_file() else path.stem, device=device, dtype=dtype
+    )
+
+
+def assemble(
+    parts: Parts, *, name: str, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> Backbone:
+    """Freeze the parts and put them on the device; the UNet in ``dtype``, the rest in float32."""
+    for module in (parts.unet, parts.vae, parts.text_encoder):
+        freeze(module)
+    side = parts.unet.config.sample_size * 2 ** (len(parts.vae.config.block_out_channels) - 1)
+    return Backbone(
+        unet=_placed(parts.unet, device, dtype),
+        vae=_placed(parts.vae, device, torch.float32),
+        text_encoder=_placed(parts.text_encoder, device, torch.float32),
+        tokenizer=parts.tokenizer,
+        scheduler_config=dict(parts.scheduler_config),
+        name=name,
+        side=int(side),
+        files=parts.files,
+        licence=parts.licence,
+        device=torch.device(device),
+        dtype=dtype,
+    )
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Evaluation mode, no gradients of weights."""
+    return module.eval().requires_grad_(False)
+
+
+def _placed(module: Any, device: str, dtype: torch.dtype) -> Any:
+    """The module on the device; cast only if needed, since diffusers warns at every cast."""
+    return module.to(device) if module.dtype == dtype else module.to(device).to(dtype)
+
+
+def _hub_folder(spec: str) -> Path:
+    """The cached snapshot of a hub id; fetched only if CXR_CF_ALLOW_HUB=1."""
+    from huggingface_hub import snapshot_download
+
+    if spec.count("/") != 1 or spec.startswith((".", "/", "~")):
+        raise ComponentMissing(
+            f"No backbone '{Path(spec).name}' was found.",
+            hint="Give cxr-mini, a diffusers folder, a hub id or one .safetensors file.",
+        )
+    allowed = os.environ.get("CXR_CF_ALLOW_HUB") == "1"
+    try:
+        found = snapshot_download(
+            spec,
+            local_files_only=not allowed,
+            allow_patterns=list(WANTED),
+            ignore_patterns=["*.bin"],
+        )
+    except (OSError, ValueError) as error:  # the hub's not-found and offline errors are both
+        raise ComponentMissing(
+            f"The hub model '{spec}' is not on this machine, and downloads are off.",
+            hint="Set CXR_CF_ALLOW_HUB=1 once to fetch it, or give a local folder.",
+        ) from error
+    return Path(found)

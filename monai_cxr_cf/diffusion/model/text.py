@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A prompt in, its text-encoder states out: what the UNet's cross-attention reads."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_cxr_cf.diffusion.model.backbone import Backbone
+from monai_cxr_cf.diffusion.task import PROMPT_TOKENS, EditTask
+
+
+def encode_text(backbone: Backbone, text: str) -> Tensor:
+    """c(y): (1, 77, C) last hidden states in the UNet's dtype; text beyond 77 tokens is cut."""
+    encoded = _tokens(backbone.tokenizer, text)
+    ids = torch.tensor([encoded["input_ids"]], device=backbone.device)
+    with torch.no_grad():
+        states: Tensor = backbone.text_encoder(ids).last_hidden_state
+    return states.to(backbone.dtype)
+
+
+def token_table(backbone: Backbone, task: EditTask) -> list[dict[str, Any]]:
+    """Every token of the target prompt that is no padding: position, piece, span, set.
+
+    Sets: the finding's name (K_path), ``organ:<name>`` (K_anat), ``special``, or empty. In a
+    removal the words of the finding stand in the negative prompt, listed with ``prompt: negative``.
+    """
+    rows = _table(backbone, task, "prompt")
+    return rows + (_table(backbone, task, "negative") if task.negative_prompt else [])
+
+
+def _table(backbone: Backbone, task: EditTask, where: str) -> list[dict[str, Any]]:
+    text = task.prompt if where == "prompt" else task.negative_prompt
+    encoded = _tokens(backbone.tokenizer, text)
+    pieces = backbone.tokenizer.convert_ids_to_tokens(encoded["input_ids"])
+    end = next((k for k, p in enumerate(pieces) if k and p == backbone.tokenizer.eos_token), 76)
+    sets: dict[int, str] = {0: "special", end: "special"}
+    if where == "prompt":
+        sets |= {k: f"organ:{name}" for k, name in task.organ_tokens.items()}
+    sets |= {k: t.name for t in task.targets if t.where == where for k in t.tokens}
+    spans = encoded["offset_mapping"]
+    return [
+        {
+            "prompt": where,
+            "position": k,
+            "piece": pieces[k],
+            "span": list(spans[k]),
+            "set": sets.get(k, ""),
+        }
+        for k in range(end + 1)
+    ]
+
+
+def _tokens(tokenizer: Any, text: str) -> Any:
+    return tokenizer(
+        text,
+        padding="max_length",
+        max_length=PROMPT_TOKENS,
+        truncation=True,
+        return_offsets_mapping=True,
+    )

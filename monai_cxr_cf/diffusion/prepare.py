@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything one run needs before its first step: backbone, task and settings in, a ``Run`` out."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_cxr_cf.diffusion.keep import Keep
+from monai_cxr_cf.diffusion.laws.plan import LawPlan, plan_laws
+from monai_cxr_cf.diffusion.laws.priors import latent_edit_mask
+from monai_cxr_cf.diffusion.model.backbone import Backbone
+from monai_cxr_cf.diffusion.model.codec import encode
+from monai_cxr_cf.diffusion.model.layers import attention_levels
+from monai_cxr_cf.diffusion.model.text import encode_text
+from monai_cxr_cf.diffusion.steps import Solver, boost_window, guided_steps, interval
+from monai_cxr_cf.diffusion.task import EditTask
+from monai_cxr_cf.diffusion.window import Window, cut_task, fit_window
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.presets import EditConfig
+
+
+@dataclass(frozen=True)
+class Run:
+    """One prepared run.
+
+    Attributes:
+        task: the task on the sampled window (the whole image if ``window`` is None).
+        z_src: (1, 4, h, w) float32.
+        states: text states (1, 77, C) of ``cond``, ``negative`` and ``source`` prompt.
+        boost, guided, gated: executed steps in which Eq. 6 and 9, guidance, Eq. 5 act.
+    """
+
+    backbone: Backbone
+    task: EditTask
+    config: EditConfig
+    seeds: tuple[int, ...]
+    window: Window | None
+    z_src: Tensor
+    states: dict[str, Tensor]
+    plan: LawPlan
+    solver: Solver
+    keep: Keep
+    boost: range
+    guided: range
+    gated: range
+    notes: tuple[str, ...]
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Latent rows and columns."""
+        return (self.z_src.shape[-2], self.z_src.shape[-1])
+
+
+def prepare(
+    backbone: Backbone, task: EditTask, config: EditConfig, *, seeds: tuple[int, ...]
+) -> Run:
+    """Check, cut, encode and plan; no UNet call yet.
+
+    Raises:
+        BadRequest: no seed, a region that vanishes, guidance that misses the boost window, a
+            removal without guidance, an image size the UNet cannot halve.
+    """
+    _check(task, config, seeds)
+    window, notes = _window(backbone, task, config)
+    task = cut_task(task, window) if window else task
+    solver = Solver(config, backbone.scheduler_config)
+    z_src = encode(backbone, task.image)
+    states = _text_states(backbone, task)
+    plan = plan_laws(
+        task,
+        config,
+        levels=attention_levels(backbone.unet, (z_src.shape[-2], z_src.shape[-1])),
+        source_states=states["source"],
+        device=backbone.device,
+        dtype=backbone.dtype,
+    )
+    return Run(
+        backbone=backbone,
+        task=task,
+        config=config,
+        seeds=seeds,
+        window=window,
+        z_src=z_src,
+        states=states,
+        plan=plan,
+        solver=solver,
+        keep=_keep(task, config, like=z_src),
+        boost=boost_window(config.boost.mu, solver.n_exec, side=config.boost.side),
+        guided=guided_steps(config, solver.n_exec),
+        gated=interval(*plan.gate_window, solver.n_exec),
+        notes=notes,
+    )
+
+
+def _text_states(backbone: Backbone, task: EditTask) -> dict[str, Tensor]:
+    texts = {"cond": task.prompt, "negative": task.negative_prompt, "source": task.source_prompt}
+    return {branch: encode_text(backbone, text) for branch, text in texts.items()}
+
+
+def _keep(task: EditTask, config: EditConfig, *, like: Tensor) -> Keep:
+    """The keep rule on latent cells of ``like`` (1, 4, h, w)."""
+    cells = latent_edit_mask(task.kappa, (like.shape[-2], like.shape[-1]))
+    return Keep(edit=torch.as_tensor(cells, device=like.device), paste=config.keep.paste)
+
+
+def _check(task: EditTask, config: EditConfig, seeds: tuple[int, ...]) -> None:
+    if not seeds:
+        raise BadRequest("There is no seed; expected one per image.")
+    if task.mode in ("removal", "mixed") and config.sampling.guidance_scale == 1:
+        raise BadRequest(
+            "A removal needs guidance: the finding stands in the negative prompt.",
+            hint="Set sampling.guidance_scale above 1.",
+        )
+
+
+def _window(
+    backbone: Backbone, task: EditTask, config: EditConfig
+) -> tuple[Window | None, tuple[str, ...]]:
+    """The window of output.roi_crop, and what the trace says when the edit does not fit."""
+    crop = config.output.roi_crop
+    found = fit_window(task, roi_crop=crop, multiple=backbone.multiple, factor=backbone.factor)
+    missed = f"output.roi_crop {crop}: the region with its margin does not fit; whole image sampled"
+    return found, (missed,) if crop and found is None else ()
+
+
+def inversion_plan(run: Run) -> LawPlan:
+    """The gate alone, as in the run; laws on words only where both prompts are one text.
+
+    Inverting under the laws of the run keeps a null edit the identity; token positions of the
+    target prompt mean nothing in another text. The boost rests, and nothing is scored.
+    """
+    same = run.task.source_prompt == run.task.prompt
+    none: dict[str, Any] = {"cond": (), "negative": ()}
+    return replace(
+        run.plan,
+        gains={k: v for k, v in run.plan.gains.items() if same and not k[2]},
+        shifts=run.plan.shifts if same else {},
+        regional=run.plan.regional if same else {},
+        tokens=none,
+        finding_tokens={branch: ((),) * len(run.plan.findings) for branch in none},
+    )

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data folder and a plan in, calibration.json with its table and plot out.
+
+The radiographs are those reserved for tuning (``judges.split``), which no judge and no generator
+learnt from; removals need more inputs with the finding than these hold and also take ``train``.
+The file goes beside a backbone's weights, where ``networks`` reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from monai_cxr_cf.data.folder import Row as Radiograph
+from monai_cxr_cf.data.folder import read_index
+from monai_cxr_cf.diffusion.cost.meter import estimate, seconds_per_f
+from monai_cxr_cf.diffusion.task import Progress
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.evaluation.calibration.search import (
+    SPACES,
+    Candidate,
+    Space,
+    by_finding,
+    halve,
+    schedule,
+    settled,
+)
+from monai_cxr_cf.evaluation.calibration.table import draw, table_text
+from monai_cxr_cf.evaluation.edits.inputs import Chooser, choose
+from monai_cxr_cf.evaluation.edits.measure import Bench
+from monai_cxr_cf.evaluation.edits.protocol import (
+    ADDITIONS,
+    REMOVALS,
+    Edit,
+    Settings,
+    Trial,
+    select,
+)
+from monai_cxr_cf.evaluation.edits.runner import Tools, run_cells
+from monai_cxr_cf.evaluation.edits.store import read_header
+from monai_cxr_cf.evaluation.rows import write_json
+from monai_cxr_cf.judges.split import tuning_rows
+from monai_cxr_cf.runs.networks import CALIBRATION
+
+EDITS = {"edit": ADDITIONS, "removal": REMOVALS}
+KEYS = {"edit": "presets", "removal": "removals"}  # of calibration.json
+ROWS = "rows"  # folder in --out: every edit made, with its picture
+JUDGING = 1.0  # seconds an edit is measured for, about
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is searched, on how much."""
+
+    modes: tuple[str, ...] = ("edit", "removal")
+    inputs: int = 4  # radiographs per cell in the last round
+    seeds: int = 1
+    cells: tuple[str, ...] = ()  # only edits whose names hold one of these; () = all
+    preset: str = "default"  # whose settings are searched
+    presets: tuple[str, ...] = ("default", "fast")  # to which the result applies
+    backbone: str = "cxr-mini"
+    tools: Tools = field(default_factory=Tools)
+    fixed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # held, and written too
+    onto: Path | None = None  # calibration.json of another search, whose other modes are kept
+    spaces: dict[str, Space] = field(default_factory=lambda: dict(SPACES))
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """One mode's search: its inputs, and how a candidate is measured."""
+
+    plan: Plan
+    mode: str
+    edits: Sequence[Edit]
+    chooser: Chooser
+    bench: Bench
+    folder: Path
+    progress: Progress
+
+    def trials(self, candidate: Candidate, inputs: int) -> list[Trial]:
+        """The candidate's edits of the first ``inputs`` radiographs of every cell, with shams."""
+        settings = Settings(
+            preset=self.plan.preset,
+            overrides=merged(self.plan.fixed, candidate.overrides()),
+            backbone=self.plan.backbone,
+        )
+        chosen = choose(
+            self.chooser,
+            self.edits,
+            count=inputs,
+            seeds=range(self.plan.seeds),
+            settings=settings,
+        )
+        return chosen.trials
+
+    def __call__(self, candidate: Candidate, inputs: int) -> Sequence[dict[str, Any]]:
+        """Rows of those edits; what an earlier run made is not made again."""
+        trials = self.trials(candidate, inputs)
+        tools, where = self.plan.tools, self.folder / ROWS
+        return run_cells(trials, where, tools, bench=self.bench, progress=self.progress)
+
+
+def calibrate(
+    data: Path,
+    out: Path,
+    plan: Plan,
+    *,
+    progress: Progress,
+    announce: Callable[[str], None] = lambda words: None,
+) -> dict[str, Any]:
+    """Search every mode of the plan and write calibration.json, table.json, table.md, search.png.
+
+    Args:
+        announce: called per mode with a sentence: what comes, in about how many minutes.
+
+    Raises:
+        UnreadableInput: no radiograph fits.
+        ComponentMissing: a network is not there.
+    """
+    for mode in plan.modes:
+        edits_of(plan, mode)  # refuse before anything slow
+    calibration = {} if plan.onto is None else _earlier(plan.onto)
+    rows, bench = read_index(data), plan.tools.load(out / ROWS)
+    tables: dict[str, Any] = {}
+    for mode in plan.modes:
+        chooser = Chooser(data, inputs_for(rows, mode), bench.networks.segmenter("hybridgnet"))
+        search = _Search(plan, mode, edits_of(plan, mode), chooser, bench, out, progress)
+        announce(_expected(search))
+        best, tables[mode] = _searched(search)
+        calibration[KEYS[mode]] = _for_presets(plan, best.overrides())
+        for finding, narrower in _by_finding(search).items():
+            best, tables[f"{mode}, {finding}"] = _searched(narrower, stages=1)
+            own = calibration.setdefault("findings", {}).setdefault(finding, {})
+            own[KEYS[mode]] = dict.fromkeys(plan.presets, best.reach())
+    result = {
+        "backbone": Path(plan.backbone).name,
+        "preset": plan.preset,
+        "judges": sorted(plan.tools.judges),
+        "modes": tables,
+    }
+    _write(out, result, calibration)
+    return result
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """What another search found; BadRequest if the file is none of its."""
+    refused = BadRequest(
+        f"'{path}' is no calibration that could be read.",
+        hint="Name the calibration.json of another search.",
+    )
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise refused from error
+    if not isinstance(found, dict) or not any(key in found for key in KEYS.values()):
+        raise refused
+    return {key: found[key] for key in (*KEYS.values(), "findings") if key in found}
+
+
+def _write(out: Path, result: dict[str, Any], calibration: dict[str, Any]) -> None:
+    made = {"made": {k: result[k] for k in ("backbone", "preset", "judges")}}
+    write_json(out / CALIBRATION, {**calibration, **made})
+    write_json(out / "table.json", result)
+    (out / "table.md").write_text(table_text(result) + "\n", encoding="utf-8")
+    draw(result, out / "search.png")
+
+
+def merged(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Overrides of later layers over those of earlier ones, field by field."""
+    found: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for part, values in layer.items():
+            found[part] = {**found.get(part, {}), **values}
+    return found
+
+
+def _for_presets(plan: Plan, best: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return dict.fromkeys(plan.presets, merged(plan.fixed, best))
+
+
+def _by_finding(search: _Search) -> dict[str, _Search]:
+    """The same search for each finding apart; {} if there is only one."""
+    findings = list(dict.fromkeys(edit.finding for edit in search.edits))
+    if len(findings) == 1:
+        return {}
+    return {
+        finding: replace(search, edits=[e for e in search.edits if e.finding == finding])
+        for finding in findings
+    }
+
+
+def edits_of(plan: Plan, mode: str) -> list[Edit]:
+    """The edits of a mode that the plan asks for; BadRequest if there is none."""
+    found = [e for e in select(plan.cells) if e in EDITS[mode]]
+    if not found:
+        raise BadRequest(
+            f"No edit of mode '{mode}' is among the cells asked for.",
+            hint=f"Edits: {'; '.join(edit.group for edit in EDITS[mode])}.",
+        )
+    return found
+
+
+def inputs_for(rows: Sequence[Radiograph], mode: str) -> list[Radiograph]:
+    """The radiographs a mode may be tuned on; never those of ``test``."""
+    tuning = tuning_rows(list(rows))
+    if mode == "removal":
+        tuning += [row for row in rows if row.split == "train"]
+    return tuning
+
+
+def _searched(search: _Search, *, stages: int = 2) -> tuple[Candidate, dict[str, Any]]:
+    """The best of the first or of both stages, and what the table shows."""
+    plan, space = search.plan, search.plan.spaces[search.mode]
+    # The judges' figures stand in run.json once the first edit is made.
+    search(space.first()[0], 1)
+    judges = read_header(search.folder / ROWS)["judges"]
+    inputs, stage = plan.inputs, "strength and guidance"
+    tried = halve(space.first(), search, judges, stage=stage, inputs=inputs)
+    best = tried[0]
+    if stages == 2:
+        around, stage = space.second(best.candidate), "boost and correction"
+        tried = [*halve(around, search, judges, stage=stage, inputs=inputs), *tried]
+        best = settled(tried, best.candidate)
+    rows = search(best.candidate, inputs)
+    about = {
+        "best": best.as_dict(),
+        "by_edit": by_finding(rows, judges),
+        "patients": sorted({row["patient"] for row in rows}),
+        "tried": [one.as_dict() for one in tried],
+    }
+    return best.candidate, about
+
+
+def _expected(search: _Search) -> str:
+    """One sentence: how many edits at most, and how long they take."""
+    plan, space = search.plan, search.plan.spaces[search.mode]
+    backbone = search.bench.networks.backbone(plan.backbone)
+    one = space.first()[len(space.first()) // 2]
+    trial = search.trials(one, 1)[0]
+    config = replace(trial, seeds=(0,)).request().config()
+    each = (
+        estimate(backbone, config, seconds_per_f=seconds_per_f(backbone)).seconds or 0
+    ) + JUDGING
+    edits = 0
+    for candidates in (len(space.first()), len(space.second(one))):
+        before = 0
+        for alive, count in schedule(candidates, plan.inputs):
+            now = len(search.trials(one, count)) * plan.seeds
+            edits += alive * (now - before)  # a round keeps what the one before made
+            before = now
+    minutes = edits * each / 60 / plan.tools.workers
+    return (
+        f"{search.mode}: about {edits} edits and shams, {minutes:.0f} minutes, less what is there."
+    )

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of masks: overlap of two, and widths of heart and thorax."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+
+
+def dice(a: Mask, b: Mask) -> float:
+    """2 |A and B| / (|A| + |B|); 1 for two empty masks."""
+    total = int(a.sum()) + int(b.sum())
+    return 1.0 if total == 0 else 2 * int((a & b).sum()) / total
+
+
+def cardiothoracic_ratio(organs: Mapping[str, Mask]) -> float | None:
+    """Widest heart over widest thorax, in columns; None without heart or lungs."""
+    heart = organs.get("heart")
+    lungs = [organs[k] for k in ("right_lung", "left_lung") if k in organs]
+    if heart is None or not heart.any() or not lungs:
+        return None
+    thorax = np.logical_or.reduce(lungs)
+    return None if not thorax.any() else _width(heart) / _width(thorax)
+
+
+def _width(mask: Mask) -> int:
+    columns = np.flatnonzero(mask.any(axis=0))
+    return int(columns[-1] - columns[0] + 1)

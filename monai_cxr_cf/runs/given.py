@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the user gives besides words: organ masks and a region of one's own."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr_cf.anatomy.user_masks import read_masks, read_region
+from monai_cxr_cf.dicom.radiograph import Radiograph
+from monai_cxr_cf.dicom.seg_read import read_segmentation
+from monai_cxr_cf.errors import BadRequest
+
+Mask = NDArray[np.bool_]
+REGION_NAMES = ("roi", "edit_region")
+
+
+def user_masks(path: str | None, radiograph: Radiograph) -> dict[str, Mask]:
+    """Masks of a DICOM SEG, NRRD, NIfTI or PNG by name, on the radiograph's grid; {} for None."""
+    if path is None:
+        return {}
+    file = mask_file(path)
+    if is_dicom(file):
+        return read_segmentation(file, radiograph)
+    return read_masks(file, radiograph.shape)
+
+
+def user_region(path: str | None, radiograph: Radiograph) -> Mask | None:
+    """The region a user drew, in any of those formats and under any name; None for None."""
+    if path is None:
+        return None
+    file = mask_file(path)
+    if not is_dicom(file):
+        return read_region(file, radiograph.shape)
+    masks = read_segmentation(file, radiograph)
+    named = [masks[name] for name in REGION_NAMES if name in masks]
+    return np.asarray(np.logical_or.reduce(named or list(masks.values())))
+
+
+def mask_file(path: str) -> Path:
+    """The path if something is there; BadRequest if not."""
+    if not Path(path).exists():
+        raise BadRequest("The mask file does not exist.", hint="Check --masks and --roi.")
+    return Path(path)
+
+
+def is_dicom(file: Path) -> bool:
+    """Whether a file carries the mark of DICOM Part 10."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks a run needs, loaded once and kept: a server edits many images with one set.
+
+Everything that is slow to load goes through here; ``pipeline`` asks for a part by its name.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.presets import PRESETS, EditConfig
+from monai_cxr_cf.weights import models_folder
+
+if TYPE_CHECKING:
+    from monai_cxr_cf.anatomy.segment import Segmenter
+    from monai_cxr_cf.diffusion.model.backbone import Backbone
+    from monai_cxr_cf.judges.classifier import Judge
+
+CALIBRATION = "calibration.json"
+VERDICT_JUDGE = "j1"  # J2 is kept for the final table, so that no setting is fitted to it
+
+
+@dataclass
+class Networks:
+    """Loaded backbones and segmenters by name.
+
+    Args:
+        models: folder of the shipped weights; None = the installed bundle's.
+        device: torch device of the backbone.
+    """
+
+    models: Path | str | None = None
+    device: str = "cpu"
+    _loaded: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+
+    def folder(self) -> Path:
+        """The folder of the shipped weights."""
+        return models_folder() if self.models is None else Path(self.models)
+
+    def segmenter(self, kind: str) -> "Segmenter":
+        """The organ segmenter ``hybridgnet`` or ``unet``; ComponentMissing without weights."""
+        from monai_cxr_cf.anatomy.segment import load_segmenter
+
+        key = ("segmenter", kind)
+        if key not in self._loaded:
+            self._loaded[key] = load_segmenter(kind, self.folder())
+        part: Segmenter = self._loaded[key]
+        return part
+
+    def use_segmenter(self, kind: str, segmenter: "Segmenter") -> None:
+        """Take this segmenter from now on, in place of the shipped one of that kind."""
+        self._loaded["segmenter", kind] = segmenter
+
+    def backbone(self, spec: str) -> "Backbone":
+        """The Stable Diffusion v1 model ``spec`` names: shipped, folder, hub id or one file."""
+        from monai_cxr_cf.diffusion.model.backbone import load_backbone
+
+        key = ("backbone", spec)
+        if key not in self._loaded:
+            self._loaded[key] = load_backbone(spec, device=self.device, models=self.folder())
+        part: Backbone = self._loaded[key]
+        return part
+
+    def judge(self, name: str) -> "Judge | None":
+        """The classifier ``judges/NAME`` of the shipped weights; None if none is shipped.
+
+        A folder that is there but broken is an error, not a missing judge.
+        """
+        key, folder = ("judge", name), self.folder() / "judges" / name
+        if key not in self._loaded and not folder.is_dir():
+            return None
+        if key not in self._loaded:
+            from monai_cxr_cf.judges.classifier import load_judge
+
+            self._loaded[key] = load_judge(folder)
+        part: Judge = self._loaded[key]
+        return part
+
+    def calibrated(
+        self, spec: str, preset: str, mode: str = "edit", findings: Sequence[str] = ()
+    ) -> EditConfig:
+        """The preset as calibrated for this backbone, if its folder says so.
+
+        ``calibration.json`` beside the weights holds overrides by preset name, under ``presets``
+        for every edit and under ``removals`` on top of those for what removes; correction steps,
+        guidance and strength depend on the backbone (docs/evaluation.md 7). ``findings`` may hold
+        both once more by finding, on top, for edits of that finding alone. A backbone without the
+        file gets the preset as published, and removals what ``modes.config_for`` makes of it.
+
+        Args:
+            mode: of the task: edit, removal or mixed.
+            findings: canonical names of what is asked.
+        """
+        layers = self._calibration(spec, findings)
+        config = PRESETS[preset]
+        for layer in layers:
+            config = config.with_overrides(_overrides(layer, "presets", preset))
+        if mode == "edit" or config.start.kind == "noise":
+            return config
+        # Not before: it loads torch, which a listing of presets does without.
+        from monai_cxr_cf.diffusion.modes import REMOVAL_STRENGTH, config_for
+
+        removals = [_overrides(layer, "removals", preset) for layer in layers]
+        if mode == "removal" and any(removals):
+            for removal in removals:
+                config = config.with_overrides(removal)
+            return config
+        general = removals[0] if removals else {}
+        strength = general.get("start", {}).get("strength", REMOVAL_STRENGTH)
+        return config_for(config, mode, strength=strength)
+
+    def _calibration(self, spec: str, findings: Sequence[str]) -> list[dict[str, Any]]:
+        """What the backbone brings for every edit, then what for edits of one finding alone."""
+        folders = [self.folder() / spec, Path(spec)]
+        path = next((f / CALIBRATION for f in folders if (f / CALIBRATION).is_file()), None)
+        if path is None:
+            return []
+        found = json.loads(path.read_text(encoding="utf-8"))
+        names = set(findings)
+        own = found.get("findings", {}).get(names.pop(), {}) if len(names) == 1 else {}
+        return [found, own]
+
+
+def _overrides(layer: dict[str, Any], kind: str, preset: str) -> dict[str, Any]:
+    """One kind's overrides for one preset; {} where there are none."""
+    overrides = layer.get(kind, {}).get(preset, {})
+    if not isinstance(overrides, dict):
+        raise BadRequest(f"{CALIBRATION} of the backbone holds no settings for '{preset}'.")
+    return overrides

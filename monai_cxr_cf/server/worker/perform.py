@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One job done: request and files in, the result folder out; runs in the worker process."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_cxr_cf import __version__
+from monai_cxr_cf.request import EditRequest, from_json
+from monai_cxr_cf.runs import facts
+from monai_cxr_cf.runs.atomic import staged
+from monai_cxr_cf.runs.progress import Silent
+from monai_cxr_cf.runs.result import result_of
+from monai_cxr_cf.server.queue.jobs import SEGMENT
+
+if TYPE_CHECKING:
+    from monai_cxr_cf.runs.networks import Networks
+
+RESULT = "result.json"
+
+
+@dataclass
+class Models:
+    """The networks of a worker, loaded once.
+
+    Args:
+        backbones: published name -> what ``load_backbone`` takes.
+        default: the name that is loaded before the first job.
+        device: torch device; ``auto`` takes a GPU if there is one.
+    """
+
+    backbones: Mapping[str, str]
+    default: str
+    device: str = "auto"
+    _networks: "Networks | None" = field(default=None, repr=False)
+
+    def networks(self) -> "Networks":
+        """The loaded parts."""
+        from monai_cxr_cf.runs.networks import Networks
+
+        if self._networks is None:
+            device = facts.device() if self.device == "auto" else self.device
+            self._networks = Networks(device=device)
+        return self._networks
+
+    def warm_up(self) -> dict[str, Any]:
+        """Load the default backbone and segmenter; returns what ``hello`` says."""
+        from monai_cxr_cf import pipeline  # noqa: F401  (its libraries are the slow part)
+
+        networks = self.networks()
+        networks.backbone(self.backbones[self.default])
+        networks.segmenter("hybridgnet")
+        device = networks.device
+        return {"version": __version__, "device": device, "lock_sha256": facts.lock_hash()}
+
+
+def perform(
+    job: Mapping[str, Any], folder: Path, *, models: Models, events: Silent
+) -> dict[str, Any]:
+    """Run a job and put its result folder ``out`` in place, whole.
+
+    Args:
+        job: kind and request.
+        folder: the job's own; ``in/`` holds its files.
+        models: the loaded networks.
+        events: told every step; raises to stop the job.
+
+    Returns:
+        What the store keeps: files relative to ``out``, figures, verdict; also in result.json.
+    """
+    with staged(folder / "out", overwrite=True) as out:
+        events.hello(models.warm_up())
+        if job["kind"] == SEGMENT:
+            from monai_cxr_cf.runs.run import Stages
+            from monai_cxr_cf.server.worker.segment_job import find_organs
+
+            stages, networks = Stages(events), models.networks()
+            files = folder / "in"
+            result = find_organs(job["request"], files, out=out, networks=networks, stages=stages)
+        else:
+            result = _edit(job["request"], folder / "in", out, models=models, events=events)
+        (out / RESULT).write_text(json.dumps(result))
+    return result
+
+
+def _edit(
+    request: Mapping[str, Any], files: Path, out: Path, *, models: Models, events: Silent
+) -> dict[str, Any]:
+    from monai_cxr_cf import pipeline
+    from monai_cxr_cf.server.worker.pictures import write_view
+
+    asked = _with_files(request, files, models)
+    outcome = pipeline.run(asked, out, networks=models.networks(), progress=events, overwrite=True)
+    for code, message in outcome.warnings:
+        events.warning(code, message)
+    result = result_of(outcome, out)
+    result["files"] += write_view(asked, outcome, out)
+    return result
+
+
+def _with_files(request: Mapping[str, Any], files: Path, models: Models) -> EditRequest:
+    """The request with the uploaded files and the backbone that its published name stands for."""
+    asked = from_json({**request, "source": str(files / "source")})
+    parts: dict[str, Any] = {}
+    for part in ("masks", "roi"):
+        if (files / part).is_dir():
+            (file,) = (files / part).iterdir()
+            parts[part] = str(file)
+    return replace(asked, backbone=models.backbones[asked.backbone], **parts)

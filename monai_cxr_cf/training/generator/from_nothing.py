@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data folder and an autoencoder in; a Stable-Diffusion-v1-layout backbone out.
+
+UNet and text encoder learn together, from nothing, on cached latents: epsilon prediction with
+min-SNR weights, twin and crossed batches, attention supervision on finding words, EMA. The result
+is a diffusers pipeline folder.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from transformers import CLIPTokenizer
+
+from monai_cxr_cf.data.folder import read_index
+from monai_cxr_cf.diffusion.model.checkpoints import aligned
+from monai_cxr_cf.training.generator.batches import BatchMaker, Mix
+from monai_cxr_cf.training.generator.denoiser import DenoiserRecipe, Trainer
+from monai_cxr_cf.training.generator.latents import Pool
+from monai_cxr_cf.training.generator.monitor import PipelineParts
+from monai_cxr_cf.training.generator.pipeline_folder import build_unet
+from monai_cxr_cf.training.generator.pool import prepare_pool
+from monai_cxr_cf.training.generator.pretrain_text import pretrain_text
+from monai_cxr_cf.training.generator.text import build_text_encoder, caption_corpus, train_tokenizer
+from monai_cxr_cf.training.images import generator_rows
+from monai_cxr_cf.training.loop import Ema, load_state, read_recipe, save_state
+from monai_cxr_cf.training.processes import start_accelerator
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DiffusionRecipe(DenoiserRecipe):
+    """Everything that decides the weights besides the data and the autoencoder."""
+
+    channels: tuple[int, ...] = (64, 128, 192, 192)  # of the UNet, per level
+    text_width: int = 256
+    text_layers: int = 4
+    text_steps: int = 500  # pretraining of the text encoder; 0 = none
+    real: int = 4  # real radiographs a batch
+    twins: int = 3  # pairs a batch, same noise
+    crossed: int = 3  # pairs a batch, one noised, the other the target
+    versions: int = 2  # of each real radiograph in the pool, augmented
+    draws: int = 6  # drawn twins of each radiograph without findings
+
+    @property
+    def mix(self) -> Mix:
+        """The batch's composition."""
+        return Mix(self.real, self.twins, self.crossed, self.dropout)
+
+
+def train_diffusion(
+    config: Path,
+    data: Path,
+    *,
+    out: Path,
+    resume: bool = False,
+    max_minutes: float | None = None,
+) -> Path:
+    """Train and write ``out/pipeline`` (EMA weights, float16); returns that folder.
+
+    ``out`` must hold ``vae/`` (from the autoencoder training). Latents are cached in its
+    ``pool.npz`` unless that is there; it receives state.pt, history.jsonl, curves.png,
+    samples.png, edits.png and TensorBoard events. ``resume`` goes on from state.pt bit-exactly.
+    """
+    recipe = read_recipe(config, DiffusionRecipe)
+    rows = {row.id: row for row in generator_rows(read_index(data))}
+    run = Run(recipe, out, max_minutes)
+    with run.accelerator.main_process_first():
+        prepare_pool(data, out, versions=recipe.versions, draws=recipe.draws)
+    pool = Pool.load(out / "pool.npz")
+    if resume:
+        run.restore()
+    elif recipe.text_steps:
+        run.pretrain([rows[i] for i in sorted(rows)])
+    maker = BatchMaker(
+        pool,
+        rows,
+        tokenizer=run.tokenizer,
+        mix=recipe.mix,
+        scaling=run.scaling,
+        grounding=pool.grounding,
+    )
+    probe = torch.from_numpy(pool.plain[:: max(1, len(pool.plain) // 8)][:4]).float() * run.scaling
+    return run.train(maker, watch=maker(recipe.seed + 1, 0), probe=probe)
+
+
+class Run(Trainer):
+    """A denoiser that starts from nothing but the autoencoder in ``out/vae``."""
+
+    def __init__(self, recipe: DiffusionRecipe, out: Path, max_minutes: float | None) -> None:
+        torch.manual_seed(recipe.seed)
+        accelerator = start_accelerator(recipe.precision)
+        vae = aligned(AutoencoderKL.from_pretrained(out / "vae"))
+        # Merges of equal count fall differently from run to run: trained once, then kept.
+        kept = out / "tokenizer"
+        with accelerator.main_process_first():
+            tokenizer = (
+                CLIPTokenizer.from_pretrained(kept)
+                if (kept / "tokenizer.json").is_file()
+                else train_tokenizer(caption_corpus(), kept)
+            )
+        side, width = vae.config.sample_size // 8, recipe.text_width
+        unet = build_unet(recipe.channels, text_width=width, latent_side=side)
+        text = build_text_encoder(tokenizer, width=width, layers=recipe.text_layers)
+        networks = PipelineParts(unet, text, tokenizer, vae)
+        self.text_steps = recipe.text_steps
+        super().__init__(
+            recipe, networks, out=out, accelerator=accelerator, max_minutes=max_minutes
+        )
+
+    def pretrain(self, rows: list[Any]) -> None:
+        """Teach the text encoder to tell captions apart; ``out/text.pt`` is reused or written."""
+        kept, text = self.out / "text.pt", self.model["text"]
+        with self.accelerator.main_process_first():
+            if kept.is_file():
+                text.load_state_dict(load_state(kept))
+            else:
+                self._pretrain(rows)
+                save_state(kept, text.state_dict())
+        self.ema = Ema(self.model, self.recipe.ema_decay)
+
+    def _pretrain(self, rows: list[Any]) -> None:
+        """It is small: the CPU's job, so that every machine starts from the same states."""
+        text, seed = self.model["text"].cpu(), self.recipe.seed
+        error = pretrain_text(text, self.tokenizer, rows, steps=self.text_steps, seed=seed)
+        text.to(self.accelerator.device)
+        self.journal.write(0, text_error=error)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data folder and a trained autoencoder in; ``pool.npz`` for the diffusion training out.
+
+Organ maps come from the shipped segmenter; they say where findings are drawn and worded.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from PIL import Image
+
+from monai_cxr_cf.anatomy.organ_maps import save_organ_maps
+from monai_cxr_cf.data.folder import Row, load_organ_mask, read_index
+from monai_cxr_cf.diffusion.model.checkpoints import aligned
+from monai_cxr_cf.errors import ComponentMissing
+from monai_cxr_cf.training.drawn_pairs.grounding import ground
+from monai_cxr_cf.training.drawn_pairs.rendered import Rendered, render_all
+from monai_cxr_cf.training.generator.latents import Encoder, encode_pairs, encode_real
+from monai_cxr_cf.training.images import generator_rows, square_images
+from monai_cxr_cf.weights import models_folder
+
+log = logging.getLogger(__name__)
+
+
+def prepare_pool(data: Path, out: Path, *, versions: int, draws: int) -> Path:
+    """``out/pool.npz``, made with ``out/organs.npz`` unless they are there.
+
+    Raises:
+        ComponentMissing: ``out/vae`` is not there, or the segmenter's weights are missing.
+    """
+    pool, organs, vae = out / "pool.npz", out / "organs.npz", out / "vae"
+    if not (vae / "config.json").is_file():
+        raise ComponentMissing(
+            f"There is no autoencoder in {out.name}/vae.",
+            hint="Train it first: cxr-cf train autoencoder, with the same --out.",
+        )
+    if pool.is_file():
+        return pool
+    if not organs.is_file():
+        log.info("segmenting the radiographs for the captions")
+        _organ_maps(data, organs, json.loads((vae / "config.json").read_text())["sample_size"])
+    log.info("caching latents")
+    return build_pool(data, vae, out=pool, organs=organs, versions=versions, draws=draws)
+
+
+def organ_squares(
+    data: Path, rows: list[Row], predicted: Path | None, side: int
+) -> dict[str, NDArray[np.uint8]]:
+    """Row id -> side x side labels: predicted ones (.npz, id -> map), else the row's own mask."""
+    maps: dict[str, NDArray[np.uint8]] = {}
+    if predicted is not None:
+        with np.load(predicted) as archive:
+            maps = {row.id: archive[row.id] for row in rows if row.id in archive.files}
+    for row in rows:
+        if row.id not in maps and row.organ_mask:
+            maps[row.id] = _pad_labels(load_organ_mask(data, row), side)
+    return maps
+
+
+def _pad_labels(labels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    height, width = labels.shape
+    edge = max(height, width)
+    square = np.zeros((edge, edge), np.uint8)
+    top, left = (edge - height) // 2, (edge - width) // 2
+    square[top : top + height, left : left + width] = labels
+    return np.asarray(Image.fromarray(square).resize((side, side), Image.Resampling.NEAREST))
+
+
+def render_pairs(
+    data: Path, *, out: Path, organs: Path | None = None, side: int = 256, draws: int = 8
+) -> Rendered:
+    """The pairs of a pool as pictures: read from ``out`` (.npz) if it is there, else made."""
+    if out.is_file():
+        return Rendered.load(out)
+    rows = generator_rows(read_index(data))
+    squares = square_images(data, rows, side=side, cache=out.parent / "squares.npz")
+    maps = organ_squares(data, rows, organs, side)
+    rendered = render_all(rows, squares, maps, draws=draws, seed=5)
+    rendered.save(out)
+    return rendered
+
+
+def build_pool(
+    data: Path,
+    vae: Path,
+    *,
+    out: Path,
+    organs: Path | None = None,
+    versions: int = 2,
+    draws: int = 8,
+) -> Path:
+    """Encode real radiographs and rendered pairs; writes ``out`` (.npz) and returns it.
+
+    Only rows that a shipped generator may learn from. Pairs come from ``rendered.npz`` beside
+    ``out``, which is made where it is missing (delete it when data, organ maps or code change).
+    """
+    rows = generator_rows(read_index(data))
+    model = aligned(AutoencoderKL.from_pretrained(vae))
+    encoder, side = Encoder(model), model.config.sample_size
+    rendered = render_pairs(
+        data, out=out.parent / "rendered.npz", organs=organs, side=side, draws=draws
+    )
+    squares = square_images(data, rows, side=side, cache=out.parent / "squares.npz")
+    maps = organ_squares(data, rows, organs, side)
+    pairs = encode_pairs(encoder, rendered)
+    real, ids = encode_real(encoder, rows, squares, versions=versions, seed=5)
+    grounding = {
+        row.id: found
+        for row in rows
+        if row.id in maps
+        and (found := ground(row, np.asarray(squares[row.id] / 255, np.float32), maps[row.id]))
+    }
+    pool = replace(pairs, real=real, real_ids=ids, grounding=grounding)
+    pool.save(out)
+    return out
+
+
+def _organ_maps(data: Path, out: Path, side: int) -> None:
+    """Organ maps of every radiograph, side x side as the autoencoder's images."""
+    part = save_organ_maps(data, models_folder(), out=out.with_suffix(".full.npz"))
+    with np.load(part) as archive:
+        maps = {name: Image.fromarray(archive[name]) for name in archive.files}
+    small = {
+        n: np.asarray(m.resize((side, side), Image.Resampling.NEAREST)) for n, m in maps.items()
+    }
+    np.savez_compressed(part, **small)  # type: ignore[arg-type]
+    os.replace(part, out)

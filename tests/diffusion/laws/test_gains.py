@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The weight map W and the cross half of the dense gate, token by token (method 4.3)."""
+
+import numpy as np
+import pytest
+import torch
+
+from monai_cxr_cf.diffusion.laws.priors import organ_prior
+from monai_cxr_cf.diffusion.task import Target
+from monai_cxr_cf.errors import BadRequest
+from tests.diffusion.small import ORGANS, REGION, box, edit_task, off, plan, small_unet
+
+SIDES = {0: (16, 16), 1: (8, 8), 2: (4, 4)}
+MIRROR = REGION[:, ::-1].copy()
+WIDE = box(40, 120, 60, 124)
+
+
+@pytest.fixture(scope="module")
+def unet():
+    return small_unet()
+
+
+def rows(made, branch, level, boost):
+    """Token -> W of one level, and whether rows are renormalised."""
+    law = made.gains.get((branch, level, boost))
+    return {} if law is None else dict(zip(law.tokens, law.gain, strict=True))
+
+
+def test_w_at_every_level_token_by_token(unet):
+    """Two findings that share a word, organ words, end and padding tokens."""
+    one = Target("edema", (4, 3), REGION, eta=0.5)
+    two = Target("effusion", (3, 6), WIDE)
+    config = off(
+        boost={"eta": 2.0, "renorm": True}, anatomy={"strength": 0.4}, tokens={"eos_weight": 0.25}
+    )
+    task = edit_task(one, two, organ_tokens={6: "heart", 8: "left_lung", 9: "lungs"})
+    made = plan(unet, config, task)
+    for level, side in SIDES.items():
+        a, b = (omega.flatten() for omega in made.omega[level])
+        stronger = torch.maximum(0.5 * a, 2.0 * b)
+        organ = {
+            k: torch.as_tensor(0.6 + 0.4 * organ_prior(ORGANS, name, side)).float().flatten()
+            for k, name in ((8, "left_lung"), (9, "lungs"))
+        }
+        path = {3: 1 + stronger, 4: 1 + 0.5 * a, 6: 1 + 2.0 * b}
+        leak = dict.fromkeys(range(12, 77), 1 + 0.25 * stronger)
+        found = rows(made, "cond", level, True)
+        assert list(found) == sorted(path | organ | leak)
+        for token, row in (path | organ | leak).items():
+            assert torch.allclose(found[token], row, atol=1e-6), (level, token)
+        outside = rows(made, "cond", level, False)
+        assert list(outside) == [8, 9]
+        assert all(torch.allclose(outside[k], organ[k], atol=1e-6) for k in (8, 9))
+        assert made.gains["cond", level, True].renorm
+        assert ("negative", level, True) not in made.gains
+        assert ("negative", level, False) not in made.gains
+
+
+def test_a_mixed_edit_leaks_in_the_target_prompt_alone(unet):
+    going = Target("mass", (5, 2), MIRROR, where="negative", eta=1.0)
+    coming = Target("edema", (3,), REGION)
+    config = off(boost={"eta": 2.0}, tokens={"eos_weight": 0.5}, anatomy={"strength": 0.4})
+    made = plan(unet, config, edit_task(going, coming, mode="mixed"))
+    away, near = (omega.flatten() for omega in made.omega[0])
+    negative = rows(made, "negative", 0, True)
+    assert list(negative) == [2, 5]
+    assert torch.allclose(negative[2], 1 + away)
+    found = rows(made, "cond", 0, True)
+    assert list(found) == [3, 8, 9, *range(12, 77)]
+    assert torch.allclose(found[3], 1 + 2 * near)
+    assert torch.allclose(found[20], 1 + near)
+    assert not made.gains["cond", 0, True].renorm
+
+
+def test_a_removal_suppresses_without_a_leak(unet):
+    kept = Target("edema", (3, 4), REGION, eta=0.5)
+    config = off(boost={"eta": 2.0}, tokens={"eos_weight": 1.0})
+    made = plan(unet, config, edit_task(kept, mode="removal"))
+    found = rows(made, "cond", 1, True)
+    assert list(found) == [3, 4]
+    assert torch.allclose(found[3], 1 / (1 + 0.5 * made.omega[1][0].flatten()))
+
+
+def test_a_gain_of_one_is_left_out(unet):
+    one = Target("edema", (3,), REGION, eta=0.0)
+    two = Target("mass", (5,), MIRROR)
+    assert list(
+        rows(plan(unet, off(boost={"eta": 1.0}), edit_task(one, two)), "cond", 0, True)
+    ) == [5]
+    everywhere = {"heart": np.ones((128, 128), np.float32)}
+    made = plan(
+        unet,
+        off(anatomy={"strength": 1.0}),
+        edit_task(organs=everywhere, organ_tokens={9: "heart"}),
+    )
+    assert made.gains == {}
+
+
+@pytest.mark.parametrize("mode", ["edit", "sham"])
+def test_a_finding_in_the_negative_prompt_needs_a_removal(unet, mode):
+    target = Target("effusion", (3,), REGION, where="negative")
+    with pytest.raises(BadRequest, match="negative prompt"):
+        plan(unet, off(), edit_task(target, mode=mode))
+    for allowed in ("removal", "mixed"):
+        assert plan(unet, off(boost={"eta": 1.0}), edit_task(target, mode=allowed)).gains
+
+
+def test_the_dense_shift_of_cross_attention_marks_each_word_in_its_own_cells(unet):
+    coming = Target("edema", (3, 9), REGION)
+    going = Target("mass", (5,), MIRROR, where="negative")
+    made = plan(
+        unet,
+        off(gate={"mode": "dense", "lam": 0.75, "levels": [0, 2]}),
+        edit_task(coming, going, mode="mixed", organ_tokens={8: "left_lung", 9: "heart"}),
+    )
+    assert set(made.shifts) == {0, 2}
+    for level, law in made.shifts.items():
+        assert (law.weight, law.lam) == (1.0, 0.75)
+        cells = SIDES[level][0] * SIDES[level][1]
+        same, area = torch.full((cells, 77), -1.0), torch.zeros(1, 77)
+        lung = organ_prior(ORGANS, "left_lung", SIDES[level]).ravel() >= 0.5
+        region = made.omega[level][0].flatten().numpy() >= 0.5
+        for token, inside in ((8, lung), (3, region), (9, region)):
+            same[:, token] = torch.as_tensor(inside).float()
+            area[0, token] = float(inside.mean())
+        assert torch.equal(law.same, same)
+        assert torch.allclose(law.area, area)
+
+
+def test_no_dense_shift_without_strength_or_in_another_mode(unet):
+    assert not plan(unet, off(gate={"mode": "dense", "lam": 0.0})).shifts
+    assert not plan(unet, off(gate={"mode": "partition"})).shifts

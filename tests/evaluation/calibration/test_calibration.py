@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The search finds a known best, prefers the gentler of equals, and writes what edits then use."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monai_cxr_cf.cli import main
+from monai_cxr_cf.data.folder import read_index
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.evaluation.bootstrap import Interval
+from monai_cxr_cf.evaluation.calibration.run import Plan, calibrate, inputs_for
+from monai_cxr_cf.evaluation.calibration.search import (
+    SPACES,
+    Candidate,
+    Space,
+    Tried,
+    by_finding,
+    halve,
+    rounds,
+    schedule,
+    settled,
+    summarise,
+    worth,
+    worth_over_shams,
+)
+from monai_cxr_cf.evaluation.edits.runner import Tools
+from monai_cxr_cf.judges.split import role
+from monai_cxr_cf.presets import DEFAULT
+from monai_cxr_cf.runs.networks import Networks
+
+JUDGES = {"j1": {"auc": {"pleural effusion": {"auc": 0.9}, "nodule": {"auc": 0.9}}}}
+
+
+def edit(**fields) -> dict:
+    """A row of an edit that did all it should."""
+    values = {
+        "patient": "p1", "input": "i1", "group": "add left effusion", "cell": "c", "config": "c",
+        "backbone": "b", "finding": "pleural effusion", "side": "left", "zone": None,
+        "direction": "add", "kind": "edit", "seed": 0, "geometry_gain": 3.0, "seconds": 1.0,
+        "j1_before": {"pleural effusion": 0.1, "nodule": 0.1},
+        "j1_after": {"pleural effusion": 0.6, "nodule": 0.1},
+        "dice": {"right_lung": 0.99, "left_lung": 0.8, "heart": 0.97}, "outside_max_diff": 0,
+        "mean_shift_side": {"asked": 20.0, "other": 1.0}, "verdict": "passed",
+        "verdict_failed": [],
+    }  # fmt: skip
+    return {**values, **fields}
+
+
+def test_a_full_change_without_a_fault_is_worth_one() -> None:
+    assert worth(edit(), JUDGES) == 1
+    half = {"j1_after": {"pleural effusion": 0.25, "nodule": 0.1}, "geometry_gain": 1.0}
+    assert worth(edit(**half), JUDGES) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "value"),
+    [
+        ({"mean_shift_side": {"asked": 1.0, "other": 20.0}}, 0.0),
+        ({"verdict_failed": ["texture"]}, 0.5),
+        ({"verdict_failed": ["texture", "foreign_grey"]}, 0.25),
+        ({"dice": {"right_lung": 0.9, "left_lung": 0.8}}, 0.5),
+        ({"outside_max_diff": 2}, 0.5),
+        ({"j1_after": {"pleural effusion": 0.6, "nodule": 0.3}}, 0.5),
+        ({"geometry_gain": -2.0}, 0.5),
+        ({"geometry_gain": None}, 0.5),
+    ],
+)
+def test_faults_and_the_wrong_side_cost(fields: dict, value: float) -> None:
+    assert worth(edit(**fields), JUDGES) == value
+
+
+def test_a_judge_that_does_not_count_is_not_asked() -> None:
+    weak = {"j1": {"auc": {"pleural effusion": {"auc": 0.7}}}}
+    assert worth(edit(j1_after={"pleural effusion": 0.0, "nodule": 0.1}), weak) == 1
+    assert worth(edit(j1_before=None, j1_after=None), {}) == 1
+
+
+def test_what_shams_do_without_words_earns_nothing() -> None:
+    half = {"geometry_gain": 1.0, "j1_before": None, "j1_after": None, "mean_shift_side": None}
+    rows = [edit(), edit(kind="sham", **half), edit(seed=1), edit(patient="p2", input="i2")]
+    refused = {"refused": "Nothing to remove.", "kind": "edit", "group": "add left effusion"}
+    assert worth_over_shams([*rows, refused], JUDGES) == [0.5, 1.0, 1.0]
+    assert by_finding([*rows, refused], JUDGES) == {
+        "add left effusion": pytest.approx(5 / 6, abs=1e-4)
+    }
+    tried = summarise(Candidate(0.7, 4.0), [*rows, refused], JUDGES, stage="s", inputs=1)
+    assert (tried.edits, tried.figures["sham_worth"]) == (3, 0.5)
+    assert (tried.figures["verdict_passed"], tried.figures["sham_passed"]) == (1, 1)
+    assert tried.figures["organs_kept"] == 1
+    assert tried.figures["geometry_gain"] == 3.0
+    assert tried.worth.value == pytest.approx(5 / 6)
+
+
+def test_rounds_double_and_halve() -> None:
+    assert rounds(1) == [1]
+    assert rounds(6) == [1, 2, 4, 6]
+    assert schedule(12, 4) == [(12, 1), (6, 2), (3, 4)]
+
+
+def measured(calls: list):
+    """Edits whose worth peaks at strength .7, guidance 2.5."""
+
+    def measure(one: Candidate, count: int) -> list[dict]:
+        calls.append((one, count))
+        gain = 2 - 4 * abs(one.strength - 0.7) - 0.2 * abs(one.guidance - 2.5)
+        row = edit(geometry_gain=gain, j1_before=None, j1_after=None)
+        return [{**row, "patient": f"p{number}"} for number in range(count)]
+
+    return measure
+
+
+def test_the_search_finds_the_best_and_spends_more_on_the_better() -> None:
+    calls: list = []
+    first = SPACES["edit"].first()
+    tried = halve(first, measured(calls), {}, stage="s", inputs=4)
+    best = tried[0].candidate
+    assert (best.strength, best.guidance) == (0.7, 2.5)
+    assert len(calls) == 12 + 6 + 3
+    assert {count for one, count in calls if one == best} == {1, 2, 4}
+    assert tried[0].inputs == 4
+    assert len(tried) == len(calls)
+
+
+def test_of_equals_the_gentler_wins() -> None:
+    tried = halve(SPACES["edit"].first(), lambda one, count: [edit()], {}, stage="s", inputs=1)
+    assert tried[0].candidate == min(SPACES["edit"].first())
+
+
+def test_a_law_is_switched_off_on_evidence_only() -> None:
+    own, off = Candidate(0.7, 4.0), Candidate(0.7, 4.0, eta=0.0, alpha=0.0)
+
+    def tried(candidate: Candidate, value: float, spread: float) -> Tried:
+        return Tried("s", 2, 8, candidate, Interval(value, value - spread, value + spread), {})
+
+    assert settled([tried(off, 0.62, 0.1), tried(own, 0.61, 0.1)], own).candidate == own
+    assert settled([tried(off, 0.9, 0.1), tried(own, 0.61, 0.1)], own).candidate == off
+    assert settled([tried(off, 0.9, 0.1)], own).candidate == off
+
+
+def test_every_candidate_is_a_valid_configuration() -> None:
+    for space in SPACES.values():
+        for one in [*space.first(), *space.second(space.first()[0])]:
+            assert DEFAULT.with_overrides(one.overrides()).start.strength == one.strength
+    assert all(one.alpha == 0 for one in SPACES["removal"].second(Candidate(0.7, 4, 1.5, 0.0)))
+
+
+def test_nothing_of_the_test_split_is_tuned_on(shared: Path) -> None:
+    rows = read_index(shared / "data" / "cxr")
+    for mode in ("edit", "removal"):
+        splits = {row.split for row in inputs_for(rows, mode)}
+        assert splits == ({"judge"} if mode == "edit" else {"judge", "train"})
+    assert all(role(row) == "tuning" for row in inputs_for(rows, "edit"))
+
+
+@pytest.fixture(scope="module")
+def data(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four tuning radiographs without findings."""
+    folder = tmp_path_factory.mktemp("data")
+    source = shared / "data" / "cxr"
+    (folder / "images").symlink_to(source / "images")
+    wanted = [r.id for r in inputs_for(read_index(source), "edit") if r.labels == ("No Finding",)]
+    with (source / "index.csv").open(newline="") as stream:
+        reader = csv.DictReader(stream)
+        rows = [row for row in reader if row["id"] in wanted[:4]]
+    with (folder / "index.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, reader.fieldnames or ())
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def test_the_result_is_what_edits_then_use_and_a_second_start_makes_nothing(
+    data: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    plan = Plan(
+        modes=("edit",),
+        inputs=1,
+        cells=("left effusion",),
+        backbone=str(tiny_folder),
+        spaces={"edit": Space((0.1, 0.2), (2.0,), (0.0, 1.5), (0.0,))},
+    )
+    said: list[str] = []
+    result = calibrate(data, tmp_path, plan, progress=lambda e: None, announce=said.append)
+    assert "edit: about" in said[0]
+    made = json.loads((tmp_path / "calibration.json").read_text())
+    best = result["modes"]["edit"]["best"]
+    assert made["presets"]["fast"]["start"]["strength"] == best["strength"]
+    folder = tmp_path / "backbone"
+    folder.mkdir()
+    (folder / "calibration.json").write_text((tmp_path / "calibration.json").read_text())
+    used = Networks(models=tmp_path).calibrated("backbone", "default")
+    assert used.sampling.guidance_scale == best["guidance"]
+    assert "| strength and guidance | 0.1 |" in (tmp_path / "table.md").read_text()
+    assert (tmp_path / "search.png").stat().st_size > 3000
+    lines = (tmp_path / "rows" / "rows.jsonl").read_text()
+    pictures = {path.name for path in (tmp_path / "rows" / "pictures").iterdir()}
+    assert pictures == {json.loads(line)["picture"] for line in lines.splitlines()}
+    again = calibrate(data, tmp_path, replace(plan), progress=lambda e: None)
+    assert (tmp_path / "rows" / "rows.jsonl").read_text() == lines
+    assert again == result
+
+
+def test_each_finding_is_also_searched_apart_and_a_held_dial_is_written(
+    data: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    plan = Plan(
+        modes=("edit",),
+        inputs=1,
+        cells=("left effusion", "edema"),
+        backbone=str(tiny_folder),
+        tools=Tools(pictures=False),
+        fixed={"keep": {"band_px": 24}, "boost": {"mu": 0.5}},
+        spaces={"edit": Space((0.1, 0.2), (2.0,), (0.0,), (0.0,))},
+    )
+    result = calibrate(data, tmp_path, plan, progress=lambda e: None)
+    made = json.loads((tmp_path / "calibration.json").read_text())
+    assert made["presets"]["default"]["keep"] == {"band_px": 24}
+    eta = result["modes"]["edit"]["best"]["eta"]
+    assert made["presets"]["default"]["boost"] == {"mu": 0.5, "eta": eta}
+    assert set(made["findings"]) == {"pleural effusion", "pulmonary edema"}
+    own = made["findings"]["pulmonary edema"]["presets"]["fast"]
+    best = result["modes"]["edit, pulmonary edema"]["best"]
+    assert own == {"start": {"strength": best["strength"]}, "sampling": {"guidance_scale": 2.0}}
+    assert "## edit, pleural effusion" in (tmp_path / "table.md").read_text()
+    rows = [json.loads(line) for line in (tmp_path / "rows" / "rows.jsonl").open()]
+    assert len(rows) == len({(r["trial"], r["seed"]) for r in rows})
+
+
+def test_another_searchs_modes_are_kept(data: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier.json"
+    kept = {"removals": {"fast": {"boost": {"eta": 0.5}}}, "made": {"backbone": "another"}}
+    earlier.write_text(json.dumps(kept))
+    plan = Plan(
+        modes=("edit",),
+        inputs=1,
+        cells=("edema",),
+        backbone=str(tiny_folder),
+        tools=Tools(pictures=False),
+        onto=earlier,
+        spaces={"edit": Space((0.1,), (2.0,), (0.0,), (0.0,))},
+    )
+    calibrate(data, tmp_path / "out", plan, progress=lambda e: None)
+    made = json.loads((tmp_path / "out" / "calibration.json").read_text())
+    assert made["removals"] == kept["removals"]
+    assert made["presets"]["fast"]["start"] == {"strength": 0.1}
+    assert made["made"]["backbone"] == tiny_folder.name
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "3", "{", '{"findings": {}}'])
+def test_a_search_goes_onto_a_calibration_only(text: str, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "earlier.json").write_text(text)
+    plan = Plan(modes=("edit",), onto=tmp_path / "earlier.json")
+    with pytest.raises(BadRequest, match="is no calibration"):
+        calibrate(data, tmp_path / "out", plan, progress=lambda e: None)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--onto", "nowhere.json"], "no calibration"),
+        (["--set", "keep.width=3"], "width"),
+        (["--set", "band"], "PART.FIELD=VALUE"),
+        (["--modes", "repair"], "invalid choice"),
+        (["--inputs", "none"], "no whole number"),
+        (["--modes", "removal", "--cells", "edema"], "No edit of mode 'removal'"),
+        (["--cells", "soup"], "No cell of the protocol"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    words: list[str], said: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["evaluate", "calibrate", "--data", str(data), "--out", str(tmp_path / "out")]
+    assert main([*base, "--judge", "none", *words]) == 2
+    assert said in capsys.readouterr().err
