@@ -3,7 +3,7 @@
 
 The flow, in the order of the folders that hold it:
 
-    dicom.read -> anatomy -> prompts -> diffusion -> composite -> dicom.write
+    dicom.reading -> anatomy -> prompts -> diffusion -> composite -> dicom.writing
 
 ``pipeline`` joins them; ``cli`` (``cxr-cf``), the MONAI bundle and the server only call it.
 For research, never for diagnosis.

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_cxr_cf import composite
 from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.anatomy.zones import region_mask
-from monai_cxr_cf.composite import kappa
+from monai_cxr_cf.composite import Decoded, kappa
+from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.diffusion.modes import sham_task
 from monai_cxr_cf.diffusion.task import EditTask, Target
 from monai_cxr_cf.errors import UnsupportedImage
@@ -52,15 +54,25 @@ class MaskChoice(Protocol):
         """The user's region."""
 
 
+class Words(Protocol):
+    """What ``words`` reads of a request: one of the two is empty."""
+
+    @property
+    def prompt(self) -> str:
+        """What the user wrote."""
+
+    @property
+    def findings(self) -> tuple[FindingEdit, ...]:
+        """The same as data."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """The picture an edit acts on, native grid."""
 
-    pixels: Array  # H x W, 0..1, bright = dense
-    valid: Mask  # False = padding, never edited
+    radiograph: Radiograph
     organs: Organs  # with the user's masks where given
     found: Organs  # as the segmenter drew them: the yardstick of the verdict
-    grid: ModelGrid
     drawn: Mask | None = None  # the user's own region, instead of the one from words
 
 
@@ -73,6 +85,7 @@ class Case:
     region: Mask  # their union: the edit region
     weight: Array  # kappa, native: 1 in the region, falling over the band, else exactly 0
     task: EditTask
+    grid: ModelGrid  # native pixels to the backbone's and back
     config: EditConfig  # the settings in force
     truncated: bool  # the end of a text did not fit the text encoder
 
@@ -81,61 +94,75 @@ class Case:
         """Where kappa lies between 0 and 1: the edit band."""
         return np.asarray((self.weight > 0) & ~self.region)
 
+    def change(self, radiograph: Radiograph, decoded: Decoded) -> Array:
+        """What one decoded image changes, H x W in display units, bright = dense; else exactly 0.
+
+        With ``output.composite`` "none" the whole image is the decoder's.
+        """
+        output = self.config.output
+        if output.composite == "none":
+            return composite.plain(radiograph.pixels, decoded, grid=self.grid) * radiograph.valid
+        tau = (output.tau1, output.tau2)
+        return composite.residual(radiograph.pixels, decoded, self.weight, grid=self.grid, tau=tau)
+
     def expected(self) -> tuple[Expected, ...]:
         """What the picture should show afterwards, finding by finding."""
         return tuple(map(_expected, self.asked.findings, self.regions))
 
 
-def words(request: EditRequest) -> ParsedPrompt:
+def words(request: Words) -> ParsedPrompt:
     """The findings a request asks for, from its prompt or its list; BadRequest if unknown."""
     if request.prompt:
         return parse_prompt(request.prompt)
     return parsed_from_findings(request.findings)
 
 
-def understand(request: EditRequest, scene: Scene, *, config: EditConfig, tokenizer: Any) -> Case:
-    """Regions and tokens of a request on one image.
+def understand(
+    request: EditRequest,
+    asked: ParsedPrompt,
+    scene: Scene,
+    *,
+    grid: ModelGrid,
+    config: EditConfig,
+    tokenizer: Any,
+) -> Case:
+    """Regions and tokens of a request, whose words are ``asked``, on one image.
 
-    Args:
-        request: what is asked.
-        scene: the image and its organs.
-        config: the preset in force; its ``keep.band_px`` is in model pixels.
-        tokenizer: the backbone's own.
+    ``grid`` leads from the image to the backbone's square, and ``tokenizer`` is the backbone's own;
+    ``config.keep.band_px`` is in model pixels.
 
     Raises:
-        BadRequest: unknown findings, or words that do not fit 77 tokens.
+        BadRequest: words that do not fit 77 tokens.
         UnsupportedImage: a region that covers no pixel of the image.
     """
-    asked = words(request)
     regions = _regions(asked, scene)
-    region = np.logical_or.reduce(regions)
-    feathered = kappa(region, config.keep.band_px / scene.grid.scale) * scene.valid
-    # Without a composite the decoder's output is the result everywhere.
-    everywhere = config.output.composite == "none"
-    texts = [target_prompt(asked), _negative_text(request, asked)]
+    region, valid = np.logical_or.reduce(regions), scene.radiograph.valid
+    weight = kappa(region, config.keep.band_px / grid.scale) * valid
+    texts = (target_prompt(asked), _negative_text(request, asked))
     tables = [token_table(tokenizer, text.text, text.findings) for text in texts]
     task = EditTask(
-        image=scene.grid.to_model(scene.pixels),
-        organs={k: scene.grid.mask_to_model(m) for k, m in scene.organs.as_dict().items()},
+        image=grid.to_model(scene.radiograph.pixels),
+        organs={k: grid.mask_to_model(m) for k, m in scene.organs.as_dict().items()},
         prompt=texts[0].text,
         source_prompt=request.source_prompt,
         negative_prompt=texts[1].text,
-        targets=_targets(asked, regions, grid=scene.grid, tables=tables),
+        targets=_targets(asked, regions, grid=grid, tables=tables),
         organ_tokens=tables[0].anatomy_tokens,
         special_tokens=tables[0].special_tokens,
-        kappa=scene.grid.mask_to_model(feathered),
+        kappa=grid.mask_to_model(weight),
         mode=MODES[asked.mode],
     )
     if request.sham:  # a control steers nowhere, so not away from what is to be removed either
         task = replace(sham_task(task), negative_prompt=request.negative_prompt)
-    weight = scene.valid.astype(np.float32) if everywhere else feathered
+    if config.output.composite == "none":  # the decoder's output is the result everywhere
+        weight = valid.astype(np.float32)
     cut = any(table.truncated for table in tables)
-    return Case(asked, regions, region, weight, task, config, cut)
+    return Case(asked, regions, region, weight, task, grid, config, cut)
 
 
-def edit_region(request: EditRequest, scene: Scene) -> Mask:
+def edit_region(asked: ParsedPrompt, scene: Scene) -> Mask:
     """Where an edit would act, H x W, before anything is sampled; raises as ``understand``."""
-    return np.asarray(np.logical_or.reduce(_regions(words(request), scene)))
+    return np.asarray(np.logical_or.reduce(_regions(asked, scene)))
 
 
 def _regions(asked: ParsedPrompt, scene: Scene) -> tuple[Mask, ...]:
@@ -144,10 +171,10 @@ def _regions(asked: ParsedPrompt, scene: Scene) -> tuple[Mask, ...]:
 
 def _region(item: FindingEdit, scene: Scene) -> Mask:
     if scene.drawn is not None:
-        region = scene.drawn & scene.valid
+        region = scene.drawn & scene.radiograph.valid
     else:
         terms = region_terms(item.finding, item.side, item.zone)
-        region = region_mask(scene.organs, terms) & scene.valid
+        region = region_mask(scene.organs, terms) & scene.radiograph.valid
     if not region.any():
         raise UnsupportedImage(
             f"The region of '{item.finding}' covers no pixel of the image.",

@@ -113,6 +113,19 @@ class EditRequest:
         return sha256(self.canonical_json().encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class OrganRequest:
+    """What finding organs needs of a request; words are optional and name a region to show."""
+
+    source: str
+    prompt: str = ""
+    findings: tuple[FindingEdit, ...] = ()
+    masks: str | None = None
+    roi: str | None = None
+    segmenter: str = "hybridgnet"
+    reading: ReadOptions = ReadOptions()
+
+
 def schema() -> dict[str, Any]:
     """The JSON schema of a request."""
     text = (resources.files("monai_cxr_cf") / "schemas" / "request.schema.json").read_text(
@@ -124,21 +137,36 @@ def schema() -> dict[str, Any]:
 
 def from_json(data: Any) -> EditRequest:
     """An ``EditRequest`` from parsed JSON; BadRequest names the first thing that is wrong."""
+    values = _typed(data, schema())
+    for key in ("levels", "seeds"):
+        values[key] = tuple(values.get(key, ()))
+    return EditRequest(**values)
+
+
+def organs_from_json(data: Any) -> OrganRequest:
+    """An ``OrganRequest`` from parsed JSON: those fields of a request, no words needed."""
+    whole = schema()
+    known = [f.name for f in fields(OrganRequest)]
+    part = {name: whole["properties"][name] for name in known}
+    one = {"not": {"required": ["prompt", "findings"]}}  # words once or not at all
+    return OrganRequest(**_typed(data, {**whole, "properties": part, "oneOf": [one]}))
+
+
+def _typed(data: Any, rules: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of valid JSON as a request holds them; BadRequest names the first wrong one."""
     import jsonschema
 
     errors = sorted(
-        jsonschema.Draft202012Validator(schema()).iter_errors(data), key=lambda e: list(e.path)
+        jsonschema.Draft202012Validator(rules).iter_errors(data), key=lambda e: list(e.path)
     )
     if errors:
         where = ".".join(str(p) for p in errors[0].absolute_path) or "request"
         raise BadRequest(f"{where}: {errors[0].message}", hint="See request.schema.json.")
     values = dict(data)
-    for key in ("levels", "seeds"):
-        values[key] = tuple(values.get(key, ()))
     values["findings"] = tuple(_finding(item) for item in values.get("findings", ()))
     if "reading" in values:
         values["reading"] = ReadOptions(**values["reading"])
-    return EditRequest(**values)
+    return values
 
 
 def _finding(item: Mapping[str, Any]) -> FindingEdit:

@@ -25,30 +25,33 @@ print(json.dumps(sorted({m.partition(".")[0] for m in set(sys.modules) - before}
 ANY = "third-party"
 
 WORDS = (
-    *("__init__", "errors", "presets", "request", "locate", "memory", "staging"),
-    *("cli", "cancel", "progress", "commands*", "prompts*"),
+    *("__init__", "errors", "presets", "request", "weights", "cli", "commands*", "prompts*"),
+    *("runs", "runs.atomic", "runs.cancel", "runs.facts", "runs.failures", "runs.networks"),
+    *("runs.progress", "runs.result", "diffusion", "diffusion.cost", "diffusion.cost.memory"),
 )
+WORKER = tuple(f"server.worker.{n}" for n in ("perform", "pictures", "segment_job", "worker"))
 # layer -> (modules of it, what must not be loaded); the first match of a module counts.
 LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "words": (WORDS, (ANY,)),
     "dicom": (("dicom*",), ("torch", "monai", "diffusers", "transformers")),
     "arrays": (
-        ("grid", "composite", "validity", "anatomy", "anatomy.organs", "anatomy.zones"),
+        ("grid", "composite", "measures", "measures.masks", "judges", "judges.verdict"),
         ("torch", "pydicom", "monai", "diffusers"),
     ),
-    "figures": (("figures",), ("torch", "pydicom", "monai", "diffusers")),
+    "organs": (
+        ("anatomy", "anatomy.organs", "anatomy.zones"),
+        ("torch", "pydicom", "monai", "diffusers"),
+    ),
+    "pictures": (("runs.pictures",), ("torch", "pydicom", "monai", "diffusers")),
     "anatomy": (("anatomy.*",), ("pydicom", "highdicom", "diffusers", "monai")),
     "diffusion": (("diffusion*",), ("pydicom", "highdicom", "monai")),
     "methods": (("methods*",), ("pydicom", "highdicom", "monai")),
-    "pipeline": (
-        ("pipeline", "case", "account", "outputs", "networks"),
-        ("monai", "fastapi", "ray"),
-    ),
+    "pipeline": (("pipeline", "case", "runs.*"), ("monai", "fastapi", "ray")),
     "data": (("data*",), ("torch", "monai", "diffusers")),
-    "judges": (("judges*",), ("monai", "diffusers", "pydicom", "fastapi", "ray")),
+    "judges": (("judges*", "measures.*"), ("monai", "diffusers", "pydicom", "fastapi", "ray")),
     "training": (("training*", "evaluation*"), ("fastapi", "ray")),
     "transforms": (("transforms*",), ("fastapi", "ray")),
-    "worker": (("server.organs", "server.view", "server.perform", "server.worker"), ("ray",)),
+    "worker": (WORKER, ("ray",)),
     # Runs in an environment of its own, which imports it there (tests/viewer).
     "viewer": (("viewer", "viewer.start"), (ANY,)),
     "page": (("viewer.*",), ()),

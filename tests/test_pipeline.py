@@ -15,9 +15,11 @@ from PIL import Image
 from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
 from monai_cxr_cf.errors import BadRequest, Cancelled
-from monai_cxr_cf.pipeline import pixel_aspect, run
+from monai_cxr_cf.pipeline import run
+from monai_cxr_cf.prompts.parse import parse_prompt
 from monai_cxr_cf.request import EditRequest, from_json
 from monai_cxr_cf.runs.networks import Networks
+from monai_cxr_cf.runs.result import refuse_early
 from tests.dicom.factory import KINDS, Spec, phantom_masks, save
 from tests.folders import contents
 
@@ -115,6 +117,14 @@ def test_the_same_request_writes_the_same_bytes(phantom, tiny_folder, networks, 
     other = replace(request, seeds=(1,))
     run(other, tmp_path / "three", networks=networks)
     assert contents(tmp_path / "one")["cf/0001.dcm"] != contents(tmp_path / "three")["cf/0001.dcm"]
+
+
+def test_one_edit_parses_its_words_once(phantom, tiny_folder, networks, tmp_path):
+    request = request_on(phantom, tiny_folder, prompt="a large right pleural effusion")
+    parse_prompt.cache_clear()
+    refuse_early(request)  # as the command line does before it loads a library
+    run(request, tmp_path / "out", networks=networks)
+    assert parse_prompt.cache_info().misses == 1
 
 
 def test_strength_zero_and_severity_zero_return_the_source(
@@ -237,8 +247,8 @@ def test_pixels_that_are_not_square_are_resampled_for_the_model_only(
     phantom = made(tmp_path, Spec(spacing="anisotropic"))
     before = read_source(phantom[0])
     row, column = before.spacing.display
-    assert pixel_aspect(before) == pytest.approx(row / column)
-    assert pixel_aspect(before) != 1
+    assert before.aspect == pytest.approx(row / column)
+    assert before.aspect != 1
     run(request_on(phantom, tiny_folder), tmp_path / "out", networks=networks)
     check_outside(tmp_path / "out", phantom[0])
 

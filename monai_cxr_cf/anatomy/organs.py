@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from monai_cxr_cf.errors import BadRequest, UnsupportedImage
+from monai_cxr_cf.measures.masks import cardiothoracic_ratio
 
 Mask = NDArray[np.bool_]
 Limits = Mapping[str, tuple[float, float]]
@@ -96,12 +97,6 @@ class Organs:
         return Organs(**{name: given.get(name, getattr(self, name) & ~taken) for name in NAMES})
 
 
-def cardiothoracic_ratio(organs: Organs) -> float:
-    """Widest extent of the heart over that of both lungs, in columns; 0 if one is empty."""
-    heart, thorax = _extent(organs.heart, 0), _extent(organs.lungs, 0)
-    return heart / thorax if thorax else 0.0
-
-
 def measures(organs: Organs) -> dict[str, float]:
     """What plausibility is judged by; lengths and areas are relative, so no spacing is needed.
 
@@ -131,7 +126,7 @@ def measures(organs: Organs) -> dict[str, float]:
         "lung_tilt": float(axis[0]) / length,
         "heart_along": float((heart - right) @ axis) / length**2,
         "heart_below": float(heart[0] - (right[0] + left[0]) / 2) / length,
-        "cardiothoracic_ratio": cardiothoracic_ratio(organs),
+        "cardiothoracic_ratio": cardiothoracic_ratio(organs.as_dict()) or 0.0,
     }
     for name, mask in (("right", organs.right_lung), ("left", organs.left_lung)):
         height, width = _extent(mask, 1), _extent(mask, 0)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from monai_cxr_cf.anatomy.hybridgnet import SIDE, HybridGNet
 from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.anatomy.polygon import organs_from_landmarks
+from monai_cxr_cf.anatomy.unet import OrganUNet
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.grid import ModelGrid
 
@@ -124,8 +125,6 @@ def _load_hybridgnet(path: Path, config: dict[str, int]) -> nn.Module:
 
 def _load_unet(path: Path, config: dict[str, list[int]]) -> nn.Module:
     from safetensors.torch import load_file
-
-    from monai_cxr_cf.anatomy.unet import OrganUNet
 
     return _filled(OrganUNet(tuple(config["channels"])), load_file(path))
 

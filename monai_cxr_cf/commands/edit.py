@@ -6,16 +6,14 @@ With ``--progress ndjson`` it is the runner that Slicer and the server start (do
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from monai_cxr_cf import __version__
 from monai_cxr_cf.commands import options
 from monai_cxr_cf.commands.say import say, show
 from monai_cxr_cf.runs import facts
+from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.result import check_folder, refuse_early, result_of
-
-if TYPE_CHECKING:
-    pass
 
 ABOUT = "Change one finding in one radiograph, and prove what changed and what not."
 EXAMPLES = """\
@@ -74,7 +72,6 @@ def run(args: argparse.Namespace) -> int:
     device = facts.device()
     talker.hello({"version": __version__, "device": device, "lock_sha256": facts.lock_hash()})
     from monai_cxr_cf import pipeline
-    from monai_cxr_cf.runs.networks import Networks
 
     outcome = pipeline.run(
         request,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.weights import models_folder
 
 EXAMPLES = """\
 examples:
@@ -35,7 +36,6 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and write the figures into the judge's folder."""
     from monai_cxr_cf.evaluation.classifiers import evaluate_classifier
     from monai_cxr_cf.judges.classifier import SHIPPED
-    from monai_cxr_cf.weights import models_folder
 
     named = args.judge in SHIPPED
     folder = models_folder() / "judges" / args.judge if named else Path(args.judge)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_cxr_cf.commands.say import say, show
-from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.errors import BadRequest, ComponentMissing
+from monai_cxr_cf.evaluation.edits.protocol import Settings, select
+from monai_cxr_cf.evaluation.edits.words import short
 from monai_cxr_cf.presets import PRESETS
+from monai_cxr_cf.weights import models_folder
 
 if TYPE_CHECKING:
     from monai_cxr_cf.diffusion.task import Progress
@@ -75,7 +78,6 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; 1 if a bar is missed."""
     check(args)
     from monai_cxr_cf.evaluation.edits.report import write_report
-    from monai_cxr_cf.evaluation.edits.words import short
 
     table = write_report(args.out) if args.report else evaluate(args)
     if args.json:
@@ -117,9 +119,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
 
 def tools_of(args: argparse.Namespace) -> "Tools":
     """What to load: the judges that lie beside the weights, unless a folder is named."""
-    from monai_cxr_cf.errors import ComponentMissing
     from monai_cxr_cf.evaluation.edits.runner import Tools
-    from monai_cxr_cf.weights import models_folder
 
     models = args.models or models_folder()
     folder = args.judges or models / "judges"
@@ -136,7 +136,6 @@ def choice(args: argparse.Namespace, networks: Any) -> "Choice":
     """The trials of the protocol on the named split."""
     from monai_cxr_cf.data.folder import read_index
     from monai_cxr_cf.evaluation.edits.inputs import Chooser, choose
-    from monai_cxr_cf.evaluation.edits.protocol import Settings, select
 
     edits = select([name.strip() for name in (args.cells or "").split(",") if name.strip()])
     rows = read_index(args.data)

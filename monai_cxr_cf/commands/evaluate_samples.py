@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.commands.say import count, say, show
+from monai_cxr_cf.runs import facts
+from monai_cxr_cf.runs.networks import Networks
 
 EXAMPLES = """\
 examples:
@@ -55,8 +57,6 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; 1 if a bar is missed."""
     from monai_cxr_cf.evaluation.generator.generate import Plain
     from monai_cxr_cf.evaluation.generator.run import Plan, evaluate_samples, table_text
-    from monai_cxr_cf.runs import facts
-    from monai_cxr_cf.runs.networks import Networks
 
     plain = Plain(args.guidance, args.steps, args.solver, bf16=args.bf16)
     plain.config(args.strength)  # refuse a value out of range before anything slow

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.weights import models_folder
 
 EXAMPLES = """\
 examples:
@@ -35,7 +36,6 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate; 1 if a bar is missed."""
     from monai_cxr_cf.evaluation.segmentation import evaluate_segmentation, table
-    from monai_cxr_cf.weights import models_folder
 
     models = args.models or models_folder()
     result = evaluate_segmentation(args.data, models, out=args.out, kind=args.segmenter)

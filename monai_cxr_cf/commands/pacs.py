@@ -2,6 +2,7 @@
 """``cxr-cf pacs find|fetch|store``: radiographs from a DICOM store and results into it."""
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,6 @@ def run_fetch(args: argparse.Namespace) -> int:
 
 def run_store(args: argparse.Namespace) -> int:
     """Send a finished output folder, banner included."""
-    import tempfile
 
     from monai_cxr_cf.dicom.store.dimse import parse_node, send
     from monai_cxr_cf.dicom.store.pacs import Pacs

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from monai_cxr_cf.commands.say import say
 from monai_cxr_cf.errors import INSTALL_EXTRA, BadRequest, ComponentMissing, ResourceExhausted
+from monai_cxr_cf.server.access.alone import alone
+from monai_cxr_cf.server.settings import Limits, Settings
 
 if TYPE_CHECKING:
     from monai_cxr_cf.server.settings import Settings
@@ -90,7 +92,6 @@ def run(args: argparse.Namespace) -> int:
             f"The Python package '{error.name}' is missing.",
             hint=INSTALL_EXTRA.format("server"),
         ) from error
-    from monai_cxr_cf.server.access.alone import alone
 
     # Worker and fork server, children of their own, must not import from the folder we started in.
     os.environ["PYTHONSAFEPATH"] = "1"
@@ -118,7 +119,6 @@ def run(args: argparse.Namespace) -> int:
 
 def settings_from(args: argparse.Namespace) -> "Settings":
     """The settings that the flags and the environment describe; BadRequest if they are unsafe."""
-    from monai_cxr_cf.server.settings import Limits, Settings
 
     backbones = dict(_named(text) for text in args.backbone) or {"cxr-mini": "cxr-mini"}
     limits = Limits(

@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from monai_cxr_cf.data.chexpert_plus import read_chexpert_plus
+from monai_cxr_cf.data.folder import read_captioned
+from monai_cxr_cf.data.mimic_cxr_jpg import read_mimic_cxr_jpg
 from monai_cxr_cf.data.table import Captioned
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 
@@ -40,9 +43,6 @@ def read_layout(
         BadRequest: another layout or view.
         UnreadableInput: a table or all images are missing, or a patient stands in two splits.
     """
-    from monai_cxr_cf.data.chexpert_plus import read_chexpert_plus
-    from monai_cxr_cf.data.folder import read_captioned
-    from monai_cxr_cf.data.mimic_cxr_jpg import read_mimic_cxr_jpg
 
     every = (read_captioned, read_mimic_cxr_jpg, read_chexpert_plus)
     readers = dict(zip(LAYOUTS, every, strict=True))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The radiograph as the package sees it: the picture, the stored values and the way back.
 
-Made by ``read.read_radiograph``; the engine edits ``pixels`` and returns a change, which
-``Radiograph.to_stored`` turns into stored values for ``dicom.write``.
+Made by ``reading.read.read_radiograph``; the engine edits ``pixels`` and returns a change, which
+``Radiograph.to_stored`` turns into stored values for ``dicom.writing``.
 """
 
 import hashlib
@@ -62,6 +62,12 @@ class Radiograph:
         """Rows, columns."""
         rows, columns = self.stored.shape
         return rows, columns
+
+    @property
+    def aspect(self) -> float:
+        """Row spacing over column spacing; 1 where the file says nothing."""
+        spacing = self.spacing.physical or self.spacing.display
+        return 1.0 if spacing is None else spacing[0] / spacing[1]
 
     @property
     def full_scale(self) -> float | None:

@@ -12,13 +12,13 @@ from monai_cxr_cf.diffusion.correction.correction import Correction
 from monai_cxr_cf.diffusion.correction.record import CorrectionRecord
 from monai_cxr_cf.diffusion.correction.scores import Scores, roi_scores
 from monai_cxr_cf.diffusion.cost.meter import Meter
-from monai_cxr_cf.diffusion.prepare import Run
+from monai_cxr_cf.diffusion.prepare import Prepared
 
 
 class Denoiser:
     """One run's UNet inside ``controlled``."""
 
-    def __init__(self, run: Run, control: Control, meter: Meter) -> None:
+    def __init__(self, run: Prepared, control: Control, meter: Meter) -> None:
         self.run, self.control, self.meter = run, control, meter
         self.correction = Correction(run.backbone.unet, control, run.plan)
         self._scores: list[Scores] = []

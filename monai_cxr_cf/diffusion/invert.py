@@ -13,7 +13,7 @@ from torch import Tensor
 from monai_cxr_cf.diffusion.attention.install import controlled
 from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.denoise import Denoiser
-from monai_cxr_cf.diffusion.prepare import Run, inversion_plan
+from monai_cxr_cf.diffusion.prepare import Prepared, inversion_plan
 from monai_cxr_cf.diffusion.steps import Noise, Solver
 from monai_cxr_cf.diffusion.task import Progress
 
@@ -41,7 +41,9 @@ class Trajectory:
         return solver.step(e, i, z, noise=self.noise.draw() if solver.stochastic else None)
 
 
-def begin(run: Run, noise: Noise, meter: Meter, *, progress: Progress | None = None) -> Trajectory:
+def begin(
+    run: Prepared, noise: Noise, meter: Meter, *, progress: Progress | None = None
+) -> Trajectory:
     """The start that ``start.kind`` asks for; z at t_0 is ``source[0]``.
 
     ``noise`` and ``strength``: z = √ᾱ z_src + √(1-ᾱ) ε at t_0 (Eq. 2), the same ε at every level.
@@ -88,7 +90,7 @@ class SourcePrediction:
         return self.denoise.forward(z, i, self.denoise.run.states[text])
 
 
-def ddim_inversion(run: Run, predict: Predict) -> list[Tensor]:
+def ddim_inversion(run: Prepared, predict: Predict) -> list[Tensor]:
     """Levels t_0 .. t_{n_exec} of the source, t_{n_exec} being z_src; n_exec F.
 
     Upwards from z_src: x0 = (z_t - √(1-ᾱ_t) e) / √ᾱ_t; z_{t+} = √ᾱ_{t+} x0 + √(1-ᾱ_{t+}) e, with
@@ -109,7 +111,7 @@ def ddim_inversion(run: Run, predict: Predict) -> list[Tensor]:
 
 
 def edit_friendly_inversion(
-    run: Run, noise: Noise, predict: Predict
+    run: Prepared, noise: Noise, predict: Predict
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Points x_{t_i} with independent noise per level, and the residuals that lead through them.
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.diffusion.task import EditTask
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import EditConfig
@@ -34,6 +35,12 @@ def severity_series(z_src: Tensor, z: Tensor, levels: Sequence[float]) -> Tensor
         raise BadRequest(f"A severity series has one seed; got {len(z)}.")
     exact = {0.0: z_src, 1.0: z}
     return torch.cat([exact.get(float(v), z_src + v * (z - z_src)) for v in levels])
+
+
+def members(samples: Samples, levels: Sequence[float]) -> tuple[list[str], Tensor]:
+    """Label and latent of every member of a series: seeds, and levels within each."""
+    labels = [f"seed {seed}, severity {level:.2f}" for seed in samples.seeds for level in levels]
+    return labels, torch.cat([severity_series(samples.z_src, z[None], levels) for z in samples.z])
 
 
 def scaled_configs(config: EditConfig, levels: Sequence[float]) -> list[EditConfig]:

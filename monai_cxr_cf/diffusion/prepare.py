@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything one run needs before its first step: backbone, task and settings in, a ``Run`` out."""
+"""Backbone, task and settings in; a ``Prepared`` out: all that one run needs to begin."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +22,7 @@ from monai_cxr_cf.presets import EditConfig
 
 
 @dataclass(frozen=True)
-class Run:
+class Prepared:
     """One prepared run.
 
     Attributes:
@@ -55,7 +55,7 @@ class Run:
 
 def prepare(
     backbone: Backbone, task: EditTask, config: EditConfig, *, seeds: tuple[int, ...]
-) -> Run:
+) -> Prepared:
     """Check, cut, encode and plan; no UNet call yet.
 
     Raises:
@@ -76,7 +76,7 @@ def prepare(
         device=backbone.device,
         dtype=backbone.dtype,
     )
-    return Run(
+    return Prepared(
         backbone=backbone,
         task=task,
         config=config,
@@ -125,7 +125,7 @@ def _window(
     return found, (missed,) if crop and found is None else ()
 
 
-def inversion_plan(run: Run) -> LawPlan:
+def inversion_plan(run: Prepared) -> LawPlan:
     """The gate alone, as in the run; laws on words only where both prompts are one text.
 
     Inverting under the laws of the run keeps a null edit the identity; token positions of the

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop: one image, what should change in it and a configuration in, edited latents out.
 
-This is the method on one page (docs/method.md 2). ``run`` prepares, ``denoise`` carries the laws,
+This is the method on one page (docs/method.md 2). ``prepare`` begins, ``denoise`` carries the laws,
 ``steps`` the solver, ``keep`` holds the rest of the image, ``trace`` writes down what happened.
 """
 
@@ -54,7 +54,7 @@ def sample(
 
     Same arguments, same bytes; each seed's result does not depend on the others (to 1e-4).
     ``progress`` gets {"stage", "step", "total"} after every step and may raise to cancel: the
-    UNet is restored on any exit. Raises BadRequest for what ``run.prepare`` refuses.
+    UNet is restored on any exit. Raises BadRequest for what ``prepare.prepare`` refuses.
     """
     meter = Meter(backbone)
     with meter.counting():

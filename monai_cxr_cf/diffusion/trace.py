@@ -21,7 +21,7 @@ from monai_cxr_cf.diffusion.cost.memory import peak_memory_mib
 from monai_cxr_cf.diffusion.cost.meter import Meter, ratios
 from monai_cxr_cf.diffusion.model.text import token_table
 from monai_cxr_cf.diffusion.model.truncate import last_cross_layer
-from monai_cxr_cf.diffusion.prepare import Run
+from monai_cxr_cf.diffusion.prepare import Prepared
 
 VERSION = 1
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 class Recorder:
     """Collects the trace of one run."""
 
-    def __init__(self, run: Run, meter: Meter) -> None:
+    def __init__(self, run: Prepared, meter: Meter) -> None:
         self.run, self.meter = run, meter
         self.steps: list[Json] = []
         self.last = last_cross_layer(run.plan.layers, run.plan.energy_levels)
@@ -146,11 +146,11 @@ def _merged(scores: list[Scores], what: str) -> Json:
     return table
 
 
-def _energy(scores: Scores, run: Run) -> list[float | None]:
+def _energy(scores: Scores, run: Prepared) -> list[float | None]:
     return finite_values(energy(scores, run.config)) if scores.per_finding() else []
 
 
-def _backbone(run: Run) -> Json:
+def _backbone(run: Prepared) -> Json:
     backbone = run.backbone
     return {
         "name": backbone.name,
@@ -162,7 +162,7 @@ def _backbone(run: Run) -> Json:
     }
 
 
-def _input_hashes(run: Run) -> Json:
+def _input_hashes(run: Prepared) -> Json:
     task = run.task
     return {
         "image": hash_plane(task.image),
@@ -175,7 +175,7 @@ def _input_hashes(run: Run) -> Json:
     }
 
 
-def _levels(run: Run) -> list[Json]:
+def _levels(run: Prepared) -> list[Json]:
     """Attention levels the laws act on, with the area of each region in cells."""
     plan = run.plan
     return [

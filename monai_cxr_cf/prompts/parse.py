@@ -8,6 +8,7 @@ known findings, never dropped. Used by the pipeline, the command line and report
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.prompts.compose import (
@@ -25,8 +26,9 @@ MAX_CHARS = 1000
 MAX_FINDINGS = 8
 
 
+@lru_cache(maxsize=256)
 def parse_prompt(text: str) -> ParsedPrompt:
-    """What a prompt asks for.
+    """What a prompt asks for; kept, so that one edit parses its words once.
 
     Side and zone are the patient's. A severity is the level to reach (mild .25, moderate .5,
     large or severe .9, massive 1) or None; for a removal it is the share to remove ("improved"

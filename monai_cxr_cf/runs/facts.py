@@ -10,7 +10,10 @@ from typing import Any
 
 import monai_cxr_cf
 from monai_cxr_cf.errors import ComponentMissing
-from monai_cxr_cf.presets import PRESETS
+from monai_cxr_cf.presets import PRESETS, SWITCHES
+from monai_cxr_cf.prompts.findings import VOCABULARY, ZONES
+from monai_cxr_cf.request import VERSION, schema
+from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.weights import models_folder, stated_licence
 
 BACKBONE = "cxr-mini"  # the shipped one
@@ -87,7 +90,6 @@ def _licence(folder: Path, path: Path) -> str:
 
 def calibrated(backbone: str) -> dict[str, dict[str, Any]]:
     """Every preset as additions with the shipped ``backbone`` use it; empty without its weights."""
-    from monai_cxr_cf.runs.networks import Networks
 
     if models() is None:
         return {}
@@ -112,9 +114,6 @@ def unproven(findings: list[str]) -> list[str]:
 
 def collect() -> dict[str, Any]:
     """Versions, weights, vocabulary, presets, and what is not proven."""
-    from monai_cxr_cf.presets import PRESETS, SWITCHES
-    from monai_cxr_cf.prompts.findings import VOCABULARY, ZONES
-    from monai_cxr_cf.request import VERSION, schema
 
     return {
         "versions": versions(),

@@ -7,12 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr_cf.anatomy.user_masks import read_masks, read_region
+from monai_cxr_cf.case import MaskChoice
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.seg_read import read_segmentation
 from monai_cxr_cf.errors import BadRequest
 
 Mask = NDArray[np.bool_]
 REGION_NAMES = ("roi", "edit_region")
+
+
+def masks_and_region(
+    choice: MaskChoice, radiograph: Radiograph
+) -> tuple[dict[str, Mask], Mask | None]:
+    """The user's organ masks by name and the user's region; a SEG of ours may hold both."""
+    given = user_masks(choice.masks, radiograph)
+    drawn = user_region(choice.roi, radiograph)
+    if drawn is None:
+        drawn = next((given[name] for name in REGION_NAMES if name in given), None)
+    return given, drawn
 
 
 def user_masks(path: str | None, radiograph: Radiograph) -> dict[str, Mask]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A finished run in, the output folder out: DICOM files, pictures, report; and the verdict.
 
-Last step of ``pipeline``; the writers themselves live in ``dicom`` and ``figures``.
+Last step of ``pipeline``; the writers themselves live in ``dicom.writing`` and ``pictures``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -117,7 +117,7 @@ def judge(run: Run, picture: Picture, *, outside: int, ask: Ask) -> dict[str, An
     """
     edited = np.clip(run.radiograph.pixels + picture.change, 0, 1)
     segmenter = run.networks.segmenter(run.request.segmenter)
-    valid, aspect = run.radiograph.valid, run.scene.grid.aspect
+    valid, aspect = run.radiograph.valid, run.radiograph.aspect
     after = segmenter(edited, valid, aspect=aspect).organs
     evidence = verdict.Evidence(
         source=run.radiograph.pixels,

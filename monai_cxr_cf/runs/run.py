@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,6 @@ from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.runs.networks import Networks
-
-if TYPE_CHECKING:
-    pass
 
 
 class Stages:

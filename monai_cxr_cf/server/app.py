@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
 from monai_cxr_cf import __version__
+from monai_cxr_cf.dicom.store.pacs import fetcher
 from monai_cxr_cf.server import answers
 from monai_cxr_cf.server.access.guard import Guard
 from monai_cxr_cf.server.access.metrics import Metrics
@@ -74,7 +75,6 @@ def create_app(settings: Settings, *, fetch: Fetch | None = None, work: bool = T
 def _fetch(settings: Settings) -> Fetch | None:
     if settings.dicomweb is None:
         return None
-    from monai_cxr_cf.dicom.store.pacs import fetcher
 
     found: Fetch = fetcher(settings.dicomweb)
     return found

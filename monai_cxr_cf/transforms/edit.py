@@ -17,6 +17,7 @@ from monai.transforms.transform import MapTransform
 from torch import nn
 
 from monai_cxr_cf import pipeline
+from monai_cxr_cf.case import words
 from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.record import default_seed
@@ -121,8 +122,8 @@ class RegionFromRequestd(MapTransform):
             scene = need(item, str(key), "scene")
             request = request_of(item, str(key), self.request)
             with _stages(item, key)("region"):
-                scene, case = pipeline.locate(request, scene, self.networks)
-            item[f"{key}_scene"], item[f"{key}_case"] = scene, case
+                case = pipeline.locate(request, words(request), scene, self.networks)
+            item[f"{key}_case"] = case
             item[f"{key}_region"] = _native(case.region)
             item[f"{key}_weight"] = _native(case.weight)
         return item  # type: ignore[return-value]
@@ -208,7 +209,7 @@ class CompositeNatived(MapTransform):
         with stages("decode"):
             labels, shown = pipeline.decode(request, case, samples, self.networks)
         with stages("composite"):
-            pictures = pipeline.compose(radiograph, case, shown, labels, grid=scene.grid)
+            pictures = pipeline.compose(radiograph, case, shown, labels)
         item[f"{key}_run"] = Run(
             request, radiograph, scene, case, shown.trace, item[f"{key}_masks"],
             stages, samples.seeds, self.networks,

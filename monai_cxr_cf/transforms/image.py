@@ -21,7 +21,6 @@ from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.grid import ModelGrid
-from monai_cxr_cf.pipeline import pixel_aspect
 from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.transforms.items import REQUEST
 
@@ -44,7 +43,7 @@ class LoadCXRDicomd(MapTransform):
         allow_missing_keys: skip an absent key.
 
     Raises:
-        UnreadableInput, UnsupportedImage, ComponentMissing: as ``dicom.read.read_radiograph``.
+        UnreadableInput, UnsupportedImage, ComponentMissing: as the strict reader does.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ def _picture(radiograph: Radiograph, path: str) -> MetaTensor:
         "filename_or_obj": path,
         "spatial_shape": np.array(radiograph.shape),
         "original_affine": affine.clone(),
-        "aspect": pixel_aspect(radiograph),
+        "aspect": radiograph.aspect,
         "spacing_known": radiograph.spacing.display is not None,
         "polarity": radiograph.polarity,
     }

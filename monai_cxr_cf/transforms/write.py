@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Composited edit in, DICOM files and report out: the writers of ``outputs`` as transforms.
+"""Composited edit in, DICOM files and report out: the writers of ``runs.outputs`` as transforms.
 
 Written one after the other into one hidden folder, which takes its place when the ``last`` one is
 done: the output appears whole or not at all.

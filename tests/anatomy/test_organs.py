@@ -6,14 +6,9 @@ import pytest
 from numpy.typing import NDArray
 
 from monai_cxr_cf.anatomy.learn_limits import limits_of
-from monai_cxr_cf.anatomy.organs import (
-    Organs,
-    cardiothoracic_ratio,
-    check,
-    learnt_limits,
-    measures,
-)
+from monai_cxr_cf.anatomy.organs import Organs, check, learnt_limits, measures
 from monai_cxr_cf.errors import BadRequest, UnsupportedImage
+from monai_cxr_cf.measures.masks import cardiothoracic_ratio
 
 
 def ellipse(centre: tuple[float, float], radii: tuple[float, float]) -> NDArray[np.bool_]:
@@ -72,7 +67,7 @@ def test_masks_of_different_shapes_cannot_be_organs() -> None:
 def test_cardiothoracic_ratio_of_known_widths() -> None:
     labels = np.zeros((50, 100), np.uint8)
     labels[10:40, 0:40], labels[10:40, 60:100], labels[25:40, 30:80] = 1, 2, 3
-    assert cardiothoracic_ratio(Organs.from_labels(labels)) == pytest.approx(0.5)
+    assert cardiothoracic_ratio(Organs.from_labels(labels).as_dict()) == pytest.approx(0.5)
 
 
 def test_measures_do_not_depend_on_mirroring_or_size() -> None:

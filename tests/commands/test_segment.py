@@ -14,7 +14,6 @@ from monai_cxr_cf.cli import main
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
-from monai_cxr_cf.pipeline import pixel_aspect
 
 pytestmark = pytest.mark.weights
 
@@ -79,7 +78,7 @@ def test_pixels_that_are_not_square_are_seen_as_an_edit_sees_them(
     ds = dcmread(root / "docs" / "example.dcm")
     ds.ImagerPixelSpacing = [0.25, 0.2]
     ds.save_as(source := tmp_path / "wide.dcm")
-    assert pixel_aspect(read_source(source, ReadOptions())) == pytest.approx(1.25)
+    assert read_source(source, ReadOptions()).aspect == pytest.approx(1.25)
     job = {"source": str(source), "prompt": "left pleural effusion"}
     (tmp_path / "job.json").write_text(json.dumps(job))
     told = []

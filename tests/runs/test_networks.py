@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from monai_cxr_cf.case import words
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.pipeline import configure
 from monai_cxr_cf.presets import DEFAULT, PRESETS
@@ -19,7 +20,7 @@ MIXED = "cardiomegaly but no left effusion"
 def settings(folder: Path, **fields) -> tuple[float, float, float]:
     """Strength, guidance and alpha in force."""
     request = EditRequest(source="x.dcm", backbone=str(folder), **fields)
-    config = configure(request, Networks(models=folder.parent))
+    config = configure(request, words(request), Networks(models=folder.parent))
     return config.start.strength, config.sampling.guidance_scale, config.correct.alpha_max
 
 

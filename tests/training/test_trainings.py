@@ -101,7 +101,7 @@ def test_the_diffusion_training_resumes_bit_exactly(trained: Path, small_data: P
     pool = Pool.load(out / "pool.npz")
     finished = torch.load(out / "state.pt", weights_only=True)
 
-    def maker(run: from_nothing.Run) -> BatchMaker:
+    def maker(run: from_nothing.FromNothing) -> BatchMaker:
         return BatchMaker(
             pool,
             rows,
@@ -111,12 +111,12 @@ def test_the_diffusion_training_resumes_bit_exactly(trained: Path, small_data: P
             grounding=pool.grounding,
         )
 
-    first = from_nothing.Run(recipe, out, None)
+    first = from_nothing.FromNothing(recipe, out, None)
     first.pretrain([])
     for step in range(2):
         first.step(maker(first)(recipe.seed, step))
     first.check(maker(first)(recipe.seed + 1, 0), torch.zeros(1, 4, 8, 8))
-    second = from_nothing.Run(recipe, out, None)
+    second = from_nothing.FromNothing(recipe, out, None)
     second.restore()
     for step in range(2, 4):
         second.step(maker(second)(recipe.seed, step))
@@ -178,7 +178,7 @@ def test_crossed_twins_aim_at_the_caption_s_twin(trained: Path, small_data: Path
     recipe = read_recipe(trained / "unet.yaml", from_nothing.DiffusionRecipe)
     pool = Pool.load(trained / "second" / "pool.npz")
     rows = {row.id: row for row in generator_rows(read_index(small_data))}
-    run = from_nothing.Run(recipe, trained / "second", None)
+    run = from_nothing.FromNothing(recipe, trained / "second", None)
     maker = BatchMaker(
         pool, rows, tokenizer=run.tokenizer, mix=recipe.mix, scaling=1.0, grounding={}
     )

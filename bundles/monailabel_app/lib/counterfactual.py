@@ -53,13 +53,12 @@ class Counterfactual(InferTask):
 
         from monai_cxr_cf.anatomy.organs import check
         from monai_cxr_cf.dicom.reading.read import read_source
-        from monai_cxr_cf.pipeline import pixel_aspect
         from monai_cxr_cf.runs.networks import Networks
 
         networks = Networks()
         radiograph = read_source(request["image"])
         found = networks.segmenter("hybridgnet")(
-            radiograph.pixels, radiograph.valid, aspect=pixel_aspect(radiograph)
+            radiograph.pixels, radiograph.valid, aspect=radiograph.aspect
         )
         check(found.organs, agreement=found.agreement)
         label = sitk.GetImageFromArray(found.organs.labels()[None])

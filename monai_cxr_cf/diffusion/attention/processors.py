@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention processors for diffusers that run the laws of a plan on one layer each.
 
-``attention.controlled`` installs them; their switches live in its ``Control``, so that nothing is
+``install.controlled`` installs them; their switches live in its ``Control``, so that nothing is
 re-installed between steps. With every switch off a layer runs the processor it had before.
 """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Energy of the attention in a region (Eq. 8) and the latent correction along it (Eq. 9).
 
-One ``Correction`` serves one run inside ``attention.controlled``: the sampler hands it the latent
+One ``Correction`` serves one run inside ``install.controlled``: the sampler hands it the latent
 of a window step and goes on with the corrected one. Gradients are enabled here and nowhere else,
 so that it works under a caller's ``no_grad``; what comes back is detached.
 """

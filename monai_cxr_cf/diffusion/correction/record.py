@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one latent correction did, for the trace: filled by ``energy.Correction``, JSON-ready."""
+"""What one latent correction did, JSON-ready for the trace; ``correction`` fills it."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any

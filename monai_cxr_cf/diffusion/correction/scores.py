@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Eq. 7: which share of a finding's attention lies in its region, per level and finding.
 
-Recorded K_path columns and the plan's Ω in; scores and lifts out, differentiable for ``energy`` and
-JSON-ready for the trace.
+Recorded K_path columns and the plan's Ω in; scores and lifts out, differentiable for
+``correction`` and JSON-ready for the trace.
 """
 
 import math

@@ -2,7 +2,7 @@
 """FLOPs of a UNet or VAE pass, counted on an empty (meta) twin of the same configuration.
 
 Nothing is computed and no weights are held, so SD v1.5 takes about two seconds, once per process.
-``cost`` turns these counts into F.
+``meter`` turns these counts into F.
 """
 
 import json

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cross-attention weight map W of each level (docs/method.md 2.3): K_path, K_anat, EOS and PAD.
 
-Made once by ``maps.plan_laws`` from the task's token positions and Ω; ``cross`` runs these laws.
+Made once by ``plan.plan_laws`` from the task's token positions and Ω; ``cross_attention`` runs
+these laws.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The organ gate of each attention level (Eq. 5): organ masks and settings in, laws out.
 
-Made once by ``maps.plan_laws``; ``gates`` runs these laws.
+Made once by ``plan.plan_laws``; ``self_attention`` runs these laws.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The plan of all laws of one edit: a task and its settings in, laws per attention level out.
 
-Computed once per task from ``priors`` (masks at cells) and ``weights`` (gains of tokens);
-``attention`` installs what the plan holds and ``energy`` scores by its Ω.
+Computed once per task from ``priors`` (masks at cells) and ``gains`` (gains of tokens);
+``attention.install`` installs what the plan holds and ``correction`` scores by its Ω.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 """Masks of the model grid brought to attention cells: Ω, organ membership, bridge, m_edit.
 
 Planes (rows x columns, coverage 0..1) in; float64 maps of any grid (rows, columns) out. Plain
-numpy: ``maps`` turns these into tensors per attention level.
+numpy: ``plan`` turns these into tensors per attention level.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Self-attention under an organ gate without an N x N map: q, k, v and a law in, output out.
 
-Each law of ``regulate`` has an exact form around one fused attention call (docs/method.md 2.2,
+Each law of ``specification`` has an exact form around one fused attention call (docs/method.md 2.2,
 c = 1/√d); only ``DenseShift`` needs explicit logits and is refused above a size. Shapes:
 (B, heads, N, d).
 """

@@ -2,8 +2,8 @@
 """The attention laws as written: frozen dataclasses that map attention probabilities to new ones.
 
 This is the specification (Eq. 5 and 6 and the project's variants): ``law(probs)`` of maps (..., N,
-keys) that nobody stores in practice. ``gates`` and ``cross`` hold the exact fused forms that the
-processors run; the tests compare both. N = attention cells, row-major.
+keys) that nobody stores in practice. ``self_attention`` and ``cross_attention`` hold the exact
+fused forms that the processors run; the tests compare both. N = attention cells, row-major.
 """
 
 from dataclasses import dataclass

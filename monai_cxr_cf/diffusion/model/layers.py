@@ -2,7 +2,8 @@
 """Where a UNet attends: every attention layer with its resolution level, derived, never counted.
 
 A diffusers ``UNet2DConditionModel`` and a latent size in; one ``AttentionLayer`` per attention
-module out, in the order in which a forward pass runs them. ``maps`` plans per layer of this list.
+module out, in the order in which a forward pass runs them. ``laws.plan`` plans per layer
+of this list.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A UNet forward that stops after the last attention layer somebody looks at.
 
-``energy`` needs only recorded attention columns, so the rest of the network is neither run nor
+``correction`` needs only recorded attention columns, so the rest of the network is neither run nor
 kept for the backward pass (docs/method.md 2.5: 1.05 F instead of 2.15 F on SD v1.5 at level 2).
 """
 

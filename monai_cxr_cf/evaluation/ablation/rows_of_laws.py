@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monai_cxr_cf import pipeline
-from monai_cxr_cf.case import Case
+from monai_cxr_cf.case import Case, words
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.diffusion.cost.meter import estimate, seconds_per_f
@@ -94,7 +94,7 @@ def expected_minutes(
     for name in presets:
         for variant in variants(name):
             request = with_settings(trials[0], name, variant).request()
-            config = pipeline.configure(request, instruments.networks)
+            config = pipeline.configure(request, words(request), instruments.networks)
             seconds = estimate(backbone, config, seconds_per_f=each).seconds or 0.0
             total += seconds * sum(len(trial.seeds) for trial in trials)
     return total / 60
@@ -141,7 +141,8 @@ def _keys(job: Trial, instruments: Instruments) -> list[str]:
         weights_of(*parts),
         "none" if instruments.judge is None else instruments.judge.sha256,
     ]
-    config = pipeline.configure(job.request(), networks).hash()
+    request = job.request()
+    config = pipeline.configure(request, words(request), networks).hash()
     base = digest([job.identity, config, weights, instruments.likeness.name, VERSION])
     return [f"{base}-{seed}" for seed in job.seeds]
 
@@ -175,11 +176,11 @@ class _Source:
 def _measured(job: Trial, source: _Source, instruments: Instruments) -> list[Row]:
     """Make one trial's edits, all seeds as one batch, and measure each."""
     request, networks, radiograph = job.request(), instruments.networks, source.radiograph
-    scene, case = pipeline.locate(request, source.scene, networks)
+    case = pipeline.locate(request, words(request), source.scene, networks)
     samples = pipeline.sample(request, case, networks, seeds=job.seeds, progress=lambda e: None)
     labels, shown = pipeline.decode(request, case, samples, networks)
-    pictures = pipeline.compose(radiograph, case, shown, labels, grid=scene.grid)
-    structure = _structure(case, shown, scene.grid.window, instruments)
+    pictures = pipeline.compose(radiograph, case, shown, labels)
+    structure = _structure(case, shown, case.grid.window, instruments)
     scores = _confidence(job, radiograph, pictures, instruments)
     each = shown.trace["resources"]["wall_s"] / len(job.seeds)
     return [

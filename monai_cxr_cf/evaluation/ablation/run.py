@@ -23,6 +23,7 @@ from monai_cxr_cf.evaluation.edits.inputs import Chooser, choose
 from monai_cxr_cf.evaluation.edits.protocol import ADDITIONS, VIEWS, Trial
 from monai_cxr_cf.evaluation.generator.likeness import load_likeness
 from monai_cxr_cf.evaluation.rows import write_json
+from monai_cxr_cf.judges.classifier import load_judge
 from monai_cxr_cf.runs.networks import Networks
 
 
@@ -106,8 +107,6 @@ def table_of(result: dict[str, Any]) -> str:
 def _instruments(plan: Plan) -> Instruments:
     judge = None
     if plan.judge is not None:
-        from monai_cxr_cf.judges.classifier import load_judge
-
         judge = load_judge(plan.judge)
     networks = Networks(models=plan.models)
     networks.backbone(plan.backbone)  # refuse what is missing before anything slow

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from monai_cxr_cf import pipeline
 from monai_cxr_cf.anatomy.segment import Segmentation
+from monai_cxr_cf.case import words
 from monai_cxr_cf.evaluation.edits.pictures import Strip, save_strip
 from monai_cxr_cf.evaluation.edits.protocol import Trial
 from monai_cxr_cf.judges import geometry
@@ -63,7 +64,8 @@ class Seen:
 
 def settings_of(trial: Trial, networks: Networks) -> EditConfig:
     """The configuration in force for a trial; a sham's is that of its edit."""
-    return pipeline.configure(trial.request(), networks)
+    request = trial.request()
+    return pipeline.configure(request, words(request), networks)
 
 
 def rows_of(trial: Trial, bench: Bench, *, key: str) -> list[Row]:
@@ -135,7 +137,7 @@ def _seen(run: Run, pictures: list[Picture], bench: Bench) -> Seen:
 
 def _segment(run: Run, pixels: Array) -> Segmentation:
     segmenter = run.networks.segmenter(run.request.segmenter)
-    return segmenter(pixels, run.radiograph.valid, aspect=run.scene.grid.aspect)
+    return segmenter(pixels, run.radiograph.valid, aspect=run.radiograph.aspect)
 
 
 def edited(run: Run, picture: Picture) -> Array:

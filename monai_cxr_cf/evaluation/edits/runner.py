@@ -27,6 +27,8 @@ from monai_cxr_cf.errors import BadRequest, ResourceExhausted, UnsupportedImage
 from monai_cxr_cf.evaluation.edits.measure import Bench, Row, about, rows_of, settings_of
 from monai_cxr_cf.evaluation.edits.protocol import VERSION, Trial, digest
 from monai_cxr_cf.evaluation.edits.store import PICTURES, finished, open_rows
+from monai_cxr_cf.judges.classifier import load_judge
+from monai_cxr_cf.measures.perceptual import load_lpips
 from monai_cxr_cf.runs.networks import Networks
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,6 @@ class Tools:
 
     def load(self, folder: Path) -> Bench:
         """The parts, ready to measure trials into ``folder``."""
-        from monai_cxr_cf.measures.perceptual import load_lpips
 
         return Bench(
             networks=Networks(models=self.models),
@@ -56,7 +57,6 @@ class Tools:
 
 
 def _judge(spec: str) -> Any:
-    from monai_cxr_cf.judges.classifier import load_judge
 
     return load_judge(spec)
 

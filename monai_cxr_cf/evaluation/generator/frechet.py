@@ -19,6 +19,7 @@ from PIL import Image
 
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.evaluation.bootstrap import LEVEL, Interval
+from monai_cxr_cf.judges.efficientnet import EfficientNetLite0, load_imagenet
 
 Features = NDArray[np.float32]  # (N, 1280)
 Points = NDArray[np.float64]  # (N, dims)
@@ -29,7 +30,6 @@ BATCH = 16
 
 def load_features() -> Any:
     """EfficientNet-Lite0 with ImageNet weights; ComponentMissing without the extra [eval]."""
-    from monai_cxr_cf.judges.efficientnet import EfficientNetLite0, load_imagenet
 
     return load_imagenet(EfficientNetLite0()).eval().requires_grad_(False)
 

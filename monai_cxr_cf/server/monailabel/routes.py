@@ -2,7 +2,7 @@
 """The MONAI-Label-compatible routes: facts, key, sessions, next image (docs/server.md 4).
 
 Masks only: stock clients take every picture they get for a label map, so counterfactuals go
-through the native routes. ``label_infer`` and ``label_data`` hold the other routes.
+through the native routes. ``routes_infer`` and ``routes_data`` hold the other routes.
 """
 
 import random

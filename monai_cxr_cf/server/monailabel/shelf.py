@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.responses import JSONResponse
 
+from monai_cxr_cf.dicom.store.pacs import Pacs
 from monai_cxr_cf.server.monailabel.datastore import Datastore
 from monai_cxr_cf.server.monailabel.sessions import ImageSessions
 from monai_cxr_cf.server.monailabel.volumes import suffix_of
@@ -51,8 +52,6 @@ def suffix_in(file: Path) -> str:
 def _made(at: Desk) -> Shelf:
     settings, pacs = at.settings, None
     if settings.dicomweb is not None:
-        from monai_cxr_cf.dicom.store.pacs import Pacs
-
         pacs = Pacs(settings.dicomweb)
     folder = settings.studies or settings.data / "datastore"
     datastore = Datastore(folder, pacs, settings.limits.stored_bytes)

@@ -6,6 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from monai_cxr_cf.request import schema
+from monai_cxr_cf.runs.facts import collect
 from monai_cxr_cf.server.answers import ERRORS
 from monai_cxr_cf.server.routes.desk import Desk
 from monai_cxr_cf.server.routes.jobs import AtDesk
@@ -50,14 +52,12 @@ def get_metrics(request: Request) -> Response:
 @cache
 def _about() -> dict[str, Any]:
     """What ``cxr-cf info`` says; asked once, for it digests the weights."""
-    from monai_cxr_cf.runs.facts import collect
 
     return collect()
 
 
 def capabilities(desk: Desk) -> dict[str, Any]:
     """What this server can do, as JSON."""
-    from monai_cxr_cf.request import schema
 
     settings, about = desk.settings, _about()
     others = [name for name in settings.backbones if name != settings.backbone]

@@ -4,6 +4,7 @@
 It holds no data; what it shows it fetches from the native routes, with the key if there is one.
 """
 
+from importlib import resources
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
@@ -11,7 +12,7 @@ from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 AT = "/assets/page"
-FOLDER = Path(__file__).resolve().parent / "page"
+FOLDER = Path(str(resources.files("monai_cxr_cf") / "server" / "page"))
 router = APIRouter(include_in_schema=False)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from monai_cxr_cf.dicom.store.pacs import Pacs
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.server.answers import ERRORS
 from monai_cxr_cf.server.refusals import Conflict, Forbidden
@@ -73,7 +74,6 @@ def store(id: Id, order: StoreOrder, desk: AtDesk) -> StoreBody:
 
 def _allowed(desk: Desk, destination: str) -> "Pacs":
     """The store, if results may go there and the caller means it."""
-    from monai_cxr_cf.dicom.store.pacs import Pacs
 
     settings = desk.settings
     if settings.dicomweb is None:

@@ -9,7 +9,7 @@ from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.prompts.findings import get
 from monai_cxr_cf.prompts.parse import parse_prompt
-from monai_cxr_cf.request import EditRequest, from_json
+from monai_cxr_cf.request import EditRequest, OrganRequest, from_json, organs_from_json
 from monai_cxr_cf.server.settings import Settings
 
 SEGMENT_KEYS = ("prompt", "findings", "segmenter", "reading")
@@ -61,10 +61,10 @@ def segment_request(data: Mapping[str, Any], settings: Settings) -> dict[str, An
     if unknown:
         raise BadRequest(f"Unknown keys: {', '.join(unknown)[:200]}.",
                          hint=f"Known: {', '.join(SEGMENT_KEYS)}.")  # fmt: skip
-    words = "prompt" in data or "findings" in data
-    plain = edit_request(data if words else {**data, "prompt": "cardiomegaly"}, settings)
-    kept = SEGMENT_KEYS if words else SEGMENT_KEYS[2:]
-    return {key: plain[key] for key in kept if key in plain}
+    request = organs_from_json({**data, **PLACE})
+    _check_words(request)
+    _check_reading(request.reading, settings)
+    return {key: data[key] for key in SEGMENT_KEYS if key in data}
 
 
 def _refuse_paths(data: Mapping[str, Any]) -> None:
@@ -77,7 +77,7 @@ def _refuse_paths(data: Mapping[str, Any]) -> None:
         )
 
 
-def _check_words(request: EditRequest) -> None:
+def _check_words(request: EditRequest | OrganRequest) -> None:
     if request.prompt:
         parse_prompt(request.prompt)
     for finding in request.findings:
@@ -93,9 +93,13 @@ def _check_limits(request: EditRequest, settings: Settings) -> None:
             code="too_many_members",
             hint="Ask for fewer, or in several jobs.",
         )
-    usual = ReadOptions()
+    _check_reading(request.reading, settings)
+
+
+def _check_reading(reading: ReadOptions, settings: Settings) -> None:
+    limits, usual = settings.limits, ReadOptions()
     for name, most in (("max_pixels", limits.max_pixels), ("max_bytes", limits.upload_bytes)):
-        value = getattr(request.reading, name)
+        value = getattr(reading, name)
         if value > max(most, getattr(usual, name) if value == getattr(usual, name) else 0):
             raise BadRequest(f"reading.{name} is {value}; this server allows {most}.", code="limit")
 

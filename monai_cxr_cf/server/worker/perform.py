@@ -11,6 +11,7 @@ from monai_cxr_cf import __version__
 from monai_cxr_cf.request import EditRequest, from_json
 from monai_cxr_cf.runs import facts
 from monai_cxr_cf.runs.atomic import staged
+from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.progress import Silent
 from monai_cxr_cf.runs.result import result_of
 from monai_cxr_cf.server.queue.jobs import SEGMENT
@@ -38,7 +39,6 @@ class Models:
 
     def networks(self) -> "Networks":
         """The loaded parts."""
-        from monai_cxr_cf.runs.networks import Networks
 
         if self._networks is None:
             device = facts.device() if self.device == "auto" else self.device

@@ -6,21 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from monai_cxr_cf.anatomy.organs import Organs, check
-from monai_cxr_cf.anatomy.zones import region_mask
 from monai_cxr_cf.case import words
 from monai_cxr_cf.dicom.reading.read import read_source
-from monai_cxr_cf.pipeline import pixel_aspect
-from monai_cxr_cf.prompts.findings import region_terms
-from monai_cxr_cf.request import EditRequest, from_json
-from monai_cxr_cf.runs.masks import weights_of, write_masks
+from monai_cxr_cf.pipeline import segment
+from monai_cxr_cf.request import organs_from_json
+from monai_cxr_cf.runs.masks import masks_of, told, write_masks
 from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.run import Stages
 from monai_cxr_cf.server.worker.pictures import entry_of, write_picture
-
-ANY = "cardiomegaly"  # a request needs words; these are not used
 
 
 def find_organs(
@@ -29,40 +23,26 @@ def find_organs(
     """Masks of ``files/source`` into ``out``: labels, overlay, SEG; region for given words.
 
     Raises:
-        UnsupportedImage: no plausible chest was found.
+        UnsupportedImage: no plausible chest was found, or the words name no pixel of it.
     """
-    named = "prompt" in request or "findings" in request
-    plain = dict(request) if named else {**request, "prompt": ANY}
-    asked = from_json({**plain, "source": str(files / "source")})
+    choice = organs_from_json({**request, "source": str(files / "source")})
+    named = bool(choice.prompt or choice.findings)
     with stages("read"):
-        radiograph = read_source(asked.source, asked.reading)
+        radiograph = read_source(choice.source, choice.reading)
     with stages("segment"):
-        segmenter = networks.segmenter(asked.segmenter)
-        found = segmenter(radiograph.pixels, radiograph.valid, aspect=pixel_aspect(radiograph))
-        measures = check(found.organs, agreement=found.agreement)
-    masks = {**found.organs.as_dict()}
+        scene, source = segment(choice, radiograph, networks)
     if named:
         with stages("region"):
-            masks["edit_region"] = _region(asked, found.organs) & radiograph.valid
+            masks = masks_of(scene, words(choice))
+    else:
+        masks = masks_of(scene, None)
     with stages("write"):
-        written = write_masks(
-            radiograph, found.organs, masks=masks, weights=weights_of(found), folder=out
-        )
+        written = write_masks(scene, masks, source=source, folder=out)
         pictures = [write_picture("source", radiograph.pixels, out / "source.png", out)]
         if named:
             region = masks["edit_region"].astype(np.float32)
             pictures.append(write_picture("region", region, out / "region.png", out))
     uids = {f.path: {"sop_class": f.sop_class, "series_uid": f.series_uid, "sop_uid": f.sop_uid}
             for f in written}  # fmt: skip
-    return {
-        "files": [{**entry_of(f.role, f.path, out), **uids[f.path]} for f in written] + pictures,
-        "measures": measures,
-        "pixels": {name: int(mask.sum()) for name, mask in masks.items()},
-        "segmenter": {"name": found.name, "sha256": found.sha256, "licence": found.licence},
-    }
-
-
-def _region(asked: EditRequest, organs: Organs) -> NDArray[np.bool_]:
-    items = words(asked).findings
-    terms = [term for item in items for term in region_terms(item.finding, item.side, item.zone)]
-    return region_mask(organs, terms)
+    files_ = [{**entry_of(f.role, f.path, out), **uids[f.path]} for f in written] + pictures
+    return {"files": files_, **told(masks, source)}

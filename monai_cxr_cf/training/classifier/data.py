@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from monai_cxr_cf.anatomy.organ_maps import organ_squares
+from monai_cxr_cf.anatomy.segment import load_segmenter
 from monai_cxr_cf.data.folder import Row, load_image, read_index
 from monai_cxr_cf.errors import UnreadableInput
 from monai_cxr_cf.judges.preprocess import to_square
@@ -23,6 +25,7 @@ from monai_cxr_cf.judges.split import judge_rows
 from monai_cxr_cf.prompts.clean import clean_report
 from monai_cxr_cf.prompts.compose import NORMAL
 from monai_cxr_cf.prompts.parse import parse_prompt
+from monai_cxr_cf.weights import models_folder
 
 STRIDE = 8  # region maps lie on the finest grid of the trunk
 # Which labels of ChestX-ray14 count as which finding of the vocabulary. Its pneumonia and its
@@ -58,7 +61,7 @@ def load_judge_set(data: Path, judge: str, *, side: int, cache: Path) -> JudgeSe
         data: folder with index.csv.
         judge: "j1" or "j2".
         side: px of the square.
-        cache: folder that keeps ``organs.npz`` (``evaluation.organ_maps``), made if missing.
+        cache: folder that keeps ``organs.npz`` (``anatomy.organ_maps``), made if missing.
     """
     rows = judge_rows(read_index(data), judge)
     if not rows:
@@ -84,9 +87,6 @@ def organ_maps(data: Path, rows: list[Row], cache: Path) -> dict[str, NDArray[np
         with np.load(path) as archive:
             if all(row.id in archive.files for row in rows):
                 return {row.id: archive[row.id] for row in rows}
-    from monai_cxr_cf.anatomy.organ_maps import organ_squares
-    from monai_cxr_cf.anatomy.segment import load_segmenter
-    from monai_cxr_cf.weights import models_folder
 
     segmenter = load_segmenter("hybridgnet", models_folder())
     maps = {row.id: square.labels for row, _, square in organ_squares(data, rows, segmenter)}

@@ -21,11 +21,12 @@ import torch
 from monai_cxr_cf.data.folder import Row
 from monai_cxr_cf.judges.card import write_card
 from monai_cxr_cf.judges.classifier import weights_of
-from monai_cxr_cf.judges.networks import JudgeNetwork
+from monai_cxr_cf.judges.networks import JudgeNetwork, pooled_size
 from monai_cxr_cf.judges.regions import columns_of
 from monai_cxr_cf.training import loop
 from monai_cxr_cf.training.classifier.data import JudgeSet, augmented, label_of, plain
 from monai_cxr_cf.training.classifier.heads import Array, Linear, Samples, train_head
+from monai_cxr_cf.training.classifier.recipe import pooled_features
 
 if TYPE_CHECKING:
     from monai_cxr_cf.training.classifier.recipe import ClassifierRecipe
@@ -94,7 +95,6 @@ def labelled_features(
 
     Version 0 is the image itself, the others are augmented; images with prose have version 0 only.
     """
-    from monai_cxr_cf.training.classifier.recipe import pooled_features
 
     network.eval()
     looked: dict[int, Array] = {}
@@ -142,7 +142,6 @@ def samples_of(
 
 def channels_of(looked: dict[int, Array]) -> int:
     """Trunk channels behind pooled features."""
-    from monai_cxr_cf.judges.networks import pooled_size
 
     size = next(iter(looked.values())).shape[1]
     return (size - pooled_size(0)) // (pooled_size(1) - pooled_size(0))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from monai_cxr_cf.judges.efficientnet import load_imagenet
 from monai_cxr_cf.judges.networks import JudgeNetwork, LiteTrunk, Shape, pool
 from monai_cxr_cf.training.classifier.data import (
     zone_figures,
@@ -48,8 +49,6 @@ class ClassifierRecipe:
             torch.manual_seed(self.seed)
             network = JudgeNetwork(self.shape(), len(self.findings))
         if isinstance(network.trunk, LiteTrunk):
-            from monai_cxr_cf.judges.efficientnet import load_imagenet
-
             load_imagenet(network.trunk.net)
             network.trunk.requires_grad_(False)
         network.findings.requires_grad_(False)  # solved, not descended to

@@ -23,12 +23,13 @@ from monai_cxr_cf.training.classifier.data import (
     load_judge_set,
     plain,
 )
+from monai_cxr_cf.training.classifier.export import export_judge
 from monai_cxr_cf.training.classifier.recipe import ClassifierRecipe, Pretext
 
 log = logging.getLogger(__name__)
 
 
-class Run:
+class FirstStage:
     """Model, optimiser, average and files of the first stage of one training."""
 
     def __init__(
@@ -135,7 +136,7 @@ def train_classifier(
     """
     recipe = loop.read_recipe(config, ClassifierRecipe)
     images = load_judge_set(data, recipe.judge, side=recipe.side, cache=out)
-    run = Run(recipe, images, out=out, max_minutes=max_minutes)
+    run = FirstStage(recipe, images, out=out, max_minutes=max_minutes)
     if resume:
         run.restore()
     while run.progress.share < 1:
@@ -146,6 +147,5 @@ def train_classifier(
             run.check()
     network = run.check()
     minutes = run.progress.seconds / 60
-    from monai_cxr_cf.training.classifier.export import export_judge
 
     return export_judge(recipe, network, images, folder=out / "judge", minutes=minutes)

@@ -10,21 +10,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr_cf.data.folder import Row
+from monai_cxr_cf.data.folder import ORGAN_LABELS, Row
+from monai_cxr_cf.measures.masks import cardiothoracic_ratio
 from monai_cxr_cf.training.drawn_pairs.drawing import LABEL_FINDINGS, LUNG, ZONE_ROWS, Drawing, box
 
 CLEAR_DIFFERENCE = 0.07  # of full range, between the same zone of both lungs
 LARGE_HEART = {"PA": 0.53, "AP": 0.58}  # cardiothoracic ratio that is called enlarged
 
 
-def cardiothoracic_ratio(labels: NDArray[np.uint8]) -> float:
-    """Widest heart row over the width of the thorax; 0 without a heart in the map."""
-    heart = labels == 3
-    if heart.sum() < 50:
-        return 0.0
-    _, _, left, right = box(labels > 0)
-    _, _, first, last = box(heart)
-    return float((last - first + 1) / (right - left + 1))
+def heart_ratio(labels: NDArray[np.uint8]) -> float:
+    """The cardiothoracic ratio of an organ map; 0 without a heart of 50 pixels in it."""
+    organs = {name: labels == label for name, label in ORGAN_LABELS.items()}
+    return cardiothoracic_ratio(organs) or 0.0 if organs["heart"].sum() >= 50 else 0.0
 
 
 def zone_means(image: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, float]:
@@ -48,7 +45,7 @@ def ground(row: Row, image: NDArray[np.float32], labels: NDArray[np.uint8]) -> t
     if min((labels == side).mean() for side in LUNG.values()) < 0.02:
         return ()
     found = []
-    ratio = cardiothoracic_ratio(labels)
+    ratio = heart_ratio(labels)
     threshold = LARGE_HEART.get(row.view[:2], 0.56)
     if ratio > threshold or ("Cardiomegaly" in row.labels and ratio > 0):
         degree = "severe" if ratio > threshold + 0.11 else "moderate"

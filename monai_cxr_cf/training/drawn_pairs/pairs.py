@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from monai_cxr_cf.data.folder import Row
 from monai_cxr_cf.training.augment import augment
 from monai_cxr_cf.training.drawn_pairs.drawing import LUNG, SEVERITIES, ZONE_ROWS, Drawing, Image
-from monai_cxr_cf.training.drawn_pairs.grounding import cardiothoracic_ratio
+from monai_cxr_cf.training.drawn_pairs.grounding import heart_ratio
 from monai_cxr_cf.training.drawn_pairs.lungframe import Chest
 from monai_cxr_cf.training.drawn_pairs.render import draw_in
 from monai_cxr_cf.training.drawn_pairs.transplant import (
@@ -91,7 +91,7 @@ class Library:
         clear = tuple(
             row.id
             for row in normals
-            if cardiothoracic_ratio(maps[row.id]) < limit(row.view) + 0.01
+            if heart_ratio(maps[row.id]) < limit(row.view) + 0.01
             and is_clear(chest_of(row.id, squares, maps), healthy)
         )
         log.info("%d of %d normal radiographs can receive a finding", len(clear), len(normals))
@@ -224,7 +224,7 @@ def take_out(
     image, labels = augment(squares[row.id], maps[row.id], rng)
     if labels is None or not _mapped(labels):
         return
-    chest, ratio = Chest(image, labels), cardiothoracic_ratio(labels)
+    chest, ratio = Chest(image, labels), heart_ratio(labels)
     said = "Cardiomegaly" in row.labels
     wide = bool(degree(ratio, row.view)) and not named(row)
     if (wide or (said and ratio > limit(row.view) - 0.05)) and border_seen(image, labels):

@@ -18,7 +18,7 @@ from scipy.ndimage import (
 )
 
 from monai_cxr_cf.training.drawn_pairs.drawing import LUNG, Image, Labels, box
-from monai_cxr_cf.training.drawn_pairs.grounding import LARGE_HEART, cardiothoracic_ratio
+from monai_cxr_cf.training.drawn_pairs.grounding import LARGE_HEART, heart_ratio
 
 # Cardiothoracic ratios above the view's limit for an enlarged heart.
 BEYOND = {"mild": (0.02, 0.045), "moderate": (0.06, 0.1), "severe": (0.12, 0.17)}
@@ -85,10 +85,10 @@ def resize_heart(
     shares = (1.0, rng.uniform(0.2, 0.45))  # of the left and of the right border's way
     drop = rng.uniform(0.1, 0.3)
     _, _, left, right = box(labels > 0)
-    reach = (wanted - cardiothoracic_ratio(labels)) * (right - left + 1) / sum(shares)
+    reach = (wanted - heart_ratio(labels)) * (right - left + 1) / sum(shares)
     for _ in range(4):
         field = displacement(labels, reach, shares=shares, drop=drop)
-        ratio = cardiothoracic_ratio(move(labels, field))
+        ratio = heart_ratio(move(labels, field))
         missing = (wanted - ratio) * (right - left + 1)
         if abs(missing) < 1:
             break

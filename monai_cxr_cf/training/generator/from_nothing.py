@@ -70,7 +70,7 @@ def train_diffusion(
     """
     recipe = read_recipe(config, DiffusionRecipe)
     rows = {row.id: row for row in generator_rows(read_index(data))}
-    run = Run(recipe, out, max_minutes)
+    run = FromNothing(recipe, out, max_minutes)
     with run.accelerator.main_process_first():
         prepare_pool(data, out, versions=recipe.versions, draws=recipe.draws)
     pool = Pool.load(out / "pool.npz")
@@ -90,7 +90,7 @@ def train_diffusion(
     return run.train(maker, watch=maker(recipe.seed + 1, 0), probe=probe)
 
 
-class Run(Trainer):
+class FromNothing(Trainer):
     """A denoiser that starts from nothing but the autoencoder in ``out/vae``."""
 
     def __init__(self, recipe: DiffusionRecipe, out: Path, max_minutes: float | None) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -15,7 +17,8 @@ _SPLIT = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
 
-WORDS = Path(__file__).with_name("recipes") / "words.txt"  # radiology wording, spaces between
+# Radiology wording, spaces between.
+WORDS = Path(str(resources.files("monai_cxr_cf") / "training" / "recipes" / "words.txt"))
 
 
 def train_tokenizer(captions: Iterable[str], out: Path, *, size: int = 2048) -> CLIPTokenizer:
@@ -55,7 +58,6 @@ def _regex():  # type: ignore[no-untyped-def]
 
 
 def _merges(bpe: Tokenizer) -> list[tuple[str, str]]:
-    import json
 
     return [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
 

@@ -39,9 +39,6 @@ def unet():
     return small_unet()
 
 
-# --- the clock of the dense gate -----------------------------------------------------------------
-
-
 def test_the_dense_clock_reads_the_timestep_of_every_call_and_goes_with_the_laws(unet):
     z, text = latent(batch=2), states(batch=2)
     with controlled(unet, plan(unet, off(gate={"mode": "dense"}))) as control, torch.no_grad():
@@ -55,9 +52,6 @@ def test_the_dense_clock_reads_the_timestep_of_every_call_and_goes_with_the_laws
     assert not unet._forward_pre_hooks
     with controlled(unet, plan(unet, off(gate={"mode": "keys"}))):
         assert not unet._forward_pre_hooks
-
-
-# --- switches ------------------------------------------------------------------------------------
 
 
 def test_switches_start_off_and_are_set_as_told(unet):
@@ -140,9 +134,6 @@ def test_columns_lie_by_image_token_row_and_column(unet):
     assert torch.equal(kept[1, 2, 3, 5], columns[1, 3 * 24 + 5, 2])
 
 
-# --- which layers --------------------------------------------------------------------------------
-
-
 SHAM, FINE = "no words", "no words, vanished at level 2"
 
 
@@ -170,9 +161,6 @@ def test_cross_attention_is_steered_where_a_law_or_the_recorder_needs_it(unet, p
             if isinstance(unet.get_submodule(layer.name).processor, SteeredCross)
         }
     assert found == levels
-
-
-# --- one layer -----------------------------------------------------------------------------------
 
 
 def attention(*, cross, **options):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The weight map W and the cross half of the dense gate, token by token (method 4.3)."""
+"""The weight map W and the cross half of the dense gate, token by token (docs/method.md 2.3)."""
 
 import numpy as np
 import pytest

@@ -20,7 +20,7 @@ from monai_cxr_cf.training import loop
 from monai_cxr_cf.training.classifier.data import augmented, label_of, load_judge_set, zone_figures
 from monai_cxr_cf.training.classifier.heads import Samples, auc, fit, folds_of, train_head
 from monai_cxr_cf.training.classifier.recipe import ClassifierRecipe
-from monai_cxr_cf.training.classifier.train import Run, train_classifier
+from monai_cxr_cf.training.classifier.train import FirstStage, train_classifier
 from monai_cxr_cf.training.loop import state_of
 
 SIDE = 64
@@ -95,14 +95,14 @@ def test_a_judge_loads_its_own_patients_only(data, own):
 
 
 def test_a_run_resumed_from_its_checkpoint_is_bit_exact(own, tmp_path):
-    straight = Run(TINY, own, out=tmp_path / "a", max_minutes=None)
+    straight = FirstStage(TINY, own, out=tmp_path / "a", max_minutes=None)
     for _ in range(4):
         straight.step()
-    first = Run(TINY, own, out=tmp_path / "b", max_minutes=None)
+    first = FirstStage(TINY, own, out=tmp_path / "b", max_minutes=None)
     for _ in range(2):
         first.step()
     first.check()
-    second = Run(TINY, own, out=tmp_path / "b", max_minutes=None)
+    second = FirstStage(TINY, own, out=tmp_path / "b", max_minutes=None)
     second.restore()
     for _ in range(2):
         second.step()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from monai_cxr_cf.training.drawn_pairs.drawing import SEVERITIES
-from monai_cxr_cf.training.drawn_pairs.grounding import cardiothoracic_ratio
+from monai_cxr_cf.training.drawn_pairs.grounding import heart_ratio
 from monai_cxr_cf.training.drawn_pairs.warping import (
     border_seen,
     degree,
@@ -44,7 +44,7 @@ def test_shrinking_an_enlarged_heart_gives_a_normal_one() -> None:
     rng = np.random.default_rng(2)
     field = displacement(labels, 14.0, shares=(1.0, 0.3), drop=0.2)
     wide, moved = move(image, field), move(labels, field)
-    assert cardiothoracic_ratio(moved) > cardiothoracic_ratio(labels) + 0.05
+    assert heart_ratio(moved) > heart_ratio(labels) + 0.05
     back, weight, ratio = shrink_heart(wide, moved, view="PA", rng=rng)
     assert 0.39 < ratio < 0.49
     beside = (moved == 3) & (labels == 2)
