@@ -81,7 +81,7 @@ def run_tests(tree: Path, tests: list[str]) -> tuple[int, str]:
     words = [sys.executable, "-m", "pytest", *PYTEST, *tests]
     env = os.environ | own
     done = subprocess.run(words, cwd=tree, env=env, check=False, capture_output=True, text=True)
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", done.stdout, re.MULTILINE)
     return done.returncode, failed[1] if failed else (done.stdout + done.stderr)[-200:]
 
 
