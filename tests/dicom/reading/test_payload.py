@@ -127,6 +127,11 @@ def test_a_stream_must_begin_as_a_jpeg() -> None:
     assert judged(coded(b"\xff\xd9" + jpeg()[2:]), JPEG) == "pixel_data"
 
 
+def test_the_offset_table_is_no_part_of_the_stream() -> None:
+    head = TAG + b"OB\0\0\xff\xff\xff\xff" + item(b"\0\0\0\0")
+    assert judged(head + item(jpeg()) + END, JPEG) == ""
+
+
 def test_pixels_are_expected_without_being_read() -> None:
     with pytest.raises(UnreadableInput) as caught:
         expect_pixels(io.BytesIO(b""), EXPLICIT)
