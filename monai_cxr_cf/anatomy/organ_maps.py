@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A data folder in, one organ map per radiograph out, on the padded model square.
 
-Trainings that need to know where organs lie (captions, conditions, limits) read this one file:
-``python -m monai_cxr_cf.anatomy.organ_maps --data DIR --out organs.npz``.
+Trainings that need to know where organs lie (captions, conditions, limits) read this one file.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 from collections.abc import Iterator
@@ -17,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr_cf.anatomy.hybridgnet import SIDE
-from monai_cxr_cf.anatomy.segment import KINDS, Segmenter, Square, load_segmenter
+from monai_cxr_cf.anatomy.segment import Segmenter, Square, load_segmenter
 from monai_cxr_cf.data.folder import Row, load_image, read_index
 from monai_cxr_cf.grid import ModelGrid
-from monai_cxr_cf.weights import models_folder
 
 log = logging.getLogger(__name__)
 
@@ -51,20 +48,3 @@ def save_organ_maps(data: Path, models: Path, *, out: Path, kind: str = "hybridg
     np.savez_compressed(part, **maps)  # type: ignore[arg-type]
     os.replace(part, out)
     return out
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Command line of ``save_organ_maps``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with index.csv")
-    parser.add_argument("--out", type=Path, required=True, help="NPZ file to write")
-    parser.add_argument("--models", type=Path, default=None, help="models folder (shipped)")
-    parser.add_argument("--segmenter", choices=KINDS, default="hybridgnet")
-    chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    models = chosen.models or models_folder()
-    save_organ_maps(chosen.data, models, out=chosen.out, kind=chosen.segmenter)
-
-
-if __name__ == "__main__":
-    main()

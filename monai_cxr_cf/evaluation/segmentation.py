@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A shipped segmenter and the held-out radiographs in, Dice, Hausdorff and landmark error out.
 
-``python -m monai_cxr_cf.evaluation.segmentation --data DIR --json``: JSRT's even file numbers, and
-the halves of Shenzhen and Montgomery that training never saw.
+``cxr-cf evaluate segmentation``: JSRT's even file numbers, and the halves of Shenzhen and
+Montgomery that training never saw.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,11 +17,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from monai_cxr_cf.anatomy.organs import Organs
-from monai_cxr_cf.anatomy.segment import KINDS, Segmentation, load_segmenter
+from monai_cxr_cf.anatomy.segment import Segmentation, load_segmenter
 from monai_cxr_cf.data.folder import Row, load_image, load_landmarks, load_organ_mask, read_index
 from monai_cxr_cf.measures.masks import dice
 from monai_cxr_cf.training.segmentation.data import CONTOUR_SLICES, in_training
-from monai_cxr_cf.weights import models_folder
 
 Mask = NDArray[np.bool_]
 SOURCES = ("jsrt", "shenzhen", "montgomery")
@@ -126,22 +123,3 @@ def _means(figures: Iterable[dict[str, float]]) -> dict[str, float]:
         name: round(float(np.mean([one[name] for one in listed if name in one])), 4)
         for name in names
     }
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Print the table, or JSON; the exit code is 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with index.csv")
-    parser.add_argument("--models", type=Path, default=None, help="models folder (shipped)")
-    parser.add_argument("--segmenter", choices=KINDS, default="hybridgnet")
-    parser.add_argument("--out", type=Path, default=None, help="write all figures to this file")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    chosen = parser.parse_args(arguments)
-    models = chosen.models or models_folder()
-    result = evaluate_segmentation(chosen.data, models, out=chosen.out, kind=chosen.segmenter)
-    sys.stdout.write((json.dumps(result, indent=1) if chosen.json else table(result)) + "\n")
-    return 0 if all(bar["reached"] for bar in result["bars"]) else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
