@@ -46,6 +46,8 @@ def test_the_dense_clock_reads_the_timestep_of_every_call_and_goes_with_the_laws
         for t, level in ((500, 1 / 32), (torch.tensor([250, 250]), 1 / 1024), (torch.tensor(0), 0)):
             unet(z, t, encoder_hidden_states=text)
             assert control.dense_level == pytest.approx(level)
+        unet(z, 750, text)
+        assert control.dense_level == pytest.approx(0.75**5)
         unet(sample=z, timestep=1000, encoder_hidden_states=text)
         assert control.dense_level == 1.0
         assert len(unet._forward_pre_hooks) == 1
