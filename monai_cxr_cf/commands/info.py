@@ -7,6 +7,13 @@ from typing import Any
 from monai_cxr_cf.commands.say import say, show
 from monai_cxr_cf.runs.facts import BACKBONE, collect
 
+SOLVERS = {"ddim": "DDIM", "dpmpp": "DPM-Solver++"}
+STARTS = {
+    "noise": "from the source under full noise",
+    "strength": "from the source noised to {} of the schedule",
+    "ddim": "from a DDIM inversion of the source, {} of the schedule",
+    "edit_friendly": "from an inversion that keeps the source, {} of the schedule",
+}
 EXAMPLES = """\
 examples:
   cxr-cf info
@@ -56,7 +63,7 @@ def _print(data: dict[str, Any]) -> None:
         say(f"   {name:<9} {_sampling(config)}")
     say("\nweights")
     for item in data["weights"]:
-        say(f"   {item['file']:<46} {item['sha256'][:12]}  {item['licence']}")
+        say(f"   {item['file']:<50} {item['sha256'][:12]}  {item['licence']}")
     missing = [name for name, version in data["versions"].items() if version == "missing"]
     if not data["weights"]:
         missing.append("the shipped weights")
@@ -66,7 +73,6 @@ def _print(data: dict[str, Any]) -> None:
 
 def _sampling(config: dict[str, Any]) -> str:
     sampling, start = config["sampling"], config["start"]
-    return (
-        f"{sampling['solver']} {sampling['steps']} steps, guidance {sampling['guidance_scale']}, "
-        f"start {start['kind']} {start['strength']}"
-    )
+    solver = SOLVERS[sampling["solver"]]
+    begin = STARTS[start["kind"]].format(start["strength"])
+    return f"{solver}, {sampling['steps']} steps, guidance {sampling['guidance_scale']}, {begin}"

@@ -4,12 +4,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from monai_cxr_cf.cli import main
-from monai_cxr_cf.presets import PRESETS
+from monai_cxr_cf.commands.info import SOLVERS, STARTS
+from monai_cxr_cf.presets import PRESETS, EditConfig
 from monai_cxr_cf.runs.networks import Networks
 
 
@@ -34,8 +36,17 @@ def test_info_says_what_the_shipped_weights_make_of_a_preset(
     assert in_force != info["presets"]["default"]
     assert main(["info"]) == 0
     listed = capsys.readouterr().out
-    assert f"start {in_force['start']['kind']} {in_force['start']['strength']}" in listed
-    assert f"start strength {info['presets']['default']['start']['strength']}" in listed
+    assert STARTS[in_force["start"]["kind"]].format(in_force["start"]["strength"]) in listed
+    published = info["presets"]["default"]["start"]["strength"]
+    assert f"from the source noised to {published} of the schedule" in listed
+
+
+def test_every_solver_and_start_has_words() -> None:
+    config = EditConfig()
+    choices = {field.name: field.metadata["choices"] for part in (config.sampling, config.start)
+               for field in fields(part) if field.name in ("solver", "kind")}  # fmt: skip
+    assert set(SOLVERS) == set(choices["solver"])
+    assert set(STARTS) == set(choices["kind"])
 
 
 def test_info_loads_nothing_heavy(root: Path) -> None:
