@@ -20,7 +20,7 @@ FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --create-home cxr \
  && install --directory --owner=cxr --mode=0700 /data
 COPY --from=build /opt/cxr-cf /opt/cxr-cf
-ENV PATH=/opt/cxr-cf/bin:$PATH OMP_NUM_THREADS=4 PYTHONUNBUFFERED=1 MPLCONFIGDIR=/tmp/matplotlib
+ENV PATH=/opt/cxr-cf/bin:$PATH OMP_NUM_THREADS=4 OMP_WAIT_POLICY=PASSIVE PYTHONUNBUFFERED=1 MPLCONFIGDIR=/tmp/matplotlib
 USER 10001
 VOLUME /data
 EXPOSE 8000

@@ -21,7 +21,7 @@ demo: $(VENV)/.product
 
 # One thread a worker: the workers share the cores, and sums stay in one order.
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=agg $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(TESTS)
 
 # What it finds becomes an @example or a test of its own: plain runs draw the same cases again.
 fuzz: $(VENV)/.dev

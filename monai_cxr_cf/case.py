@@ -128,18 +128,15 @@ def understand(
 ) -> Case:
     """Regions and tokens of a request, whose words are ``asked``, on one image.
 
-    ``grid`` leads from the image to the backbone's square, and ``tokenizer`` is the backbone's own;
-    ``config.keep.band_px`` is in model pixels.
-
-    Raises:
-        BadRequest: words that do not fit 77 tokens.
-        UnsupportedImage: a region that covers no pixel of the image.
+    ``config.keep.band_px`` is in pixels of the model's square, to which ``grid`` leads. Raises
+    BadRequest for words beyond 77 tokens, UnsupportedImage for a region without a pixel.
     """
     regions = _regions(asked, scene)
     region, valid = np.logical_or.reduce(regions), scene.radiograph.valid
     weight = kappa(region, config.keep.band_px / grid.scale) * valid
     texts = (target_prompt(asked), _negative_text(request, asked))
     tables = [token_table(tokenizer, text.text, text.findings) for text in texts]
+    cut = any(table.truncated for table in tables)
     task = EditTask(
         image=grid.to_model(scene.radiograph.pixels),
         organs={k: grid.mask_to_model(m) for k, m in scene.organs.as_dict().items()},
@@ -156,7 +153,6 @@ def understand(
         task = replace(sham_task(task), negative_prompt=request.negative_prompt)
     if config.output.composite == "none":  # the decoder's output is the result everywhere
         weight = valid.astype(np.float32)
-    cut = any(table.truncated for table in tables)
     return Case(asked, regions, region, weight, task, grid, config, cut)
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from monai_cxr_cf import __version__
+from monai_cxr_cf import __version__, threads
 from monai_cxr_cf.commands import (
     doctor,
     edit,
@@ -24,7 +24,7 @@ from monai_cxr_cf.commands import (
     train,
     viewer,
 )
-from monai_cxr_cf.commands.say import complain, details, show
+from monai_cxr_cf.commands.say import complain, count, details, show
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.runs.cancel import Cancellation, cancellable
 from monai_cxr_cf.runs.failures import quiet_libraries, typed
@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     talk.add_argument("--json", action="store_true", help="the result as JSON on standard output")
     talk.add_argument("--verbose", "-v", action="store_true", help="log what is done")
     talk.add_argument("--debug", action="store_true", help="log more; traceback of an error")
+    talk.add_argument("--threads", type=count, metavar="N", help="threads of the numeric libraries")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
         verb.add(verbs, common)
@@ -80,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     state = Cancellation()
     try:
         args = build_parser().parse_args(words)
+        threads.prepare(args.threads)  # before any numeric library is loaded
         kind = getattr(args, "progress", "none")
         with cancellable(state, stdin=kind == "ndjson"):
             talker = args.talker = reporter(kind, state.check)

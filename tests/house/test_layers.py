@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PROBE = """
 import importlib, json, sys
 before = set(sys.modules)
@@ -25,9 +25,10 @@ print(json.dumps(sorted({m.partition(".")[0] for m in set(sys.modules) - before}
 ANY = "third-party"
 
 WORDS = (
-    *("__init__", "errors", "presets", "request", "weights", "cli", "commands*", "prompts*"),
+    *("__init__", "errors", "presets", "request", "weights", "threads", "cli"),
+    *("commands*", "prompts*", "diffusion", "diffusion.cost", "diffusion.cost.memory"),
     *("runs", "runs.atomic", "runs.cancel", "runs.facts", "runs.failures", "runs.networks"),
-    *("runs.progress", "runs.result", "diffusion", "diffusion.cost", "diffusion.cost.memory"),
+    *("runs.progress", "runs.result"),
 )
 WORKER = tuple(f"server.worker.{n}" for n in ("perform", "pictures", "segment_job", "worker"))
 # layer -> (modules of it, what must not be loaded); the first match of a module counts.

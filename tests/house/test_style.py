@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("monai_cxr_cf", "tests", "benchmarks", "bundles", "slicer_extension")
 FILE_LINES, FUNCTION_LINES, MEDIAN_LINES, ARGUMENTS = 300, 40, 120, 6
 LOOP = ("monai_cxr_cf/diffusion/sample.py", "sample", 45)  # the one exception

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("monai_cxr_cf", "tests", "benchmarks", "bundles", "slicer_extension", "docs")
 KINDS = ("*.py", "*.md", "*.yaml", "*.json", "*.js", "*.html", "*.ui")
 SINGLE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "pyproject.toml")

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "monai_cxr_cf"
 # From the doors down to what everybody may use; a room imports only rooms that stand after it.
 ORDER = (
     *("cli", "commands", "server", "transforms", "evaluation", "training", "pipeline", "runs"),
     *("case", "methods", "judges", "anatomy", "data", "prompts", "request", "diffusion", "dicom"),
-    *("composite", "measures", "presets", "grid", "weights", "errors"),
+    *("composite", "measures", "presets", "grid", "weights", "threads", "errors"),
 )
-APART = {"viewer"}  # runs in an environment of its own; tests/test_layers.py watches it
+APART = {"viewer"}  # runs in an environment of its own; tests/house/test_layers.py watches it
 FACADE = f"{PACKAGE}.transforms"  # what a user of MONAI imports from one place
 ROOM_FILES = 20
 

@@ -67,7 +67,7 @@ def test_source_archive_holds_what_a_contributor_reads(root: Path) -> None:
     files = SdistBuilder(str(root)).recurse_included_files()
     names = {file.distribution_path.replace(os.sep, "/") for file in files}
     pages = {"CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "Makefile"}  # README.md by itself
-    assert pages | {"docs/method.md", "tests/test_signposts.py"} <= names
+    assert pages | {"docs/method.md", "tests/house/test_signposts.py"} <= names
     assert not [n for n in names for secret in SECRETS if secret in f"{n}/"]
 
 
