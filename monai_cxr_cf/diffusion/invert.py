@@ -7,12 +7,14 @@ edit-friendly inversion, what each step must add to come back to the source.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
 from monai_cxr_cf.diffusion.attention.install import controlled
 from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.denoise import Denoiser
+from monai_cxr_cf.diffusion.model.recall import recalled
 from monai_cxr_cf.diffusion.prepare import Prepared, inversion_plan
 from monai_cxr_cf.diffusion.steps import Noise, Solver
 from monai_cxr_cf.diffusion.task import Progress
@@ -70,6 +72,7 @@ class SourcePrediction:
     def __init__(self, denoise: Denoiser, progress: Progress | None) -> None:
         self.denoise, self.progress, self.done = denoise, progress, 0
         run = denoise.run
+        self.laws = _laws(run)
         alike = not (run.plan.gains or run.plan.shifts) and run.config.gate.branches == "both"
         self.one_text = alike and run.task.source_prompt == run.task.negative_prompt
 
@@ -86,8 +89,27 @@ class SourcePrediction:
         return e
 
     def _branch(self, z: Tensor, i: int, branch: str, text: str) -> Tensor:
-        self.denoise.switch(i, branch, edits=False)
-        return self.denoise.forward(z, i, self.denoise.run.states[text])
+        denoise, states = self.denoise, self.denoise.run.states[text]
+        denoise.switch(i, branch, edits=False)
+        reads = (
+            z,
+            denoise.run.solver.timesteps[i],
+            states,
+            self.laws,
+            branch,
+            denoise.control.gate,
+        )
+        with denoise.meter.expecting("inversion", items=len(z)):
+            return recalled(
+                denoise.run.backbone, "inversion", reads, lambda: denoise.forward(z, i, states)
+            )
+
+
+def _laws(run: Prepared) -> tuple[Any, ...]:
+    """All that an inversion's plan adds to the UNet: what a prediction depends on besides z."""
+    plan = run.plan
+    source = plan.source_states if plan.regional else None
+    return plan.config.gate, plan.gates, plan.gains, plan.shifts, plan.regional, source
 
 
 def ddim_inversion(run: Prepared, predict: Predict) -> list[Tensor]:

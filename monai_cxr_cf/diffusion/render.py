@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from monai_cxr_cf.diffusion.cost.meter import ratios
+from monai_cxr_cf.diffusion.cost.meter import Meter, ratios
 from monai_cxr_cf.diffusion.model.backbone import Backbone
-from monai_cxr_cf.diffusion.model.codec import Planes, decode
+from monai_cxr_cf.diffusion.model.codec import Planes, decode, decode_source
 from monai_cxr_cf.diffusion.sample import Samples
-from monai_cxr_cf.diffusion.trace import with_decodes
+from monai_cxr_cf.diffusion.trace import with_decodes, with_recalled
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,13 @@ def render(
     ``image``: the task's S x S model image, shown where nothing was sampled.
     """
     latents = samples.z if z is None else z
-    edited, reference = decode(backbone, latents), decode(backbone, samples.z_src)[0]
+    edited, meter = decode(backbone, latents), Meter(backbone)
+    with meter.counting(), meter.expecting("decode"):
+        reference = decode_source(backbone, samples.z_src)
     if samples.window is not None:
         edited = samples.window.put(edited, image)
         reference = samples.window.put(reference, image)
     hw = (int(latents.shape[-2]), int(latents.shape[-1]))
     trace = with_decodes(samples.trace, ratios(backbone, hw).decode, len(latents) + 1)
+    trace["resources"] = with_recalled(trace["resources"], meter.recalled_f(hw))
     return Rendered(edited, reference, trace)

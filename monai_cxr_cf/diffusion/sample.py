@@ -58,7 +58,8 @@ def sample(
     """
     meter = Meter(backbone)
     with meter.counting():
-        run = prepare(backbone, task, config, seeds=tuple(seeds))
+        with meter.expecting("encode"):
+            run = prepare(backbone, task, config, seeds=tuple(seeds))
         noise = Noise(run.seeds, tuple(run.z_src.shape[1:]), backbone.device)
         start = begin(run, noise, meter, progress=progress)
         trace, z = Recorder(run, meter), start.source[0]

@@ -98,10 +98,11 @@ class Recorder:
         }
 
     def _resources(self) -> Json:
-        """Wall time and peak memory."""
+        """Wall time, peak memory, and F of the passes whose results were kept from before."""
         return {
             "wall_s": round(perf_counter() - self.meter.began, 3),
             "peak_memory_mib": _peak_memory_mib(self.run.backbone.device),
+            "recalled_f": self.meter.recalled_f(self.run.hw),
         }
 
 
@@ -129,6 +130,11 @@ def with_decodes(trace: Mapping[str, Any], ratio: float, images: int) -> Json:
     calls = {**cost["calls"], "decode": cost["calls"].get("decode", 0) + images}
     cost |= {"f": f, "f_per_image": f["total"] / cost["images"], "calls": calls}
     return {**trace, "cost": cost}
+
+
+def with_recalled(resources: Mapping[str, Any], f: float) -> Json:
+    """A copy in which ``f`` F more did not run."""
+    return {**resources, "recalled_f": resources["recalled_f"] + f}
 
 
 def hash_plane(plane: Any) -> str:

@@ -79,6 +79,9 @@ class Meter:
         phase: ``unet``, ``gradient`` or ``inversion``; set by the sampler.
         images: passes times batch items, by kind: the phases, ``backward``, ``encode``, ``decode``.
         calls: module calls of the same kinds, whatever their batch.
+        recalled: images of passes that did not run, since their result was recalled.
+
+    A recalled pass counts like one that ran: F is the method's cost, whatever was kept.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -87,6 +90,7 @@ class Meter:
         self.phase = "unet"
         self.images: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
+        self.recalled: Counter[str] = Counter()
 
     @contextmanager
     def counting(self) -> Iterator["Meter"]:
@@ -122,6 +126,22 @@ class Meter:
             yield
         finally:
             self.phase = before
+
+    @contextmanager
+    def expecting(self, kind: str, *, items: int = 1) -> Iterator[None]:
+        """One pass of ``kind`` belongs inside; if none runs, its result was recalled."""
+        before = self.calls[kind]
+        yield
+        if self.calls[kind] == before:
+            self.add(kind, items=items)
+            self.recalled[kind] += items
+
+    def recalled_f(self, hw: Grid) -> float:
+        """F of the passes that did not run."""
+        r, n = ratios(self.backbone, hw), self.recalled
+        vae = n["encode"] * r.encode if n["encode"] else 0.0
+        vae += n["decode"] * r.decode if n["decode"] else 0.0
+        return n["inversion"] * r.forward() + vae
 
     def split(self, hw: Grid, *, stop: str = "", last: str = "") -> dict[str, float]:
         """F so far, all images of the run together: total, unet, gradient, inversion, vae.

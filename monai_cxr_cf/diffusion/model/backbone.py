@@ -6,18 +6,22 @@ only, hashes every weight file and refuses another architecture in one sentence.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from monai_cxr_cf.diffusion.model.checkpoints import Parts, read_folder
 from monai_cxr_cf.diffusion.model.single_file import read_single_file
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 
+Arrays = Mapping[str, NDArray[Any]]
+# (kind, digest of all it depends on, how to make it) -> the arrays, made now or before
+Recall = Callable[[str, str, Callable[[], Arrays]], Arrays]
 PICKLED = (".ckpt", ".pt", ".pth", ".bin")
 WANTED = (
     "unet/*",
@@ -43,6 +47,7 @@ class Backbone:
         scheduler_config: betas, prediction type and so on, as saved beside the weights.
         side: pixel side of the images the UNet was trained on.
         files: weight file -> sha256.
+        recall: keeps results for the next edit (``recall``); None computes everything.
     """
 
     unet: Any
@@ -56,6 +61,7 @@ class Backbone:
     licence: str = "unknown"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
+    recall: Recall | None = field(default=None, repr=False)
 
     @property
     def factor(self) -> int:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_cxr_cf.diffusion.model.backbone import Backbone
+from monai_cxr_cf.diffusion.model.recall import recalled
 from monai_cxr_cf.errors import BadRequest
 
 Planes = NDArray[np.float32]
@@ -27,11 +28,15 @@ def encode(backbone: Backbone, image: Planes) -> Tensor:
             f"{backbone.multiple} pixels."
         )
     grey = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(backbone.device)
-    channels = int(backbone.vae.config.in_channels)
-    with torch.no_grad():
-        x = (grey * 2 - 1).expand(1, channels, rows, columns)
-        mean: Tensor = backbone.vae.encode(x).latent_dist.mode()
-    return mean * float(backbone.vae.config.scaling_factor)
+
+    def latent() -> Tensor:
+        channels = int(backbone.vae.config.in_channels)
+        with torch.no_grad():
+            x = (grey * 2 - 1).expand(1, channels, rows, columns)
+            mean: Tensor = backbone.vae.encode(x).latent_dist.mode()
+        return mean * float(backbone.vae.config.scaling_factor)
+
+    return recalled(backbone, "latent", (grey,), latent)
 
 
 def decode(backbone: Backbone, z: Tensor) -> Planes:
@@ -42,3 +47,11 @@ def decode(backbone: Backbone, z: Tensor) -> Planes:
             x = backbone.vae.decode(one / backbone.vae.config.scaling_factor).sample
             images.append((x.mean(dim=1) / 2 + 0.5).clamp(0, 1).cpu())
     return np.asarray(torch.cat(images).numpy(), np.float32)
+
+
+def decode_source(backbone: Backbone, z_src: Tensor) -> Planes:
+    """D(E(x)), (H, W): the same for every edit of an image, so it is made once."""
+    image = recalled(
+        backbone, "reference", (z_src,), lambda: torch.from_numpy(decode(backbone, z_src)[0])
+    )
+    return np.asarray(image.cpu().numpy(), np.float32)

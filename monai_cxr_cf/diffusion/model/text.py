@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from monai_cxr_cf.diffusion.model.backbone import Backbone
+from monai_cxr_cf.diffusion.model.recall import recalled
 from monai_cxr_cf.diffusion.task import PROMPT_TOKENS, EditTask
 
 
@@ -14,9 +15,13 @@ def encode_text(backbone: Backbone, text: str) -> Tensor:
     """c(y): (1, 77, C) last hidden states in the UNet's dtype; text beyond 77 tokens is cut."""
     encoded = _tokens(backbone.tokenizer, text)
     ids = torch.tensor([encoded["input_ids"]], device=backbone.device)
-    with torch.no_grad():
-        states: Tensor = backbone.text_encoder(ids).last_hidden_state
-    return states.to(backbone.dtype)
+
+    def states() -> Tensor:
+        with torch.no_grad():
+            found: Tensor = backbone.text_encoder(ids).last_hidden_state
+        return found
+
+    return recalled(backbone, "text", (ids,), states).to(backbone.dtype)
 
 
 def token_table(backbone: Backbone, task: EditTask) -> list[dict[str, Any]]:
