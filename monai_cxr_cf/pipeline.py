@@ -31,6 +31,7 @@ from monai_cxr_cf.runs.given import masks_and_region
 from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.outputs import write_all
 from monai_cxr_cf.runs.record import default_seed
+from monai_cxr_cf.runs.remembered import organs_of
 from monai_cxr_cf.runs.run import Outcome, Picture, Run, Stages
 
 
@@ -66,6 +67,7 @@ def run(
 
 def edit(request: EditRequest, networks: Networks, stages: Stages) -> tuple[Run, list[Picture]]:
     """The method in order, from file to pictures; nothing is written."""
+    networks.memory.taken.clear()  # counted anew for this run
     # 1. The strict reader: stored values, display values 0..1, and the exact way back.
     with stages("read"):
         radiograph = read_source(request.source, request.reading)
@@ -98,8 +100,7 @@ def segment(
     Organs come from the user's masks, else from the network; the region from the user, if drawn.
     """
     given, drawn = masks_and_region(choice, radiograph)
-    segmenter = networks.segmenter(choice.segmenter)
-    found = segmenter(radiograph.pixels, radiograph.valid, aspect=radiograph.aspect)
+    found = organs_of(radiograph, networks.segmenter(choice.segmenter), networks.memory)
     organs = found.organs.replaced(given)
     all_given = set(given) >= set(NAMES)  # then the network's doubts do not matter
     masks = {

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The networks a run needs, loaded once and kept: a server edits many images with one set.
 
+What they said of a source is kept as well, for the next edit of it (``remembered``).
+
 Everything that is slow to load goes through here; ``pipeline`` asks for a part by its name.
 """
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from monai_cxr_cf.anatomy.segment import Segmenter
     from monai_cxr_cf.diffusion.model.backbone import Backbone
     from monai_cxr_cf.judges.classifier import Judge
+    from monai_cxr_cf.runs.remembered import Remembered
 
+CACHE_BYTES = 2_000_000_000
 CALIBRATION = "calibration.json"
 VERDICT_JUDGE = "j1"  # J2 is kept for the final table, so that no setting is fitted to it
 
@@ -30,15 +34,32 @@ class Networks:
     Args:
         models: folder of the shipped weights; None = the installed bundle's.
         device: torch device of the backbone.
+        cache: folder that keeps what edits of one source share, for other processes as well;
+            None keeps it in memory only.
+        cache_bytes: bound of that folder.
     """
 
     models: Path | str | None = None
     device: str = "cpu"
+    cache: Path | None = None
+    cache_bytes: int = CACHE_BYTES
     _loaded: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+    _memory: "Remembered | None" = field(default=None, repr=False)
 
     def folder(self) -> Path:
         """The folder of the shipped weights."""
         return models_folder() if self.models is None else Path(self.models)
+
+    @property
+    def memory(self) -> "Remembered":
+        """What earlier edits left for the next one."""
+        from monai_cxr_cf.runs.cache_folder import CacheFolder
+        from monai_cxr_cf.runs.remembered import Remembered
+
+        if self._memory is None:
+            folder = None if self.cache is None else CacheFolder(self.cache, self.cache_bytes)
+            self._memory = Remembered(folder=folder)
+        return self._memory
 
     def segmenter(self, kind: str) -> "Segmenter":
         """The organ segmenter ``hybridgnet`` or ``unet``; ComponentMissing without weights."""
@@ -60,7 +81,9 @@ class Networks:
 
         key = ("backbone", spec)
         if key not in self._loaded:
-            self._loaded[key] = load_backbone(spec, device=self.device, models=self.folder())
+            loaded = load_backbone(spec, device=self.device, models=self.folder())
+            loaded.recall = self.memory
+            self._loaded[key] = loaded
         part: Backbone = self._loaded[key]
         return part
 

@@ -24,6 +24,7 @@ from monai_cxr_cf.diffusion.modes import ensemble
 from monai_cxr_cf.judges import verdict
 from monai_cxr_cf.runs.networks import VERDICT_JUDGE
 from monai_cxr_cf.runs.record import record_of, region_in_words
+from monai_cxr_cf.runs.remembered import opinion_of
 from monai_cxr_cf.runs.run import Outcome, Picture, Run
 
 Mask = NDArray[np.bool_]
@@ -136,7 +137,7 @@ def classifier(run: Run) -> Ask:
     judge_ = run.networks.judge(VERDICT_JUDGE)
     if judge_ is None:
         return lambda edited: None
-    before = judge_.read(run.radiograph.pixels)
+    before = opinion_of(run.radiograph, judge_, run.networks.memory)
     auc = {name: found["auc"] for name, found in judge_.auc.items()}
     counts = frozenset(filter(judge_.counts, judge_.findings))
 

@@ -139,6 +139,7 @@ def _this_time(run: Run, backbone: "Backbone") -> dict[str, Any]:
     return {
         "seconds": dict(run.stages.seconds),
         "sampling": run.trace.get("resources", {}),
+        "recalled": dict(sorted(run.networks.memory.taken.items())),
         "peak_memory_mb": None if peak is None else round(peak),
         "device": str(backbone.device),
         "python": platform.python_version(),
