@@ -60,6 +60,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     options.add_request_flags(parser)
     options.add_reading_flags(parser)
     options.add_dial_flags(parser)
+    options.add_cache_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     outcome = pipeline.run(
         request,
         out,
-        networks=Networks(device=device),
+        networks=Networks(device=device, **options.cache_from(args)),
         progress=talker,
         arrays=args.arrays,
         overwrite=args.overwrite,

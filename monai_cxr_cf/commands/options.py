@@ -12,10 +12,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.commands.say import count
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig
 from monai_cxr_cf.request import EditRequest, from_json
+from monai_cxr_cf.runs.networks import CACHE_BYTES
 
 UNSET: Any = argparse.SUPPRESS
 READING = {  # what each permission of the reader is about
@@ -267,6 +269,19 @@ def _dials(given: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
         # The levels of the energy are text ("0,1,2"), so a bare number there stays text.
         text_field = (part, key) == ("energy", "levels")
         yield part, key, value.strip() if text_field else _value(value.strip())
+
+
+def add_cache_flags(parser: Flags) -> None:
+    """Where to keep what edits of one source share."""
+    group = parser.add_argument_group("what is kept for the next edit of the same source")
+    group.add_argument("--cache", type=Path, metavar="DIR", help="keep it in this folder [nowhere]")
+    group.add_argument("--cache-mb", type=count, default=CACHE_BYTES // 10**6, metavar="N",
+                       help=f"at most so much [{CACHE_BYTES // 10**6}]")  # fmt: skip
+
+
+def cache_from(args: argparse.Namespace) -> dict[str, Any]:
+    """The cache flags as ``Networks`` takes them."""
+    return {"cache": args.cache, "cache_bytes": args.cache_mb * 10**6}
 
 
 def reading_from(args: argparse.Namespace) -> ReadOptions:

@@ -5,7 +5,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.commands.options import UNSET, add_reading_flags, reading_from, request_from
+from monai_cxr_cf.commands.options import (
+    UNSET,
+    add_cache_flags,
+    add_reading_flags,
+    cache_from,
+    reading_from,
+    request_from,
+)
 from monai_cxr_cf.commands.say import say, show
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.request import EditRequest, OrganRequest
@@ -42,6 +49,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--request", metavar="JSON", help="job file of an edit; flags replace it")
     parser.add_argument("--segmenter", choices=["hybridgnet", "unet"], default=UNSET)
     add_reading_flags(parser)
+    add_cache_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -55,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     from monai_cxr_cf.pipeline import segment
     from monai_cxr_cf.runs.masks import masks_of, told, write_masks
 
-    scene, source = segment(choice, read_source(choice.source, choice.reading), Networks())
+    networks = Networks(**cache_from(args))
+    scene, source = segment(choice, read_source(choice.source, choice.reading), networks)
     masks = masks_of(scene, words(choice) if choice.prompt or choice.findings else None)
     with staged(out, overwrite=args.overwrite) as folder:
         written = write_masks(scene, masks, source=source, folder=folder)
