@@ -110,8 +110,10 @@ def _masks(axes: Axes, data: PreviewData) -> None:
 
 def _outline(axes: Axes, mask: Mask, colour: str, *, width: float, style: str = "-") -> None:
     if mask.any() and not mask.all():
-        shape = np.pad(mask, 1).astype(np.float32)  # so that outlines close at the image border
-        rows, columns = (np.arange(n) - 1 for n in shape.shape)
+        down, along = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+        box = slice(down[0], down[-1] + 1), slice(along[0], along[-1] + 1)
+        shape = np.pad(mask[box], 1).astype(np.float32)  # so that outlines close at the border
+        rows, columns = (np.arange(n) - 1 + s.start for n, s in zip(shape.shape, box, strict=True))
         axes.contour(
             columns, rows, shape, [0.5], colors=[colour], linewidths=width, linestyles=style
         )
