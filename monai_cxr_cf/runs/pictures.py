@@ -208,6 +208,7 @@ def _save(figure: Figure, path: Path, *, crop: bool = False) -> None:
     FigureCanvasAgg(figure)
     box = "tight" if crop else None
     figure.savefig(path, format="png", metadata={"Software": None}, bbox_inches=box)
+    figure.clear()  # its parts know each other: they would wait for the collector
 
 
 def trace_figure(trace: Mapping[str, Any], path: Path) -> None:

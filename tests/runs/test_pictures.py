@@ -6,8 +6,10 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from monai_cxr_cf.runs import pictures
 from monai_cxr_cf.runs.pictures import NOTICE, PreviewData, grey_png, overlay, preview, trace_figure
 
 SHAPE = (120, 100)
@@ -149,3 +151,37 @@ def test_grey_png_keeps_size_and_values(tmp_path: Path) -> None:
     assert np.array_equal(
         np.asarray(Image.open(tmp_path / "new" / "a.png")), np.arange(256).reshape(4, 64)
     )
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 40, 0, 30), (50, 120, 70, 100), (30, 31, 20, 21), (5, 90, 3, 80)]
+)
+def test_an_outline_lies_where_one_through_the_whole_picture_would(
+    box: tuple[int, int, int, int],
+) -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[box[0] : box[1], box[2] : box[3]] = True
+    mask[box[0] + 3 : box[1] - 3 : 7, box[2] + 2] = False  # holes: outlines of their own
+    ours, whole = Figure().subplots(1, 2)
+    pictures._outline(ours, mask, "red", width=1.0)
+    padded = np.pad(mask, 1).astype(np.float32)
+    whole.contour(*(np.arange(n) - 1 for n in padded.shape[::-1]), padded, [0.5])
+    found, wanted = (axes.collections[0].get_paths() for axes in (ours, whole))
+    assert len(found) == len(wanted) == 1
+    assert np.array_equal(found[0].vertices, wanted[0].vertices)
+    assert np.array_equal(found[0].codes, wanted[0].codes)
+
+
+def test_a_drawn_figure_lets_its_arrays_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Figure] = []
+
+    class Seen(Figure):
+        def __init__(self, *words: object, **named: object) -> None:
+            super().__init__(*words, **named)  # type: ignore[arg-type]
+            made.append(self)
+
+    monkeypatch.setattr(pictures, "Figure", Seen)
+    preview(scene(), tmp_path / "one.png")
+    overlay(scene().source, {"heart": scene().region}, tmp_path / "two.png")
+    trace_figure({"steps": [step(0, window=True)]}, tmp_path / "three.png")
+    assert [figure.axes for figure in made] == [[], [], []]
