@@ -20,15 +20,20 @@ from torch.nn.parallel import DistributedDataParallel
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.training.loop import Progress
 
+PRECISIONS = ("bf16-pure", "bf16", "no")
+
 
 def start_accelerator(precision: str) -> Accelerator:
-    """Device, precision and processes of this run; BadRequest for a precision but bf16 and no."""
-    if precision not in ("bf16", "no"):
+    """Device and processes of this run; BadRequest for a precision but bf16, bf16-pure and no.
+
+    Autocasting is left to ``masters.Masters``.
+    """
+    if precision not in PRECISIONS:
         raise BadRequest(
-            f"Precision '{precision}' is not one of bf16 and no.",
+            f"Precision '{precision}' is not one of {', '.join(PRECISIONS)}.",
             hint="float16 needs loss scaling, which would change what a resumed run computes.",
         )
-    return Accelerator(mixed_precision=precision, gradient_accumulation_steps=1)
+    return Accelerator(mixed_precision="no", gradient_accumulation_steps=1)
 
 
 def share_gradients(accelerator: Accelerator, module: nn.Module) -> None:

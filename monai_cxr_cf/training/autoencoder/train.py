@@ -37,6 +37,8 @@ from monai_cxr_cf.training.loop import (
     step_generator,
     step_rng,
 )
+from monai_cxr_cf.training.masters import Masters, adamw
+from monai_cxr_cf.training.memory import keep_freed
 from monai_cxr_cf.training.processes import (
     draws,
     share_clock,
@@ -63,7 +65,7 @@ class AutoencoderRecipe:
     gradient_weight: float = 0.5  # of the error of horizontal and vertical differences
     structure_weight: float = 0.0  # of 1 - SSIM
     ema_decay: float = 0.995
-    precision: str = "bf16"  # accelerate's mixed_precision
+    precision: str = "bf16"  # autocast; "bf16-pure": bf16 weights, float32 masters; "no": float32
     seed: int = 7
     check_every: int = 150  # steps between validation, sheet and checkpoint
     compile: bool = False  # torch.compile: minutes to start, then faster
@@ -144,6 +146,7 @@ def train_autoencoder(
     ``out`` also receives state.pt, history.jsonl, curves.png, reconstructions.png and TensorBoard
     events. With ``resume`` the run goes on from ``out/state.pt`` bit-exactly.
     """
+    keep_freed()
     recipe = read_recipe(config, AutoencoderRecipe)
     rows = read_index(data)
     train_rows, judge_rows = generator_rows(rows), generator_rows(rows, "judge")[:32]
@@ -176,7 +179,9 @@ class _Run:
         self.accelerator = start_accelerator(recipe.precision)
         self.model = self._start(images).to(self.accelerator.device)
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, recipe.learning_rate)
+        device = self.accelerator.device
+        self.optimizer = adamw(trained, device, lr=recipe.learning_rate)
+        self.masters = Masters(self.model, recipe.precision, self.accelerator)
         self.ema = Ema(self.model, recipe.ema_decay)
         self.progress = Progress(recipe.steps, max_minutes)
         self.journal = Journal(out, active=self.accelerator.is_main_process)
@@ -194,10 +199,11 @@ class _Run:
         return model
 
     def _forward(self, batch: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        moments = self.model.quant_conv(self.model.encoder(batch))
+        model = self.masters.worker
+        moments = model.quant_conv(model.encoder(batch))
         mean, log_variance = moments.chunk(2, dim=1)
         latent = mean + torch.exp(0.5 * log_variance.clamp(-30, 20)) * noise
-        return self.model.decoder(self.model.post_quant_conv(latent)), mean, log_variance
+        return model.decoder(model.post_quant_conv(latent)), mean, log_variance
 
     def train(self, images: NDArray[np.uint8], held_out: NDArray[np.uint8]) -> None:
         """Until steps or minutes are over; ``held_out`` is what the checks look at."""
@@ -226,10 +232,12 @@ class _Run:
         if recipe.decoder_only:  # nothing is left to regularise: decode what an edit decodes
             noise.zero_()
         batch, noise = batch.to(self.accelerator.device), noise.to(self.accelerator.device)
-        with self.accelerator.autocast():
-            output, mean, log_variance = self.forward(batch, noise)
+        self.masters.publish()
+        with self.masters.autocast():
+            output, mean, log_variance = self.forward(*map(self.masters.cast, (batch, noise)))
         losses = autoencoder_loss(output, batch, mean, log_variance, recipe)
         self.accelerator.backward(losses["total"])
+        self.masters.gather()
         share_gradients(self.accelerator, self.model)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()

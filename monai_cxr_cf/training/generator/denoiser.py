@@ -43,6 +43,7 @@ from monai_cxr_cf.training.loop import (
     save_state,
     state_of,
 )
+from monai_cxr_cf.training.masters import Masters, adamw
 from monai_cxr_cf.training.processes import draws, share_clock, share_gradients
 
 KINDS = ("real", "twins", "crossed")  # of the samples of a batch
@@ -64,7 +65,7 @@ class DenoiserRecipe:
     attention_weight: float = 0.05  # of the energy (Eq. 8) on drawn findings' words
     accumulate: int = 1  # batches a step and process
     dropout: float = 0.1  # of captions
-    precision: str = "bf16"  # or "no"
+    precision: str = "bf16"  # autocast; "bf16-pure": bf16 weights, float32 masters; "no": float32
     seed: int = 11
     log_every: int = 20  # steps between lines of history.jsonl
     check_every: int = 200  # steps between figures, sheets, checkpoint and pipeline folder
@@ -109,7 +110,8 @@ class Trainer:
         self.model = self.model.to(  # type: ignore[call-overload]
             memory_format=torch.channels_last
         )
-        self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, recipe.beta2))
+        self.optimizer = adamw(self._groups(), device, betas=(0.9, recipe.beta2))
+        self.masters = Masters(self.model, recipe.precision, accelerator)
         self.ema = Ema(self.model, recipe.ema_decay)
         self.progress = Progress(recipe.steps, max_minutes)
         self.journal = Journal(out, active=accelerator.is_main_process)
@@ -160,6 +162,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * factor
         self.optimizer.zero_grad()  # a window that was cut short leaves nothing behind
+        self.masters.publish()
         window = [batches] if isinstance(batches, Batch) else batches
         parts = [self._backward(batch) for batch in window]
         share_gradients(self.accelerator, self.model)
@@ -181,11 +184,12 @@ class Trainer:
         abar = alpha_bar.view(-1, 1, 1, 1)
         source, target = batch.source.to(device), batch.target.to(device)
         noisy = abar.sqrt() * source + (1 - abar).sqrt() * batch.noise.to(device)
-        unet, supervised = self.model["unet"], recipe.attention_weight > 0
-        with self.accelerator.autocast(), ExitStack() as stack:
+        worker, supervised = self.masters.worker, recipe.attention_weight > 0
+        unet = worker["unet"]
+        with self.masters.autocast(), ExitStack() as stack:
             maps = stack.enter_context(watched(unet)) if supervised else []
-            states = self.model["text"](batch.tokens.to(device)).last_hidden_state
-            noisy_last = noisy.contiguous(memory_format=torch.channels_last)
+            states = worker["text"](batch.tokens.to(device)).last_hidden_state
+            noisy_last = self.masters.cast(noisy.contiguous(memory_format=torch.channels_last))
             output = unet(noisy_last, batch.level.to(device), states).sample
         losses = denoising_loss(output, noisy, target, alpha_bar, recipe.snr_cap)
         loss = losses.mean()
@@ -195,6 +199,7 @@ class Trainer:
             loss = loss + recipe.attention_weight * energy
             figures["energy"] = energy.item()
         self.accelerator.backward(loss)
+        self.masters.gather()
         kinds = enumerate(KINDS)
         means = {n: losses[batch.kind == k].mean().item() for k, n in kinds if k in batch.kind}
         return {**figures, **means}

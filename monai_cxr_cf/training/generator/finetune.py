@@ -30,6 +30,7 @@ from monai_cxr_cf.training.generator.latent_cache import (
 from monai_cxr_cf.training.generator.monitor import PipelineParts
 from monai_cxr_cf.training.generator.reports import ReportBatches
 from monai_cxr_cf.training.loop import read_recipe
+from monai_cxr_cf.training.memory import keep_freed
 from monai_cxr_cf.training.processes import start_accelerator
 from monai_cxr_cf.weights import models_folder
 
@@ -95,6 +96,7 @@ def train_finetune(
         ComponentMissing: the start is not on this machine.
         UnreadableInput: the collection or the checkpoint is not there.
     """
+    keep_freed()
     recipe = read_recipe(config, FinetuneRecipe)
     loaded = load_start(start or _noted(out), out, resume=resume)
     team = start_accelerator(recipe.precision)

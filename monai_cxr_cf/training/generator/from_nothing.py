@@ -29,6 +29,7 @@ from monai_cxr_cf.training.generator.pretrain_text import pretrain_text
 from monai_cxr_cf.training.generator.text import build_text_encoder, caption_corpus, train_tokenizer
 from monai_cxr_cf.training.images import generator_rows
 from monai_cxr_cf.training.loop import Ema, load_state, read_recipe, save_state
+from monai_cxr_cf.training.memory import keep_freed
 from monai_cxr_cf.training.processes import start_accelerator
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ def train_diffusion(
     ``pool.npz`` unless that is there; it receives state.pt, history.jsonl, curves.png,
     samples.png, edits.png and TensorBoard events. ``resume`` goes on from state.pt bit-exactly.
     """
+    keep_freed()
     recipe = read_recipe(config, DiffusionRecipe)
     rows = {row.id: row for row in generator_rows(read_index(data))}
     run = FromNothing(recipe, out, max_minutes)
