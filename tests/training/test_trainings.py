@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.errors import BadRequest, ComponentMissing, UnreadableInput
+from monai_cxr_cf.training import masters
 from monai_cxr_cf.training.autoencoder import train
 from monai_cxr_cf.training.autoencoder.whiten import fit_basis, fold
 from monai_cxr_cf.training.generator import denoiser, from_nothing
@@ -75,8 +77,12 @@ def test_the_scaling_factor_is_that_of_the_data(trained: Path) -> None:
     assert abs(pool.real.astype(np.float32).std() * vae.config.scaling_factor - 1) < 0.5
 
 
-def test_the_autoencoder_resumes_bit_exactly(small_data: Path, tmp_path: Path) -> None:
-    (tmp_path / "r.yaml").write_text(VAE_RECIPE)
+@pytest.mark.parametrize("precision", ["'no'", "bf16-pure"])
+def test_the_autoencoder_resumes_bit_exactly(
+    precision: str, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masters, "multiplies_bf16", lambda: True)
+    (tmp_path / "r.yaml").write_text(VAE_RECIPE.replace("'no'", precision))
     recipe = read_recipe(tmp_path / "r.yaml", train.AutoencoderRecipe)
     rows = generator_rows(read_index(small_data))
     images = np.stack(list(square_images(small_data, rows, side=64).values()))
@@ -90,6 +96,7 @@ def test_the_autoencoder_resumes_bit_exactly(small_data: Path, tmp_path: Path) -
     for step in range(2, 4):
         resumed.step(train.crops(images, recipe, step))
     for name, weight in straight.model.state_dict().items():
+        assert weight.dtype == torch.float32
         assert torch.equal(weight, resumed.model.state_dict()[name]), name
     assert all(torch.equal(v, resumed.ema.shadow[k]) for k, v in straight.ema.shadow.items())
 
@@ -122,6 +129,40 @@ def test_the_diffusion_training_resumes_bit_exactly(trained: Path, small_data: P
         second.step(maker(second)(recipe.seed, step))
     for name, weight in finished["model"].items():
         assert torch.equal(weight, second.model.state_dict()[name]), name
+
+
+def test_bfloat16_weights_resume_bit_exactly_by_their_masters(
+    trained: Path, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masters, "multiplies_bf16", lambda: True)
+    recipe = replace(
+        read_recipe(trained / "unet.yaml", from_nothing.DiffusionRecipe), precision="bf16-pure"
+    )
+    for kept in ("vae", "tokenizer"):
+        shutil.copytree(trained / "second" / kept, tmp_path / kept)
+    rows = {row.id: row for row in generator_rows(read_index(small_data))}
+    pool = Pool.load(trained / "second" / "pool.npz")
+    straight = from_nothing.FromNothing(recipe, tmp_path, None)
+    maker = BatchMaker(
+        pool, rows, tokenizer=straight.tokenizer, mix=recipe.mix, scaling=1.0, grounding={}
+    )
+    for step in range(2):
+        straight.step(maker(11, step))
+    straight.save()
+    resumed = from_nothing.FromNothing(recipe, tmp_path, None)
+    resumed.restore()
+    for step in range(2, 4):
+        told = [run.step(maker(11, step)) for run in (straight, resumed)]
+        assert told[0] == told[1]
+    for name, weight in straight.model.state_dict().items():
+        assert torch.equal(weight, resumed.model.state_dict()[name]), name
+    lost = [
+        (weight - weight.to(torch.bfloat16)).abs().amax().item() > 0
+        for weight in straight.model["unet"].parameters()
+    ]
+    assert any(lost)  # the masters hold what bfloat16 does not
+    worker = next(straight.masters.worker["unet"].parameters())
+    assert worker.dtype == torch.bfloat16
 
 
 def test_what_the_diffusion_training_lacks_is_made_once(
