@@ -89,7 +89,14 @@ class Masters:
             twin.grad = None
 
 
-def adamw(groups: Any, device: torch.device, **settings: Any) -> torch.optim.AdamW:
-    """AdamW in one kernel, where the device has it."""
+def adamw(
+    weights: Any,
+    device: torch.device,
+    *,
+    rate: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    decay: float = 0.01,
+) -> torch.optim.AdamW:
+    """AdamW in one kernel, where the device has it; ``weights`` may be groups with own rates."""
     fused = device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, fused=fused, **settings)
+    return torch.optim.AdamW(weights, rate, betas, weight_decay=decay, fused=fused)

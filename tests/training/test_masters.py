@@ -33,9 +33,9 @@ def one(value: float = 1.0) -> nn.Linear:
 def test_masters_keep_steps_that_bfloat16_alone_would_lose() -> None:
     accelerator, rate, steps = start_accelerator("bf16-pure"), 1e-4, 60
     lone = one().to(torch.bfloat16)
-    alone = adamw(lone.parameters(), accelerator.device, lr=rate, weight_decay=0.0)
+    alone = adamw(lone.parameters(), accelerator.device, rate=rate, decay=0.0)
     pair = Masters(one(), "bf16-pure", accelerator)
-    kept = adamw(pair.model.parameters(), accelerator.device, lr=rate, weight_decay=0.0)
+    kept = adamw(pair.model.parameters(), accelerator.device, rate=rate, decay=0.0)
     for _ in range(steps):
         pair.publish()
         for network in (lone, pair.worker):

@@ -180,7 +180,7 @@ class _Run:
         self.model = self._start(images).to(self.accelerator.device)
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
         device = self.accelerator.device
-        self.optimizer = adamw(trained, device, lr=recipe.learning_rate)
+        self.optimizer = adamw(trained, device, rate=recipe.learning_rate)
         self.masters = Masters(self.model, recipe.precision, self.accelerator)
         self.ema = Ema(self.model, recipe.ema_decay)
         self.progress = Progress(recipe.steps, max_minutes)
