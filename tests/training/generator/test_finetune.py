@@ -280,7 +280,7 @@ def test_what_cannot_be_trained_is_refused_in_one_sentence(
         train_finetune(recipe, mimic, out=tmp_path / "a", start="no/such-model")
     with pytest.raises(BadRequest, match="multiple"):
         FinetuneRecipe(batch=3).planned(2, 100)
-    with pytest.raises(BadRequest, match="bf16 and no"):
+    with pytest.raises(BadRequest, match="bf16-pure, bf16, no"):
         start_accelerator("fp16")
     with pytest.raises(BadRequest, match="started from other weights"):
         train_finetune(recipe, mimic, out=tuned, start=str(tuned / "pipeline"), resume=True)
