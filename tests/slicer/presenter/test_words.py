@@ -56,7 +56,10 @@ def test_the_outside_in_plain_words(value: object, expected: str) -> None:
         ),
         (
             {"verdict": "passed", "proven": False, "checks": [GOOD], "classifier": JUDGE},
-            ("All checks passed.", "Where classifier J1 cannot tell, geometry alone has judged."),
+            (
+                "All checks passed.",
+                "Where classifier J1 cannot tell, density and outlines judge.",
+            ),
         ),
         (
             {"verdict": "failed", "proven": False, "checks": [GOOD, BAD], "classifier": JUDGE},

@@ -97,7 +97,7 @@ def verdict_words(result: Result) -> tuple[str, ...]:
         sentences.append(f"Classifier {_name(opinion)} sees the finding change as asked.")
     elif verdict.get("verdict") == "passed":
         judge = _name(opinion)
-        sentences.append(f"Where classifier {judge} cannot tell, geometry alone has judged.")
+        sentences.append(f"Where classifier {judge} cannot tell, density and outlines judge.")
     sentences += _members(result.metrics.get("members"))
     return tuple(sentences)
 
