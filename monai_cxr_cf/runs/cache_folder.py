@@ -69,14 +69,17 @@ class CacheFolder:
                 found = {name: file[name] for name in file.files}
             if found.pop(NAME).tobytes() != key.encode():
                 raise ValueError("another key")
-            os.utime(path)
         except FileNotFoundError:
+            return None
+        except PermissionError:  # another user's
             return None
         except DAMAGED as error:
             log.warning("a damaged entry of the cache is made anew (%s)", type(error).__name__)
             with suppress(OSError):
                 path.unlink()
             return None
+        with suppress(OSError):  # a folder that is only read keeps its times
+            os.utime(path)
         return found
 
     def write(self, key: str, arrays: Arrays) -> None:

@@ -65,6 +65,8 @@ class Remembered:
     def _keep(self, key: str, arrays: Arrays) -> None:
         for array in arrays.values():
             array.flags.writeable = False
+        if weight(arrays) > self.size:  # it would push out all others, and then itself
+            return
         with self._lock:
             self.used += weight(arrays) - weight(self._entries.get(key))
             self._entries[key] = arrays

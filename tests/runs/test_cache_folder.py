@@ -198,3 +198,33 @@ def test_a_folder_that_takes_nothing_more_is_a_warning(
     folder.write(KEY, ARRAYS)
     assert "could not be written" in caplog.text
     assert folder.read(KEY) is None
+
+
+def test_an_entry_whose_time_cannot_be_set_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = CacheFolder(tmp_path, 100_000)
+    folder.write(KEY, ARRAYS)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(1, "read-only")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert same(folder.read(KEY))
+    assert not caplog.records
+
+
+def test_an_entry_of_another_user_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = CacheFolder(tmp_path, 100_000)
+    folder.write(KEY, ARRAYS)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "not yours")
+
+    with monkeypatch.context() as held:
+        held.setattr(np, "load", refuse)
+        assert folder.read(KEY) is None
+    assert same(folder.read(KEY)), "it was not removed"
+    assert not caplog.records

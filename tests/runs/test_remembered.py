@@ -83,3 +83,12 @@ def test_a_second_process_finds_what_the_first_has_kept(tmp_path: Path) -> None:
         assert memory("kind", A, made(5, calls))["values"].tolist() == [5] * 1000
     assert calls == [5]
     assert memory.taken == {"kind": 1}
+
+
+def test_what_is_larger_than_the_bound_pushes_nothing_out() -> None:
+    memory, calls = Remembered(size=2 * ENTRY), list[int]()
+    memory("kind", A, made(1, calls))
+    large = memory("kind", B, lambda: {"values": np.zeros(3 * ENTRY, np.uint8)})["values"]
+    assert not large.flags.writeable
+    memory("kind", A, made(1, calls))
+    assert (calls, len(memory), memory.used) == ([1], 1, ENTRY)

@@ -88,7 +88,7 @@ def _machine() -> tuple[Any, ...]:
     wanted = ("vendor_id", "cpu family", "model", "cache size", "flags", "Features")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return (
-        monai_cxr_cf.__version__,
+        code(),
         *(metadata.version(name) for name in LIBRARIES),
         platform.machine(),
         torch.backends.cpu.get_cpu_capability(),
@@ -96,6 +96,15 @@ def _machine() -> tuple[Any, ...]:
         *(line for line in lines if line.startswith(wanted)),
         *(os.environ.get(name) for name in VARIABLES),
     )
+
+
+@cache
+def code() -> str:
+    """sha256 of this package's modules: other code may give other bytes."""
+    package, found = Path(monai_cxr_cf.__file__).parent, sha256()
+    for path in sorted(package.rglob("*.py")):
+        found.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return found.hexdigest()
 
 
 def digest(*parts: Any) -> str:

@@ -3,6 +3,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -186,3 +187,14 @@ def test_an_edit_of_another_word_shares_all_but_its_text(backbone, tiny, task) -
     edited(backbone, task)
     other = make_task(tiny.tokenizer, prompt="small left pneumothorax", phrase="pneumothorax")
     assert edited(backbone, other)[2] == FULL
+
+
+def test_other_code_is_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("one = 1\n")
+    monkeypatch.setattr(module.monai_cxr_cf, "__file__", str(package / "__init__.py"))
+    before = module.code.__wrapped__()
+    assert module.code.__wrapped__() == before
+    (package / "__init__.py").write_text("one = 2\n")
+    assert module.code.__wrapped__() != before
