@@ -36,7 +36,8 @@ def runs_as(precision: str, device: torch.device) -> str:
 
 def multiplies_bf16() -> bool:
     """Whether the processor has instructions for it, beyond emulation."""
-    known = torch.cpu.get_capabilities()
+    told = getattr(torch.cpu, "get_capabilities", None)  # older ones do not tell
+    known = told() if told else {}
     return any(known.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
@@ -66,6 +67,16 @@ class Masters:
         """In which the worker's forward pass is run."""
         kind = self.accelerator.device.type
         return torch.autocast(kind, torch.bfloat16, enabled=self.mixed)
+
+    @torch.no_grad()
+    def restored(self) -> None:
+        """Take all weights and buffers of the model into the worker, frozen ones too."""
+        if self.pure:
+            self.worker.load_state_dict(self.model.state_dict())
+
+    def forget(self) -> None:
+        """Leave no gradient behind that a step cut short has made."""
+        self.worker.zero_grad(set_to_none=True)
 
     @torch.no_grad()
     def publish(self) -> None:

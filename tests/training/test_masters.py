@@ -115,3 +115,23 @@ def test_the_allocator_is_told_or_is_another_one() -> None:
     import platform
 
     assert keep_freed() is (platform.libc_ver()[0] == "glibc")
+
+
+@pytest.mark.usefixtures("native")
+def test_what_a_checkpoint_restores_reaches_frozen_weights_of_the_worker_too() -> None:
+    network = one()
+    network.requires_grad_(False)
+    pair = Masters(network, "bf16-pure", start_accelerator("bf16-pure"))
+    pair.model.load_state_dict({"weight": torch.full((1, 1), 3.0)})
+    pair.restored()
+    assert pair.worker.weight.item() == 3.0
+
+
+@pytest.mark.usefixtures("native")
+def test_a_step_cut_short_leaves_no_gradient_in_the_worker() -> None:
+    pair = Masters(one(), "bf16-pure", start_accelerator("bf16-pure"))
+    pair.publish()
+    pair.worker(torch.ones(1, 1, dtype=torch.bfloat16)).sum().backward()
+    assert pair.worker.weight.grad is not None
+    pair.forget()
+    assert pair.worker.weight.grad is None

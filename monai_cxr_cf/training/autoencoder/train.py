@@ -275,6 +275,7 @@ class _Run:
     def restore(self) -> None:
         """Continue from the checkpoint of ``check``."""
         restore(self, self.out / "state.pt")
+        self.masters.restored()
 
     def export(self, images: NDArray[np.uint8]) -> Path:
         """Write ``out/vae``: decorrelated latents, scaling factor 1 / std of posterior means."""

@@ -162,6 +162,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * factor
         self.optimizer.zero_grad()  # a window that was cut short leaves nothing behind
+        self.masters.forget()
         self.masters.publish()
         window = [batches] if isinstance(batches, Batch) else batches
         parts = [self._backward(batch) for batch in window]
@@ -250,6 +251,7 @@ class Trainer:
     def restore(self) -> None:
         """Continue from the checkpoint of ``save``."""
         self.best = restore(self, self.out / "state.pt").get("best", math.inf)
+        self.masters.restored()
 
 
 def _means(parts: list[dict[str, float]]) -> dict[str, float]:
