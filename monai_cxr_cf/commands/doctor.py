@@ -147,7 +147,8 @@ def _device() -> list[Check]:
     import torch
 
     threads = torch.get_num_threads()
-    return [Check("device", True, name if name != "cpu" else f"cpu, {threads} threads")]
+    used = f"cpu, {threads} thread{'' if threads == 1 else 's'}"
+    return [Check("device", True, used if name == "cpu" else name)]
 
 
 def _disk() -> list[Check]:
