@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from monai_cxr_cf.anatomy.learn_limits import limits_of
 from monai_cxr_cf.anatomy.organs import Organs, check, learnt_limits, measures
 from monai_cxr_cf.errors import BadRequest, UnsupportedImage
-from monai_cxr_cf.measures.masks import cardiothoracic_ratio
 
 
 def ellipse(centre: tuple[float, float], radii: tuple[float, float]) -> NDArray[np.bool_]:
@@ -62,12 +61,6 @@ def test_user_masks_win_over_the_segmenter() -> None:
 def test_masks_of_different_shapes_cannot_be_organs() -> None:
     with pytest.raises(BadRequest, match="shapes"):
         Organs(np.ones((4, 4), bool), np.ones((4, 5), bool), np.ones((4, 4), bool))
-
-
-def test_cardiothoracic_ratio_of_known_widths() -> None:
-    labels = np.zeros((50, 100), np.uint8)
-    labels[10:40, 0:40], labels[10:40, 60:100], labels[25:40, 30:80] = 1, 2, 3
-    assert cardiothoracic_ratio(Organs.from_labels(labels).as_dict()) == pytest.approx(0.5)
 
 
 def test_measures_do_not_depend_on_mirroring_or_size() -> None:

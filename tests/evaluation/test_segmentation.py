@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from monai_cxr_cf.evaluation.segmentation import hausdorff, table
-from monai_cxr_cf.measures.masks import dice
 
 
 def square(top: int, left: int, side: int = 10) -> np.ndarray:
@@ -13,14 +12,6 @@ def square(top: int, left: int, side: int = 10) -> np.ndarray:
     mask = np.zeros((40, 40), bool)
     mask[top : top + side, left : left + side] = True
     return mask
-
-
-def test_dice_of_shifted_squares() -> None:
-    assert dice(square(5, 5), square(5, 5)) == 1.0
-    assert dice(square(5, 5), square(5, 10)) == pytest.approx(0.5)
-    assert dice(square(5, 5), square(25, 25)) == 0.0
-    empty = np.zeros((4, 4), bool)
-    assert dice(empty, empty) == 1.0
 
 
 def test_hausdorff_is_the_shift_and_symmetric() -> None:
