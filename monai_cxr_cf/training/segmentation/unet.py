@@ -108,12 +108,12 @@ class LandmarkTraining(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """(B, 1, S, S) -> see ``segmentation_steps.landmark_outputs``; latents are drawn."""
+        """(B, 1, S, S) -> see ``steps.landmark_outputs``; latents are drawn."""
         return landmark_outputs(self.network, images)
 
 
 class LandmarkLoss(nn.Module):
-    """Weighted sum of ``segmentation_steps.losses_of``; the weights are those of the recipe.
+    """Weighted sum of ``steps.losses_of``; the weights are those of the recipe.
 
     Args:
         kl_weight: of the bottleneck's divergence.

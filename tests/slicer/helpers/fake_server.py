@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server that behaves as told, for what the real one never does: vanish, damage, lie, stall.
 
-It speaks the job routes of ``docs/server.md`` 3; ``test_remote_server.py`` runs the real one.
+It speaks the job routes of ``docs/server.md`` 3; ``remote/test_real_server.py`` runs the real one.
 """
 
 import hashlib
