@@ -60,7 +60,7 @@ def step_generator(seed: int, step: int, stream: int = 0) -> torch.Generator:
 
 
 @dataclasses.dataclass
-class Progress:
+class Pace:
     """How far a run is: optimiser steps done and seconds trained, over all its restarts."""
 
     steps: int  # planned steps
@@ -176,7 +176,7 @@ class Learner(Protocol):
         """Its averaged weights."""
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> Pace:
         """How far it is."""
 
 

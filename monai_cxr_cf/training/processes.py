@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.training.loop import Progress
+from monai_cxr_cf.training.loop import Pace
 
 PRECISIONS = ("bf16-pure", "bf16", "no")
 
@@ -46,7 +46,7 @@ def share_gradients(accelerator: Accelerator, module: nn.Module) -> None:
             weight.grad /= accelerator.num_processes
 
 
-def share_clock(accelerator: Accelerator, progress: Progress) -> None:
+def share_clock(accelerator: Accelerator, progress: Pace) -> None:
     """Every process goes by the first one's clock, so that rates and the end agree."""
     if accelerator.num_processes > 1:
         seconds = torch.tensor([progress.seconds], dtype=torch.float64, device=accelerator.device)

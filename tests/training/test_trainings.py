@@ -86,12 +86,12 @@ def test_the_autoencoder_resumes_bit_exactly(
     recipe = read_recipe(tmp_path / "r.yaml", train.AutoencoderRecipe)
     rows = generator_rows(read_index(small_data))
     images = np.stack(list(square_images(small_data, rows, side=64).values()))
-    straight = train._Run(recipe, images, tmp_path / "a", max_minutes=None)
+    straight = train.AutoencoderTraining(recipe, images, tmp_path / "a", max_minutes=None)
     for step in range(4):
         straight.step(train.crops(images, recipe, step))
         if step == 1:
             straight.check(images[:1])
-    resumed = train._Run(recipe, images, tmp_path / "a", max_minutes=None)
+    resumed = train.AutoencoderTraining(recipe, images, tmp_path / "a", max_minutes=None)
     resumed.restore()
     for step in range(2, 4):
         resumed.step(train.crops(images, recipe, step))

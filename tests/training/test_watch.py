@@ -11,7 +11,7 @@ import pytest
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.commands.watch import told, watched_training
 from monai_cxr_cf.runs.progress import Bar, Events, Silent
-from monai_cxr_cf.training.loop import Journal, Progress
+from monai_cxr_cf.training.loop import Journal, Pace
 
 
 def test_events_carry_step_share_time_left_and_figures(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_logging_is_left_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_progress_counts_images_a_second_since_it_was_last_asked() -> None:
-    progress = Progress(steps=10)
+    progress = Pace(steps=10)
     progress.seconds, progress._mark = 100.0, progress._mark
     progress.figures()
     progress.advance(images=12)

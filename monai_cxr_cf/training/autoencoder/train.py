@@ -28,7 +28,7 @@ from monai_cxr_cf.training.images import generator_rows, square_images
 from monai_cxr_cf.training.loop import (
     Ema,
     Journal,
-    Progress,
+    Pace,
     learning_rate_factor,
     read_recipe,
     restore,
@@ -155,14 +155,14 @@ def train_autoencoder(
             data, [*train_rows, *judge_rows], side=recipe.side, cache=out / "squares.npz"
         )
     images = np.stack([squares[row.id] for row in train_rows])
-    run = _Run(recipe, images, out, max_minutes=max_minutes)
+    run = AutoencoderTraining(recipe, images, out, max_minutes=max_minutes)
     if resume:
         run.restore()
     run.train(images, np.stack([squares[row.id] for row in judge_rows]))
     return run.export(images)
 
 
-class _Run:
+class AutoencoderTraining:
     """Model, optimiser, EMA and files of one training."""
 
     def __init__(
@@ -183,7 +183,7 @@ class _Run:
         self.optimizer = adamw(trained, device, rate=recipe.learning_rate)
         self.masters = Masters(self.model, recipe.precision, self.accelerator)
         self.ema = Ema(self.model, recipe.ema_decay)
-        self.progress = Progress(recipe.steps, max_minutes)
+        self.progress = Pace(recipe.steps, max_minutes)
         self.journal = Journal(out, active=self.accelerator.is_main_process)
         self.forward = torch.compile(self._forward) if recipe.compile else self._forward
 

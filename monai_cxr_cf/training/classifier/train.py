@@ -45,7 +45,7 @@ class FirstStage:
             trained, recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.ema = loop.Ema(self.model, recipe.ema_decay)
-        self.progress = loop.Progress(recipe.steps, max_minutes)
+        self.progress = loop.Pace(recipe.steps, max_minutes)
         self.journal = loop.Journal(out)
         patients = sorted({row.patient for row in data.rows})
         kept_back = set(patients[:: max(2, len(patients) // 40)])  # whom the first stage never sees

@@ -37,7 +37,7 @@ from monai_cxr_cf.training.generator.supervision import (
 from monai_cxr_cf.training.loop import (
     Ema,
     Journal,
-    Progress,
+    Pace,
     learning_rate_factor,
     restore,
     save_state,
@@ -113,7 +113,7 @@ class Trainer:
         self.optimizer = adamw(self._groups(), device, betas=(0.9, recipe.beta2))
         self.masters = Masters(self.model, recipe.precision, accelerator)
         self.ema = Ema(self.model, recipe.ema_decay)
-        self.progress = Progress(recipe.steps, max_minutes)
+        self.progress = Pace(recipe.steps, max_minutes)
         self.journal = Journal(out, active=accelerator.is_main_process)
         self.alpha_bar = build_scheduler().alphas_cumprod.to(device)
         self.best = math.inf  # validation loss of the pipeline folder

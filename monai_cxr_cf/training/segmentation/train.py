@@ -75,7 +75,7 @@ class Trainer:
             self.model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.ema = loop.Ema(self.model, recipe.ema_decay)
-        self.progress = loop.Progress(recipe.steps)
+        self.progress = loop.Pace(recipe.steps)
 
     def step(self) -> dict[str, float]:
         """One optimiser step; every random draw is a function of (seed, step)."""
