@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 from monai_cxr_cf.prompts.findings import get
 from monai_cxr_cf.prompts.parse import parse_prompt
-from monai_cxr_cf.request import EditRequest
+from monai_cxr_cf.request import EditRequest, OrganRequest
 
 if TYPE_CHECKING:
     from monai_cxr_cf.runs.run import Outcome
@@ -30,6 +30,11 @@ def refuse_early(request: EditRequest) -> None:
             code="no_file",
             hint="Check the path.",
         )
+    refuse_words(request)
+
+
+def refuse_words(request: EditRequest | OrganRequest) -> None:
+    """BadRequest for a prompt that cannot be read or a finding that is not known; loads nothing."""
     if request.prompt:
         parse_prompt(request.prompt)
     for finding in request.findings:

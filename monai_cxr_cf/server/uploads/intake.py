@@ -7,9 +7,8 @@ from typing import Any
 
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.prompts.findings import get
-from monai_cxr_cf.prompts.parse import parse_prompt
-from monai_cxr_cf.request import EditRequest, OrganRequest, from_json, organs_from_json
+from monai_cxr_cf.request import EditRequest, from_json, organs_from_json
+from monai_cxr_cf.runs.result import refuse_words
 from monai_cxr_cf.server.settings import Settings
 
 SEGMENT_KEYS = ("prompt", "findings", "segmenter", "reading")
@@ -44,7 +43,7 @@ def edit_request(data: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
         offered = ", ".join(settings.backbones)
         raise BadRequest("The backbone is not offered by this server.", hint=f"One of: {offered}.")
     request = from_json({**data, **PLACE, "backbone": name})
-    _check_words(request)
+    refuse_words(request)
     _check_limits(request, settings)
     plain = {**request.as_dict(), "backbone": name}
     del plain["source"]
@@ -62,7 +61,7 @@ def segment_request(data: Mapping[str, Any], settings: Settings) -> dict[str, An
         raise BadRequest(f"Unknown keys: {', '.join(unknown)[:200]}.",
                          hint=f"Known: {', '.join(SEGMENT_KEYS)}.")  # fmt: skip
     request = organs_from_json({**data, **PLACE})
-    _check_words(request)
+    refuse_words(request)
     _check_reading(request.reading, settings)
     return {key: data[key] for key in SEGMENT_KEYS if key in data}
 
@@ -75,13 +74,6 @@ def _refuse_paths(data: Mapping[str, Any]) -> None:
             code="path_refused",
             hint="Upload the file: the fields are dicom, masks and roi.",
         )
-
-
-def _check_words(request: EditRequest | OrganRequest) -> None:
-    if request.prompt:
-        parse_prompt(request.prompt)
-    for finding in request.findings:
-        get(finding.finding)
 
 
 def _check_limits(request: EditRequest, settings: Settings) -> None:
