@@ -2,21 +2,25 @@
 """FLOPs of a UNet or VAE pass, counted on an empty (meta) twin of the same configuration.
 
 Nothing is computed and no weights are held, so SD v1.5 takes about two seconds, once per process.
-``meter`` turns these counts into F.
+``counted.json`` holds the counts of the shipped weights and of SD v1.5 for the presets, so that
+the common run counts nothing; ``benchmarks/count_passes.py`` writes it. ``meter`` turns these
+counts into F.
 """
 
 import json
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
+from hashlib import sha256
+from importlib.resources import files
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from monai_cxr_cf.diffusion.model.truncate import truncated_forward
 
 TEXT_TOKENS = 77
+COUNTED = "counted.json"
 
 
 def config_key(module: Any) -> str:
@@ -25,7 +29,29 @@ def config_key(module: Any) -> str:
     return json.dumps(plain, sort_keys=True, default=str)
 
 
-@lru_cache(maxsize=64)
+@cache
+def counted() -> dict[str, dict[str, int]]:
+    """What was counted before: digest of a configuration -> pass -> FLOPs."""
+    text = files(__package__).joinpath(COUNTED).read_text(encoding="utf-8")
+    table: dict[str, dict[str, int]] = json.loads(text)
+    return table
+
+
+def digest(key: str) -> str:
+    """The name of a configuration in ``counted``."""
+    return sha256(key.encode()).hexdigest()[:16]
+
+
+def unet_pass(hw: tuple[int, int], last_layer: str = "", backward: bool = False) -> str:
+    """The name of a UNet pass in ``counted``."""
+    return " ".join(filter(None, ("unet", "{}x{}".format(*hw), last_layer, backward * "backward")))
+
+
+def vae_pass(hw: tuple[int, int], encode: bool) -> str:
+    """The name of a VAE pass in ``counted``."""
+    return f"{'encode' if encode else 'decode'} {hw[0]}x{hw[1]}"
+
+
 def unet_flops(
     key: str, hw: tuple[int, int], *, last_layer: str = "", backward: bool = False
 ) -> int:
@@ -34,6 +60,15 @@ def unet_flops(
     ``last_layer`` stops the pass after that attention layer ("" = whole network); ``backward``
     adds the gradient with respect to the latent, weights frozen.
     """
+    known = counted().get(digest(key), {}).get(unet_pass(hw, last_layer, backward))
+    return known or count_unet(key, hw, last_layer=last_layer, backward=backward)
+
+
+@lru_cache(maxsize=64)
+def count_unet(
+    key: str, hw: tuple[int, int], *, last_layer: str = "", backward: bool = False
+) -> int:
+    """``unet_flops``, counted now."""
     unet = _unet(key)
     z = torch.empty(1, unet.config.in_channels, *hw, device="meta", requires_grad=backward)
     t = torch.empty(1, device="meta")
@@ -59,9 +94,15 @@ def unet_flops(
             hook.remove()
 
 
-@lru_cache(maxsize=64)
 def vae_flops(key: str, hw: tuple[int, int], *, encode: bool) -> int:
     """FLOPs of encoding to, or decoding from, a latent of ``hw``, batch 1."""
+    known = counted().get(digest(key), {}).get(vae_pass(hw, encode))
+    return known or count_vae(key, hw, encode=encode)
+
+
+@lru_cache(maxsize=64)
+def count_vae(key: str, hw: tuple[int, int], *, encode: bool) -> int:
+    """``vae_flops``, counted now."""
     vae = _vae(key)
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     if encode:
@@ -72,6 +113,8 @@ def vae_flops(key: str, hw: tuple[int, int], *, encode: bool) -> int:
 
 
 def _count(run: Callable[[], Any], *, grad: bool) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
     counter = FlopCounterMode(display=False)
     with torch.inference_mode(False), torch.set_grad_enabled(grad), counter:
         run()

@@ -183,9 +183,8 @@ def estimate(
     ``crop``: whether the region fits the window of output.roi_crop. Two decodes: the result and
     the reference of the residual composite.
     """
-    factor, side = backbone.factor, backbone.side
-    if crop and config.output.roi_crop:
-        side = config.output.roi_crop * side // 512 // backbone.multiple * backbone.multiple or side
+    side = _side(backbone, config, crop=crop)
+    factor = backbone.factor
     r = ratios(backbone, (side // factor, side // factor))
     solver = Solver(config, backbone.scheduler_config)
     n_exec, guided = solver.n_exec, len(guided_steps(config, solver.n_exec))
@@ -201,6 +200,14 @@ def estimate(
         memory_gib=_memory(backbone, side) / 2**30,
         seconds=None if seconds_per_f is None else f * seconds_per_f,
     )
+
+
+def _side(backbone: Backbone, config: EditConfig, *, crop: bool) -> int:
+    """Pixels of the square that is sampled."""
+    if not (crop and config.output.roi_crop):
+        return backbone.side
+    side = config.output.roi_crop * backbone.side // 512 // backbone.multiple * backbone.multiple
+    return side or backbone.side
 
 
 def _corrections(backbone: Backbone, config: EditConfig, r: Ratios, n_exec: int) -> float:
@@ -219,10 +226,15 @@ def _corrections(backbone: Backbone, config: EditConfig, r: Ratios, n_exec: int)
 
 
 def _memory(backbone: Backbone, side: int) -> float:
-    """Bytes: all weights, plus the widest activations of the VAE decoder four times over."""
+    """Bytes: all weights and activations."""
+    return _weights(backbone) + _activations(backbone, side)
+
+
+def _activations(backbone: Backbone, side: int) -> float:
+    """Bytes: the widest activations of the VAE decoder four times over."""
     widths = backbone.vae.config.block_out_channels
     widest: int = widths[min(1, len(widths) - 1)]
-    return _weights(backbone) + 4.0 * widest * side * side * torch.float32.itemsize
+    return 4.0 * widest * side * side * torch.float32.itemsize
 
 
 def _weights(backbone: Backbone) -> int:
@@ -248,7 +260,7 @@ def seconds_per_f(backbone: Backbone) -> float:
 
 def check_memory(backbone: Backbone, config: EditConfig) -> None:
     """ResourceExhausted if what the run needs on top of the loaded weights is surely not free."""
-    needed = estimate(backbone, config).memory_gib - _weights(backbone) / 2**30
+    needed = _activations(backbone, _side(backbone, config, crop=True)) / 2**30
     free = _free_bytes(backbone.device) / 2**30
     if needed > free:
         raise ResourceExhausted(
