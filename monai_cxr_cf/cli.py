@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from monai_cxr_cf import __version__, threads
+from monai_cxr_cf import __version__, imports, threads
 from monai_cxr_cf.commands import (
     doctor,
     edit,
@@ -82,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = build_parser().parse_args(words)
         threads.prepare(args.threads)  # before any numeric library is loaded
+        imports.prepare()
         kind = getattr(args, "progress", "none")
         with cancellable(state, stdin=kind == "ndjson"):
             talker = args.talker = reporter(kind, state.check)

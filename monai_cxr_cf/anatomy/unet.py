@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from monai_cxr_cf.imports import loading
+
 
 class OrganUNet(nn.Module):
     """MONAI U-Net over a per-image normalised radiograph.
@@ -18,7 +20,8 @@ class OrganUNet(nn.Module):
     """
 
     def __init__(self, channels: tuple[int, ...] = (12, 24, 48, 96, 128, 128)) -> None:
-        from monai.networks.nets import UNet
+        with loading():
+            from monai.networks.nets.unet import UNet
 
         super().__init__()
         self.channels = tuple(channels)

@@ -11,6 +11,7 @@ from typing import Any
 from monai_cxr_cf import __version__
 from monai_cxr_cf.commands import options
 from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.imports import loading
 from monai_cxr_cf.runs import facts
 from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.result import check_folder, refuse_early, result_of
@@ -70,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
     request = options.request_from(args)
     check_folder(out, overwrite=args.overwrite)
     refuse_early(request)
+    with loading():
+        from monai_cxr_cf import pipeline
     device = facts.device()
     talker.hello({"version": __version__, "device": device, "lock_sha256": facts.lock_hash()})
-    from monai_cxr_cf import pipeline
-
     outcome = pipeline.run(
         request,
         out,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.imports import loading
 from monai_cxr_cf.judges.efficientnet import EfficientNetLite0
 from monai_cxr_cf.judges.regions import PLANES, SHAPES, SIDED, SINGLE
 
@@ -38,7 +39,8 @@ class DenseTrunk(nn.Module):
     """MONAI's DenseNet up to its last block: (B, 1, S, S) -> grids at strides 8 and 16."""
 
     def __init__(self, shape: Shape) -> None:
-        from monai.networks.nets import DenseNet
+        with loading():
+            from monai.networks.nets.densenet import DenseNet
 
         super().__init__()
         net = DenseNet(

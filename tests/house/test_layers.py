@@ -25,7 +25,7 @@ print(json.dumps(sorted({m.partition(".")[0] for m in set(sys.modules) - before}
 ANY = "third-party"
 
 WORDS = (
-    *("__init__", "errors", "presets", "request", "weights", "threads", "cli"),
+    *("__init__", "errors", "presets", "request", "weights", "threads", "imports", "cli"),
     *("commands*", "prompts*", "diffusion", "diffusion.cost", "diffusion.cost.memory"),
     *("runs", "runs.atomic", "runs.cancel", "runs.facts", "runs.failures", "runs.networks"),
     *("runs.progress", "runs.result"),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
+from monai_cxr_cf.imports import loading
 from monai_cxr_cf.weights import stated_licence
 
 FOLDERS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
@@ -41,8 +42,9 @@ def read_folder(folder: Path) -> Parts:
         ComponentMissing: a part or its weights are missing.
         BadRequest: another architecture, pickled weights, or keys that do not fit.
     """
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    with loading():
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+        from transformers import CLIPTextModel, CLIPTokenizer
 
     configs = check_layout(folder)
     models = {

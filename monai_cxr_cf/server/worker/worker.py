@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 from uuid import uuid4
 
+from monai_cxr_cf import imports
 from monai_cxr_cf.errors import Cancelled, CxrError, ResourceExhausted
 from monai_cxr_cf.runs.failures import quiet_libraries
 from monai_cxr_cf.server.queue.line import Line
@@ -145,6 +146,7 @@ def main(words: list[str]) -> int:
     """Run a worker until it is asked to stop."""
     plain = json.loads(words[0])
     quiet_libraries(debug=False, verbose=True)
+    imports.prepare()
     stop = Stop()
     signal.signal(signal.SIGTERM, stop.ask)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which then ends us
