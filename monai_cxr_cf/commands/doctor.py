@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.devices import AUTO, device_of
 from monai_cxr_cf.errors import REINSTALL, ComponentMissing
 from monai_cxr_cf.runs import facts
 
@@ -141,7 +142,7 @@ def _weights() -> list[Check]:
 
 def _device() -> list[Check]:
     try:
-        name = facts.device()
+        name = device_of(AUTO)
     except Exception as error:  # already reported by the imports
         return [Check("device", False, type(error).__name__, "Repair torch first.")]
     import torch

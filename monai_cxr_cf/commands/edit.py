@@ -10,7 +10,8 @@ from typing import Any
 
 from monai_cxr_cf import __version__
 from monai_cxr_cf.commands import options
-from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.commands.say import add_place_flags, place_from, say, show
+from monai_cxr_cf.devices import check_place, device_of
 from monai_cxr_cf.imports import loading
 from monai_cxr_cf.runs import facts
 from monai_cxr_cf.runs.networks import Networks
@@ -62,6 +63,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     options.add_reading_flags(parser)
     options.add_dial_flags(parser)
     options.add_cache_flags(parser)
+    add_place_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -71,14 +73,16 @@ def run(args: argparse.Namespace) -> int:
     request = options.request_from(args)
     check_folder(out, overwrite=args.overwrite)
     refuse_early(request)
+    place = place_from(args)
+    check_place(**place)
     with loading():
         from monai_cxr_cf import pipeline
-    device = facts.device()
+    device = device_of(args.device)
     talker.hello({"version": __version__, "device": device, "lock_sha256": facts.lock_hash()})
     outcome = pipeline.run(
         request,
         out,
-        networks=Networks(device=device, **options.cache_from(args)),
+        networks=Networks(**place, **options.cache_from(args)),
         progress=talker,
         arrays=args.arrays,
         overwrite=args.overwrite,

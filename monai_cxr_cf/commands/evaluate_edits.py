@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.commands.say import add_place_flags, place_from, say, show
+from monai_cxr_cf.devices import check_place
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.evaluation.edits.protocol import Settings, select
 from monai_cxr_cf.evaluation.edits.words import short
@@ -71,6 +72,7 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--progress", choices=["bar", "ndjson", "none"], default="bar",
                         help="a bar, or one JSON event a line on standard output")  # fmt: skip
     parser.add_argument("--report", action="store_true", help="only draw the page again")
+    add_place_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -98,6 +100,7 @@ def check(args: argparse.Namespace) -> None:
             raise BadRequest(f"--{name} is {value}; allowed is 1 to {most}.")
     if args.out.exists() and not args.out.is_dir():
         raise BadRequest("--out names a file; expected a folder.", hint="Name a new folder.")
+    check_place(**place_from(args))
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:
@@ -129,7 +132,7 @@ def tools_of(args: argparse.Namespace) -> "Tools":
             "The judges' folder holds neither j1 nor j2.",
             hint="Leave --judges away, or train them: cxr-cf train classifier --help.",
         )
-    return Tools(models, found, args.lpips, args.workers)
+    return Tools(models, found, args.lpips, args.workers, **place_from(args))
 
 
 def choice(args: argparse.Namespace, networks: Any) -> "Choice":

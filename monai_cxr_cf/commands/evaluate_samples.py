@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.commands.say import count, say, show
-from monai_cxr_cf.runs import facts
+from monai_cxr_cf.devices import AUTO, check_place
 from monai_cxr_cf.runs.networks import Networks
 
 EXAMPLES = """\
@@ -42,6 +42,8 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", type=float, default=4.0, help="guidance scale (4)")
     parser.add_argument("--steps", type=count, default=30, help="sampling steps (30)")
     parser.add_argument("--solver", choices=["dpmpp", "ddim"], default="dpmpp")
+    parser.add_argument("--device", default=AUTO, metavar="NAME",
+                        help="auto, cpu, cuda, cuda:N or mps [auto]")  # fmt: skip
     parser.add_argument("--bf16", action="store_true", help="faster on CPUs with AMX and on GPUs")
     parser.add_argument("--strength", type=float, default=0.7, help="of sensitivity edits (.7)")
     parser.add_argument("--images", type=count, default=6, metavar="N",
@@ -58,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from monai_cxr_cf.evaluation.generator.generate import Plain
     from monai_cxr_cf.evaluation.generator.run import Plan, evaluate_samples, table_text
 
+    check_place(args.device, "fp32")
     plain = Plain(args.guidance, args.steps, args.solver, bf16=args.bf16)
     plain.config(args.strength)  # refuse a value out of range before anything slow
     plan = Plan(
@@ -70,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         samples=args.samples,
         limit=args.limit,
     )
-    networks = Networks(device=facts.device())
+    networks = Networks(device=args.device, precision="fp32")  # --bf16 computes beside it
     result = evaluate_samples(args.data, args.out, plan, networks=networks, progress=args.talker)
     args.talker.close()
     if args.json:

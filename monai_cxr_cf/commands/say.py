@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from monai_cxr_cf.devices import AUTO, PRECISIONS
 from monai_cxr_cf.errors import CxrError
 
 
@@ -19,6 +20,20 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1")
     return int(text)
+
+
+def add_place_flags(parser: argparse.ArgumentParser) -> None:
+    """Where the UNet runs, and how many digits it keeps."""
+    group = parser.add_argument_group("where it is computed, and how exactly")
+    group.add_argument("--device", default=AUTO, metavar="NAME",
+                       help="auto, cpu, cuda, cuda:N or mps [auto: a CUDA GPU if there is one]")  # fmt: skip
+    group.add_argument("--precision", choices=PRECISIONS, default=AUTO,
+                       help="of the UNet [auto: fp32; bf16 if it is large and bf16 is native]")  # fmt: skip
+
+
+def place_from(args: argparse.Namespace) -> dict[str, str]:
+    """Those two flags as ``Networks`` takes them."""
+    return {"device": args.device, "precision": args.precision}
 
 
 def say(text: str = "") -> None:

@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_cxr_cf.commands.say import say
+from monai_cxr_cf.commands.say import add_place_flags, place_from, say
+from monai_cxr_cf.devices import check_place
 from monai_cxr_cf.errors import INSTALL_EXTRA, BadRequest, ComponentMissing, ResourceExhausted
 from monai_cxr_cf.server.access.alone import alone
 from monai_cxr_cf.server.settings import Limits, Settings
@@ -66,6 +67,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     much.add_argument("--keep-hours", type=float, default=24, metavar="N", help="results [24]")
     much.add_argument("--max-stored-gb", type=float, default=20, metavar="N",
                       help="uploads and results together [20]")  # fmt: skip
+    add_place_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -82,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     _check_system()
     settings = settings_from(args)
+    check_place(settings.device, settings.precision)  # here, not in a worker that would die of it
     try:
         import uvicorn
 
@@ -137,6 +140,7 @@ def settings_from(args: argparse.Namespace) -> "Settings":
         origins=tuple(args.allow_origin),
         backbones=backbones,
         backbone=next(iter(backbones)),
+        **place_from(args),
         dicomweb=args.dicomweb,
         studies=args.studies.expanduser().absolute() if args.studies else None,
         allow_store=args.allow_store,

@@ -46,13 +46,6 @@ def lock_hash() -> str | None:
     return None
 
 
-def device() -> str:
-    """The device a run would use; loads torch."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def models() -> str | None:
     """Where the shipped weights lie; None if they are missing."""
     try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_cxr_cf.devices import AUTO, device_of
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import PRESETS, EditConfig
 from monai_cxr_cf.weights import models_folder
@@ -33,14 +34,16 @@ class Networks:
 
     Args:
         models: folder of the shipped weights; None = the installed bundle's.
-        device: torch device of the backbone.
+        device: of the backbone: auto, cpu, cuda, cuda:N or mps.
+        precision: of its UNet: auto, fp32, bf16 or fp16 (``devices``).
         cache: folder that keeps what edits of one source share, for other processes as well;
             None keeps it in memory only.
         cache_bytes: bound of that folder.
     """
 
     models: Path | str | None = None
-    device: str = "cpu"
+    device: str = AUTO
+    precision: str = AUTO
     cache: Path | None = None
     cache_bytes: int = CACHE_BYTES
     _loaded: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
@@ -81,7 +84,8 @@ class Networks:
 
         key = ("backbone", spec)
         if key not in self._loaded:
-            loaded = load_backbone(spec, device=self.device, models=self.folder())
+            place = {"device": device_of(self.device), "precision": self.precision}
+            loaded = load_backbone(spec, **place, models=self.folder())
             loaded.recall = self.memory
             self._loaded[key] = loaded
         part: Backbone = self._loaded[key]

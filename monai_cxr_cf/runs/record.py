@@ -142,5 +142,6 @@ def _this_time(run: Run, backbone: "Backbone") -> dict[str, Any]:
         "recalled": dict(sorted(run.networks.memory.taken.items())),
         "peak_memory_mb": None if peak is None else round(peak),
         "device": str(backbone.device),
+        "precision": str(backbone.dtype).removeprefix("torch."),
         "python": platform.python_version(),
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monai_cxr_cf.devices import AUTO, check_words
 from monai_cxr_cf.errors import BadRequest
 
 KEY_LENGTH = 16  # characters; shorter ones are guessed
@@ -36,7 +37,8 @@ class Settings:
     """All that ``create_app`` and the worker depend on.
 
     Raises:
-        BadRequest: an address off loopback without a key, a short key, a port out of range.
+        BadRequest: an address off loopback without a key, a short key, a port out of range, words
+            that name no device or precision.
     """
 
     data: Path  # queue, sources, results; made with mode 0700
@@ -47,13 +49,15 @@ class Settings:
     origins: tuple[str, ...] = ()  # web pages of others that may call it; none by default
     backbones: Mapping[str, str] = field(default_factory=lambda: {"cxr-mini": "cxr-mini"})
     backbone: str = "cxr-mini"  # the default, one of the names above
-    device: str = "auto"
+    device: str = AUTO
+    precision: str = AUTO
     dicomweb: str | None = None  # root URL of the DICOM store
     studies: Path | None = None  # images for MONAI Label clients; None: datastore/ below data
     allow_store: bool = False  # whether results may be sent there
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
+        check_words(self.device, self.precision)
         if not 0 <= self.port <= 65535:
             raise BadRequest(f"The port is {self.port}; expected 0 to 65535.")
         if self.backbone not in self.backbones:

@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from monai_cxr_cf.devices import multiplies_bf16
 from monai_cxr_cf.training.quick import quicken
 
 log = logging.getLogger(__name__)
@@ -32,13 +33,6 @@ def runs_as(precision: str, device: torch.device) -> str:
         precision,
     )
     return "no"
-
-
-def multiplies_bf16() -> bool:
-    """Whether the processor has instructions for it, beyond emulation."""
-    told = getattr(torch.cpu, "get_capabilities", None)  # older ones do not tell
-    known = told() if told else {}
-    return any(known.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 class Masters:

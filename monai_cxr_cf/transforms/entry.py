@@ -2,7 +2,7 @@
 """How ``python -m monai.bundle run`` enters and leaves: one sentence and an exit code for errors.
 
 MONAI wraps what a component raises into a RuntimeError with a page of traceback; only SystemExit
-passes through. So the two functions that ``inference.json`` calls turn our errors into one. From
+passes through. So the three functions that ``inference.json`` calls turn our errors into one. From
 Python call ``cases`` and ``evaluator.run()``, which raise the errors themselves.
 """
 
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.devices import check_place, device_of
 from monai_cxr_cf.errors import BadRequest, CxrError
 from monai_cxr_cf.runs.failures import typed
 from monai_cxr_cf.transforms.cases import Row, cases
@@ -28,6 +29,13 @@ def checked_cases(
     """``cases``; an error of ours ends the program with its sentence and exit code."""
     with spoken():
         return cases(source, request, output_dir=output_dir, overwrite=overwrite)
+
+
+def checked_place(device: str, precision: str) -> str:
+    """The torch device of ``device``; an error of ours ends the program as above."""
+    with spoken():
+        check_place(device, precision)
+        return device_of(device)
 
 
 def run(evaluator: Any) -> None:

@@ -96,16 +96,6 @@ def test_a_processor_without_bfloat16_trains_in_float32_and_says_so(
     assert "AVX512-BF16" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["amx_bf16", "avx512_bf16", "bf16"])
-def test_native_bfloat16_is_told_from_the_processor_s_flags(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True})
-    assert not masters.multiplies_bf16()
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: True})
-    assert masters.multiplies_bf16()
-
-
 def test_an_unknown_precision_is_refused_with_those_there_are() -> None:
     with pytest.raises(BadRequest, match="bf16-pure, bf16, no"):
         start_accelerator("half")

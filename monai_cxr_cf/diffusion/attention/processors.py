@@ -2,7 +2,8 @@
 """Attention processors for diffusers that run the laws of a plan on one layer each.
 
 ``install.controlled`` installs them; their switches live in its ``Control``, so that nothing is
-re-installed between steps. With every switch off a layer runs the processor it had before.
+re-installed between steps. With every switch off a layer runs the processor it had before. In a
+UNet of half precision a law computes in float32 and its output is rounded once.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Steered:
                 "expected the latent size of the plan."
             )
         out = self.steer(attn, hidden_states, encoder_hidden_states)
-        out = out.transpose(1, 2).flatten(2)
+        out = out.transpose(1, 2).flatten(2).to(hidden_states.dtype)
         projected: Tensor = attn.to_out[1](attn.to_out[0](out)) / attn.rescale_output_factor
         return projected
 
@@ -74,7 +75,7 @@ class SteeredSelf(Steered):
         return self.control.gating
 
     def steer(self, attn: Any, hidden: Tensor, context: Tensor | None) -> Tensor:
-        q, (k, v) = _queries(attn, hidden), _keys_values(attn, hidden)
+        q, k, v = _exact(_queries(attn, hidden), *_keys_values(attn, hidden))
         return gated(q, k, v, self.control.plan.gates[self.layer.level], self.control.dense_level)
 
 
@@ -84,10 +85,13 @@ class SteeredCross(Steered):
     source: tuple[Tensor, Tensor] | None = None
 
     def busy(self) -> bool:
+        return self.control.records(self.layer.level) or self.acting()
+
+    def acting(self) -> bool:
+        """Whether a law changes what this layer gives out."""
         control, level = self.control, self.layer.level
         return (
-            control.records(level)
-            or control.gain(level) is not None
+            control.gain(level) is not None
             or control.region(level) is not None
             or control.shift(level) is not None
         )
@@ -96,11 +100,13 @@ class SteeredCross(Steered):
         if context is None:
             raise CxrError("Cross-attention was called without text states.")
         q, (k, v) = _queries(attn, hidden), _keys_values(attn, context)
+        if self.acting():
+            q, k, v = _exact(q, k, v)
         out = self._target(q, k, v)
         omega = self.control.region(self.layer.level)
         if omega is None:
             return out
-        k_source, v_source = self._source(attn)
+        k_source, v_source = _exact(*self._source(attn))
         plain = F.scaled_dot_product_attention(q, k_source.expand_as(k), v_source.expand_as(v))
         return regional(out, plain, omega)
 
@@ -135,6 +141,11 @@ class SteeredCross(Steered):
             with torch.inference_mode(False), torch.no_grad():
                 self.source = _keys_values(attn, states.to(weight.device, weight.dtype))
         return self.source
+
+
+def _exact(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The same in float32, where they come in less."""
+    return tuple(x.to(torch.promote_types(x.dtype, torch.float32)) for x in tensors)
 
 
 def _heads(attn: Any, x: Tensor) -> Tensor:

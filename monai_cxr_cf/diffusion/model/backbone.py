@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from monai_cxr_cf.devices import dtype_of
 from monai_cxr_cf.diffusion.model.checkpoints import Parts, read_folder
 from monai_cxr_cf.diffusion.model.single_file import read_single_file
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
@@ -80,12 +81,14 @@ class Backbone:
 
 
 def load_backbone(
-    spec: str, *, device: str = "cpu", dtype: torch.dtype = torch.float32, models: Path
+    spec: str, *, device: str = "cpu", precision: str = "fp32", models: Path
 ) -> Backbone:
     """Load ``spec``: a shipped name in ``models``, a diffusers folder, a hub id, or one file.
 
+    ``device`` is one of torch, ``precision`` one of ``devices.PRECISIONS``, for the UNet.
+
     Raises:
-        BadRequest: the weights are pickled, or of another architecture.
+        BadRequest: the weights are pickled, or of another architecture; float16 on a CPU.
         ComponentMissing: nothing is found, or a part of it is missing or incomplete.
     """
     path = models / spec if (models / spec).is_dir() else Path(spec).expanduser()
@@ -98,6 +101,8 @@ def load_backbone(
         parts = read_single_file(path, models=models)
     else:
         parts = read_folder(path if path.is_dir() else _hub_folder(spec))
+    size = sum(weight.numel() for weight in parts.unet.parameters())
+    dtype = dtype_of(precision, device=device, parameters=size)
     return assemble(
         parts, name=spec if not path.is_file() else path.stem, device=device, dtype=dtype
     )
@@ -131,8 +136,14 @@ def freeze(module: nn.Module) -> nn.Module:
 
 
 def _placed(module: Any, device: str, dtype: torch.dtype) -> Any:
-    """The module on the device; cast only if needed, since diffusers warns at every cast."""
-    return module.to(device) if module.dtype == dtype else module.to(device).to(dtype)
+    """The module on the device; cast only if needed, since diffusers warns at every cast.
+
+    In half precision a picture's channels lie side by side, as those convolutions want them; in
+    float32 that is slower on a CPU.
+    """
+    placed = module.to(device) if module.dtype == dtype else module.to(device).to(dtype)
+    half = dtype in (torch.bfloat16, torch.float16)
+    return placed.to(memory_format=torch.channels_last) if half else placed
 
 
 def _hub_folder(spec: str) -> Path:

@@ -86,13 +86,13 @@ def _machine() -> tuple[Any, ...]:
     told = Path("/proc/cpuinfo")
     lines = told.read_text(encoding="utf-8").split("\n\n")[0].splitlines() if told.is_file() else []
     wanted = ("vendor_id", "cpu family", "model", "cache size", "flags", "Features")
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
     return (
         code(),
         *(metadata.version(name) for name in LIBRARIES),
         platform.machine(),
         torch.backends.cpu.get_cpu_capability(),
-        gpu,
+        *gpus,
         *(line for line in lines if line.startswith(wanted)),
         *(os.environ.get(name) for name in VARIABLES),
     )

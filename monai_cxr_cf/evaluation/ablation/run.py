@@ -108,6 +108,6 @@ def _instruments(plan: Plan) -> Instruments:
     judge = None
     if plan.judge is not None:
         judge = load_judge(plan.judge)
-    networks = Networks(models=plan.models)
+    networks = Networks(plan.models, "cpu", "fp32")
     networks.backbone(plan.backbone)  # refuse what is missing before anything slow
     return Instruments(networks, load_likeness(plan.clip), judge)

@@ -32,6 +32,7 @@ from monai_cxr_cf.measures.perceptual import load_lpips
 from monai_cxr_cf.runs.networks import Networks
 
 log = logging.getLogger(__name__)
+USUAL = ("cpu", "float32")
 _BENCH: list[Bench] = []  # of a worker process, loaded once
 
 
@@ -44,12 +45,14 @@ class Tools:
     lpips: Path | None = None
     workers: int = 1
     pictures: bool = True
+    device: str = "cpu"
+    precision: str = "fp32"
 
     def load(self, folder: Path) -> Bench:
         """The parts, ready to measure trials into ``folder``."""
 
         return Bench(
-            networks=Networks(models=self.models),
+            networks=Networks(self.models, self.device, self.precision),
             judges={name: _judge(spec) for name, spec in self.judges.items()},
             lpips=None if self.lpips is None else load_lpips(self.lpips),
             pictures=folder / PICTURES if self.pictures else None,
@@ -105,8 +108,10 @@ def header_of(trials: Sequence[Trial], bench: Bench, tools: Tools) -> dict[str, 
     """What ``run.json`` says: digests of every network, and how far the judges can be trusted."""
     weights: dict[str, str] = {"j1": "none", "j2": "none", "lpips": "none"}
     for spec in dict.fromkeys(trial.settings.backbone for trial in trials):
-        files = bench.networks.backbone(spec).files
-        weights[f"backbone {Path(spec).name}"] = digest(sorted(files.items()))
+        backbone = bench.networks.backbone(spec)
+        place = (backbone.device.type, str(backbone.dtype).removeprefix("torch."))
+        others = [] if place == USUAL else [place]  # rows of both are not mixed in one table
+        weights[f"backbone {Path(spec).name}"] = digest([*sorted(backbone.files.items()), *others])
     for kind in dict.fromkeys(trial.settings.segmenter for trial in trials):
         weights[f"segmenter {kind}"] = bench.networks.segmenter(kind).sha256
     for name, judge in bench.judges.items():

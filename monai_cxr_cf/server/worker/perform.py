@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_cxr_cf import __version__
+from monai_cxr_cf.devices import AUTO, device_of
 from monai_cxr_cf.request import EditRequest, from_json
 from monai_cxr_cf.runs import facts
 from monai_cxr_cf.runs.atomic import staged
@@ -29,20 +30,21 @@ class Models:
     Args:
         backbones: published name -> what ``load_backbone`` takes.
         default: the name that is loaded before the first job.
-        device: torch device; ``auto`` takes a GPU if there is one.
+        device: as ``Networks`` takes it.
+        precision: of the UNet, likewise.
     """
 
     backbones: Mapping[str, str]
     default: str
-    device: str = "auto"
+    device: str = AUTO
+    precision: str = AUTO
     _networks: "Networks | None" = field(default=None, repr=False)
 
     def networks(self) -> "Networks":
         """The loaded parts."""
 
         if self._networks is None:
-            device = facts.device() if self.device == "auto" else self.device
-            self._networks = Networks(device=device)
+            self._networks = Networks(device=self.device, precision=self.precision)
         return self._networks
 
     def warm_up(self) -> dict[str, Any]:
@@ -52,7 +54,7 @@ class Models:
         networks = self.networks()
         networks.backbone(self.backbones[self.default])
         networks.segmenter("hybridgnet")
-        device = networks.device
+        device = device_of(self.device)
         return {"version": __version__, "device": device, "lock_sha256": facts.lock_hash()}
 
 

@@ -94,6 +94,7 @@ def _plain(settings: Settings) -> str:
             "backbones": dict(settings.backbones),
             "backbone": settings.backbone,
             "device": settings.device,
+            "precision": settings.precision,
             "limits": vars(settings.limits),
         }
     )

@@ -157,7 +157,8 @@ def main(words: list[str]) -> int:
     lock = (data / "worker.lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)  # waits for the worker of a killed server to go
     store = Store(data, Limits(**plain["limits"]))
-    models = Models(plain["backbones"], plain["backbone"], device=plain["device"])
+    place = {name: plain[name] for name in ("device", "precision")}
+    models = Models(plain["backbones"], plain["backbone"], **place)
     Worker(store, models, stop=stop).serve()
     return 0
 

@@ -83,7 +83,7 @@ def test_every_weight_file_is_hashed(saved) -> None:
 
 
 def test_the_unet_takes_the_asked_precision_and_the_vae_stays_exact(saved) -> None:
-    loaded = load_backbone("cxr-mini", models=saved.parent, dtype=torch.bfloat16)
+    loaded = load_backbone("cxr-mini", models=saved.parent, precision="bf16")
     assert loaded.unet.dtype == torch.bfloat16
     assert loaded.vae.dtype == loaded.text_encoder.dtype == torch.float32
 
