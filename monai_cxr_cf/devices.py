@@ -2,7 +2,7 @@
 """Where the UNet runs and how many digits it keeps: what was asked for in, torch's words out.
 
 Every door takes the same two words, ``--device`` and ``--precision``. They are no part of a
-request: they say how a run goes, like ``--threads``. torch is loaded only where a question needs it.
+request: they say how a run goes, like ``--threads``. torch is loaded where a question needs it.
 """
 
 import logging

@@ -26,12 +26,12 @@ def add_place_flags(parser: argparse.ArgumentParser) -> None:
     """Where the UNet runs, and how many digits it keeps."""
     group = parser.add_argument_group("where it is computed, and how exactly")
     group.add_argument("--device", default=AUTO, metavar="NAME",
-                       help="auto, cpu, cuda, cuda:N or mps [auto: a CUDA GPU if there is one]")  # fmt: skip
+                       help="auto, cpu, cuda, cuda:N or mps [auto: cuda, else cpu]")  # fmt: skip
     group.add_argument("--precision", choices=PRECISIONS, default=AUTO,
-                       help="of the UNet [auto: fp32; bf16 if it is large and bf16 is native]")  # fmt: skip
+                       help="of the UNet [auto: bf16 if it is large, else fp32]")  # fmt: skip
 
 
-def place_from(args: argparse.Namespace) -> dict[str, str]:
+def place_from(args: argparse.Namespace) -> dict[str, Any]:
     """Those two flags as ``Networks`` takes them."""
     return {"device": args.device, "precision": args.precision}
 

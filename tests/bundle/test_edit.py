@@ -28,17 +28,19 @@ def test_bundle_and_command_line_write_the_same_bytes(
         *("--output_dir", str(tmp_path / "bundle"), "--request#overrides#boost#eta", "2"),
         *("--request#masks", phantom["masks"], "--request::backbone", str(tiny_folder)),
         *("--request#overrides#sampling#steps", "4", "--request#levels", "[0.5,1]"),
+        *("--device", "cpu", "--precision", "bf16"),
     )
     assert done.returncode == 0, done.stderr
     assert PROMPT not in done.stdout + done.stderr  # neither by us nor by MONAI's summary
     words = ["edit", phantom["source"], "--prompt", PROMPT, "--out", str(tmp_path / "cli")]
     words += ["--masks", phantom["masks"], "--backbone", str(tiny_folder)]
     words += ["--boost-eta", "2", "--sampling-steps", "4", "--levels", "0.5,1"]
-    assert main([*words, "--progress", "none"]) == 0
+    assert main([*words, "--precision", "bf16", "--progress", "none"]) == 0
     assert contents(tmp_path / "bundle") == contents(tmp_path / "cli")
     report = json.loads((tmp_path / "bundle" / "report.json").read_text())
     assert report["request"]["overrides"]["boost"] == {"eta": 2}
     assert report["outside_max_diff"] == 0
+    assert report["run"]["precision"] == "bfloat16"
     # The evaluator runs under no_grad, and the sampler's own gradient worked all the same.
     assert report["trace"]["steps"][0]["correction"]["gradient_rms"][0] > 0
 
@@ -66,6 +68,9 @@ def test_a_refusal_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
         ({"request#overrides": {"boost": {"eta": -1}}}, 2, "boost.eta"),
         ({"request#reading": {"nonsense": True}}, 2, "nonsense"),
         ({"request#backbone": "/no/such/model"}, 3, "backbone"),
+        ({"device": "gpu"}, 2, "no device 'gpu'"),
+        ({"precision": "half"}, 2, "no precision 'half'"),
+        ({"device": "cpu", "precision": "fp16"}, 2, "CPU does not run in fp16"),
     ],
 )
 def test_bad_input_leaves_nothing_and_keeps_its_exit_code(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server that would not be safe is not started; the flags say what the settings are."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from monai_cxr_cf.commands.serve import KEY, settings_from
 from monai_cxr_cf.errors import BadRequest, CxrError
 from monai_cxr_cf.server.access.security import admit, key_matches
 from monai_cxr_cf.server.settings import Settings
+from monai_cxr_cf.server.worker.perform import Models
+from monai_cxr_cf.server.worker.supervise import _plain
 
 LONG = "k" * 32
 HERE = Path("data")
@@ -87,3 +90,18 @@ def test_a_preflight_of_an_unknown_page_does_not_pass() -> None:
     with pytest.raises(CxrError) as refused:
         admit(made, headers, method="OPTIONS", path="/v1/jobs")
     assert refused.value.http_status == 403
+
+
+def test_device_and_precision_reach_the_worker_and_nonsense_does_not() -> None:
+    made = settings("--device", "cpu", "--precision", "bf16")
+    plain = json.loads(_plain(made))
+    assert (plain["device"], plain["precision"]) == (made.device, made.precision) == ("cpu", "bf16")
+    assert (Settings(HERE).device, Settings(HERE).precision) == ("auto", "auto")
+    for words in ({"device": "gpu"}, {"precision": "half"}, {"device": "cpu", "precision": "fp16"}):
+        with pytest.raises(BadRequest):
+            Settings(HERE, **words)
+
+
+def test_the_worker_s_networks_are_those_asked_for() -> None:
+    networks = Models({"m": "m"}, "m", device="cpu", precision="bf16").networks()
+    assert (networks.device, networks.precision) == ("cpu", "bf16")
