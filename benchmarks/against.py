@@ -109,12 +109,21 @@ def was_read(checkout: Path) -> Figures:
     return {"cpu_s": ran(checkout, "read", "docs/example.dcm")["cpu_s"]}
 
 
+def served(checkout: Path) -> Figures:
+    """Eight queued edits of four radiographs through the server."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from served import eight_jobs, environment_of
+
+    return eight_jobs(checkout, environment_of(checkout))
+
+
 ROWS = {
     "edit": Row("cold edit, whole process", edited),
     "beside": Row("edit beside two busy processes over quiet", beside),
     "help": Row("--help", helped),
     "info": Row("info", informed),
     "read": Row("read", was_read),
+    "server": Row("eight queued edits of four radiographs, two workers where known", served),
 }
 
 

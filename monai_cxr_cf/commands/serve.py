@@ -38,7 +38,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         epilog=EXAMPLES,
         help="answer over HTTP",
-        description="Serve edits over HTTP; the models stay loaded in one worker process.",
+        description="Serve edits over HTTP; the models stay loaded in worker processes.",
     )
     where = parser.add_argument_group("where")
     where.add_argument("--host", default="127.0.0.1", help="address [127.0.0.1]")
@@ -59,6 +59,8 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     what.add_argument("--allow-store", action="store_true",
                       help="results may be sent to that store")  # fmt: skip
     much = parser.add_argument_group("how much")
+    much.add_argument("--workers", type=int, default=1, metavar="N",
+                      help="edits at once; each holds the models [1]")  # fmt: skip
     much.add_argument("--max-upload-mb", type=float, default=512, metavar="N",
                       help="an upload [512]")  # fmt: skip
     much.add_argument("--max-pixels", type=int, default=64_000_000, metavar="N",
@@ -141,6 +143,7 @@ def settings_from(args: argparse.Namespace) -> "Settings":
         backbones=backbones,
         backbone=next(iter(backbones)),
         **place_from(args),
+        workers=args.workers,
         dicomweb=args.dicomweb,
         studies=args.studies.expanduser().absolute() if args.studies else None,
         allow_store=args.allow_store,

@@ -9,6 +9,7 @@ from pathlib import Path
 from monai_cxr_cf.devices import AUTO, check_words
 from monai_cxr_cf.errors import BadRequest
 
+MOST_WORKERS = 64
 KEY_LENGTH = 16  # characters; shorter ones are guessed
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -37,8 +38,8 @@ class Settings:
     """All that ``create_app`` and the worker depend on.
 
     Raises:
-        BadRequest: an address off loopback without a key, a short key, a port out of range, words
-            that name no device or precision.
+        BadRequest: an address off loopback without a key, a short key, a port or a number of
+            workers out of range, words that name no device or precision.
     """
 
     data: Path  # queue, sources, results; made with mode 0700
@@ -51,6 +52,7 @@ class Settings:
     backbone: str = "cxr-mini"  # the default, one of the names above
     device: str = AUTO
     precision: str = AUTO
+    workers: int = 1  # processes that each hold the models and run one job at a time
     dicomweb: str | None = None  # root URL of the DICOM store
     studies: Path | None = None  # images for MONAI Label clients; None: datastore/ below data
     allow_store: bool = False  # whether results may be sent there
@@ -60,6 +62,10 @@ class Settings:
         check_words(self.device, self.precision)
         if not 0 <= self.port <= 65535:
             raise BadRequest(f"The port is {self.port}; expected 0 to 65535.")
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise BadRequest(
+                f"The number of workers is {self.workers}; expected 1 to {MOST_WORKERS}."
+            )
         if self.backbone not in self.backbones:
             raise BadRequest(f"The backbone '{self.backbone}' is not among those offered.")
         if not self.loopback and self.key is None:

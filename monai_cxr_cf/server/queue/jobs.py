@@ -50,6 +50,7 @@ class Job:
     request: Mapping[str, Any] = field(repr=False)
     created: float
     attempts: int = 0
+    worker: str | None = None  # slot and name of the one that runs it
     position: int | None = None  # jobs before it and itself; 0 = running, None = over
     stage: str | None = None
     step: int | None = None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The worker's side of the job store: take the next job, tell its steps, finish or give it back.
 
-Only one worker lives at a time (``worker`` holds a file lock), so a job that is marked running
-when a worker starts is one whose worker died.
+Only one worker lives in each slot (``worker`` holds a file lock), so a job that is marked running
+in its slot when a worker starts is one whose worker died.
 """
 
 import time
@@ -30,20 +30,26 @@ class Line:
     Args:
         store: the jobs on disk.
         token: names this worker process.
+        slot: 0 to ``slots`` - 1; two workers that live have two slots.
+        slots: how many workers the server keeps.
     """
 
-    def __init__(self, store: Store, token: str) -> None:
-        self._store, self._token = store, token
+    def __init__(self, store: Store, token: str, *, slot: int = 0, slots: int = 1) -> None:
+        self._store, self._slot, self._slots = store, slot, slots
+        self._token = f"{slot}:{token}"
 
     def recover(self) -> int:
         """Queue again what a dead worker was running, at its old place; fail it the second time.
+
+        Slot 0 also looks after slots that are no more.
 
         Returns:
             How many jobs were found.
         """
         with self._store.writing.begin() as connection:
             running = sql.select(jobs).where(jobs.c.state == RUNNING)
-            rows = connection.execute(running).mappings().all()
+            found = connection.execute(running).mappings().all()
+            rows = [row for row in found if self._mine(slot_of(row["worker"]))]
             for row in rows:
                 if row["cancel_asked"]:
                     end(connection, row["seq"], CANCELLED, _cancelled())
@@ -56,9 +62,22 @@ class Line:
                     _back(connection, row["seq"], attempts=row["attempts"])
         return len(rows)
 
+    def _mine(self, slot: int) -> bool:
+        return slot == self._slot or (self._slot == 0 and slot >= self._slots)
+
     def take(self) -> dict[str, Any] | None:
-        """The next job, now marked running; None if none waits."""
-        order = (jobs.c.priority.desc(), jobs.c.seq)
+        """The next job, now marked running; None if none waits.
+
+        A job on a radiograph that another worker is at goes behind its equals: once that worker
+        is free, it has most of the work done already.
+        """
+        other = jobs.alias()
+        at_it = (
+            sql.exists()
+            .where(other.c.state == RUNNING, other.c.source == jobs.c.source)
+            .correlate(jobs)
+        )
+        order = (jobs.c.priority.desc(), at_it, jobs.c.seq)
         first = sql.select(jobs.c.seq).where(jobs.c.state == QUEUED).order_by(*order).limit(1)
         values = {"state": RUNNING, "worker": self._token, "started": time.time()}
         query = (
@@ -122,8 +141,14 @@ class Line:
         """Say that this worker lives."""
         values = {"token": self._token, "beat": time.time(), "ready": ready, "facts": dict(facts)}
         with self._store.writing.begin() as connection:
-            connection.execute(sql.delete(workers))
-            connection.execute(sql.insert(workers).values(id=1, **values))
+            connection.execute(sql.delete(workers).where(workers.c.id == self._slot))
+            connection.execute(sql.insert(workers).values(id=self._slot, **values))
+
+
+def slot_of(worker: str | None) -> int:
+    """The slot of the worker that a running job names; 0 where it names none."""
+    slot = (worker or "").partition(":")[0]
+    return int(slot) if slot.isdecimal() else 0
 
 
 def _back(connection: sql.Connection, seq: int, *, attempts: int) -> None:

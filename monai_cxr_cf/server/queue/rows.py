@@ -29,7 +29,19 @@ def job_of(row: RowMapping, limits: Limits) -> Job:
 
 
 _PLAIN = (
-    *("id", "kind", "state", "request", "created", "attempts", "stage", "step", "total", "eta_s"),
+    *(
+        "id",
+        "kind",
+        "state",
+        "request",
+        "created",
+        "attempts",
+        "worker",
+        "stage",
+        "step",
+        "total",
+        "eta_s",
+    ),
     *("started", "finished", "cancel_asked", "error", "result"),
 )
 

@@ -53,7 +53,7 @@ class Store:
         self.data, self.limits = data, limits
         self.reading = tables.reader(data / "jobs.sqlite")
         self.writing = tables.writer(data / "jobs.sqlite")
-        tables.metadata.create_all(self.writing)
+        tables.prepare(self.writing)
 
     def close(self) -> None:
         """Close the connections."""
@@ -112,6 +112,7 @@ class Store:
             "key": key_of(submission),
             "state": QUEUED,
             "priority": PRIORITY[submission.kind],
+            "source": submission.digests.get("source"),
             "request": dict(submission.request),
             "bytes": size_of(home),
             "created": now,
@@ -224,17 +225,19 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
 
     def worker(self) -> dict[str, Any] | None:
-        """Facts of the worker that lives: device, versions; None while there is none."""
+        """Facts of a worker that lives: device, versions; None while there is none."""
         with self.reading.connect() as connection:
-            row = connection.execute(sql.select(workers)).mappings().first()
-        if row is None or not row["ready"] or time.time() - row["beat"] > STALE_S:
-            return None
-        return dict(row["facts"])
+            rows = connection.execute(sql.select(workers)).mappings().all()
+        for row in rows:
+            if row["ready"] and time.time() - row["beat"] <= STALE_S:
+                return dict(row["facts"])
+        return None
 
-    def no_worker(self) -> None:
-        """Forget a worker that is gone."""
+    def no_worker(self, slot: int | None = None) -> None:
+        """Forget the worker of a slot that is gone; None: all of them."""
+        gone = sql.delete(workers)
         with self.writing.begin() as connection:
-            connection.execute(sql.delete(workers))
+            connection.execute(gone if slot is None else gone.where(workers.c.id == slot))
 
     def _expire(self, connection: Connection, row: RowMapping) -> None:
         """Files first: after a crash in between the record still says where they were."""
@@ -243,6 +246,7 @@ class Store:
         blank: dict[str, Any] = {
             "state": EXPIRED,
             "request": {},
+            "source": None,
             "result": None,
             "bytes": 0,
             "key": None,

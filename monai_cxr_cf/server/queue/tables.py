@@ -23,6 +23,7 @@ jobs = sql.Table(
     sql.Column("key", sql.String),  # of the request; null: never the same as another
     sql.Column("state", sql.String, nullable=False),
     sql.Column("priority", sql.Integer, nullable=False),
+    sql.Column("source", sql.String),  # digest of the radiograph; null: not known
     sql.Column("request", sql.JSON, nullable=False),
     sql.Column("bytes", sql.Integer, nullable=False),
     sql.Column("created", sql.Float, nullable=False),
@@ -55,12 +56,21 @@ events = sql.Table(
 workers = sql.Table(
     "workers",
     metadata,
-    sql.Column("id", sql.Integer, primary_key=True),  # always 1
+    sql.Column("id", sql.Integer, primary_key=True),  # its slot, from 0
     sql.Column("token", sql.String, nullable=False),
     sql.Column("beat", sql.Float, nullable=False),
     sql.Column("ready", sql.Boolean, nullable=False),
     sql.Column("facts", sql.JSON, nullable=False),
 )
+
+
+def prepare(engine: Engine) -> None:
+    """Make what is missing; a file of an earlier version gains its new column."""
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        found = {column["name"] for column in sql.inspect(connection).get_columns(jobs.name)}
+        if "source" not in found:
+            connection.exec_driver_sql("ALTER TABLE jobs ADD COLUMN source VARCHAR")
 
 
 def reader(file: Path) -> Engine:

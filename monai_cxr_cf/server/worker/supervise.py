@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps one worker process alive beside the web process, and the store tidy.
+"""Keeps the worker processes alive beside the web process, and the store tidy.
 
-The worker's standard input is a pipe that this process holds: when the server dies, however, the
+A worker's standard input is a pipe that this process holds: when the server dies, however, the
 worker reads its end and goes, too.
 """
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
 import time
 
+from monai_cxr_cf import threads
 from monai_cxr_cf.server.queue.jobs import RUNNING
+from monai_cxr_cf.server.queue.line import slot_of
 from monai_cxr_cf.server.queue.store import Store
 from monai_cxr_cf.server.settings import Settings
 
@@ -25,7 +28,7 @@ MARGIN_S = 120.0  # past the job limit: then the worker hangs within a step
 
 
 class Supervisor:
-    """Starts, watches and stops the worker.
+    """Starts, watches and stops the workers.
 
     Args:
         settings: of the server; its key is not passed on.
@@ -35,36 +38,43 @@ class Supervisor:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._store, self._limits = store, settings.limits
         self._words = [sys.executable, "-m", "monai_cxr_cf.server.worker.worker", _plain(settings)]
+        self._environment = _environment(settings.workers)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._watch, args=(n,), name=f"supervisor-{n}", daemon=True)
+            for n in range(settings.workers)
+        ]
 
     def start(self) -> None:
-        """Tidy up what a killed server left, then start the worker."""
+        """Tidy up what a killed server left, then start the workers."""
         self._store.no_worker()
         self._store.sweep()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """Let the worker give its job back to the queue and go; kill it if it does not."""
+        """Let each worker give its job back to the queue and go; kill it if it does not."""
         self._stopping.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._store.no_worker()
 
-    def _watch(self) -> None:
+    def _watch(self, slot: int) -> None:
         pause = 0.0
         while not self._stopping.wait(pause):
             began = time.monotonic()
             # In our own session: the kernel weighs nice values within a session only.
-            worker = subprocess.Popen(self._words, stdin=subprocess.PIPE)
-            self._attend(worker)
-            self._store.no_worker()
+            words = [*self._words, str(slot)]
+            worker = subprocess.Popen(words, stdin=subprocess.PIPE, env=self._environment)
+            self._attend(worker, slot)
+            self._store.no_worker(slot)
             if self._stopping.is_set():
                 return
             lived = time.monotonic() - began
             pause = 0.0 if lived > LONGEST_PAUSE_S else min(2 * pause + 1, LONGEST_PAUSE_S)
             log.error("the worker ended with code %d; starting another", worker.returncode)
 
-    def _attend(self, worker: "subprocess.Popen[bytes]") -> None:
+    def _attend(self, worker: "subprocess.Popen[bytes]", slot: int) -> None:
         """Until the worker ends; ends it when the server stops or a job hangs."""
         tidied = 0.0
         while worker.poll() is None:
@@ -73,21 +83,29 @@ class Supervisor:
                 return
             if time.monotonic() - tidied > TIDY_S:
                 tidied = time.monotonic()
-                self._tidy(worker)
+                self._tidy(worker, slot)
 
-    def _tidy(self, worker: "subprocess.Popen[bytes]") -> None:
-        expired = self._store.expire()
+    def _tidy(self, worker: "subprocess.Popen[bytes]", slot: int) -> None:
+        expired = self._store.expire() if slot == 0 else 0
         if expired:
             log.info("%d jobs expired", expired)
         late = time.time() - self._limits.job_s - MARGIN_S
-        for job in self._store.list(RUNNING, limit=1):
-            if job.started is not None and job.started < late:
+        for job in self._store.list(RUNNING, limit=len(self._threads)):
+            hangs = job.started is not None and job.started < late
+            if hangs and slot_of(job.worker) == slot:
                 log.error("job %s hangs; the worker is killed", job.id)
                 worker.kill()
 
 
+def _environment(workers: int) -> dict[str, str]:
+    """That of this process; several workers share its cores, unless the user said how."""
+    share = max(1, threads.allowed() // workers)
+    alone = threads.COUNT in os.environ or workers == 1
+    return {**os.environ, **({} if alone else {threads.COUNT: str(share)})}
+
+
 def _plain(settings: Settings) -> str:
-    """What the worker must know, as JSON; it stands in its command line, so no key."""
+    """What a worker must know, as JSON; it stands in its command line, so no key."""
     return json.dumps(
         {
             "data": str(settings.data),
@@ -95,6 +113,7 @@ def _plain(settings: Settings) -> str:
             "backbone": settings.backbone,
             "device": settings.device,
             "precision": settings.precision,
+            "workers": settings.workers,
             "limits": vars(settings.limits),
         }
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The worker process: one job after the other, the models loaded once, at low priority.
+"""A worker process: one job after the other, the models loaded once, at low priority.
 
-``python -m monai_cxr_cf.server.worker.worker SETTINGS``; started by ``supervise``, ended by
+``python -m monai_cxr_cf.server.worker.worker SETTINGS SLOT``; started by ``supervise``, ended by
 SIGTERM or by the end of its standard input.
 """
 
@@ -57,9 +57,11 @@ class Stop:
 class Worker:
     """Runs the jobs of one store."""
 
-    def __init__(self, store: Store, models: Models, *, stop: Stop) -> None:
+    def __init__(
+        self, store: Store, models: Models, *, stop: Stop, slot: int = 0, slots: int = 1
+    ) -> None:
         self._store, self._models, self._stop = store, models, stop
-        self._line = Line(store, uuid4().hex)
+        self._line = Line(store, uuid4().hex, slot=slot, slots=slots)
         self._ready = False
         self._facts: dict[str, Any] = {}
 
@@ -144,7 +146,7 @@ class Check:
 
 def main(words: list[str]) -> int:
     """Run a worker until it is asked to stop."""
-    plain = json.loads(words[0])
+    plain, slot = json.loads(words[0]), int(words[1])
     quiet_libraries(debug=False, verbose=True)
     imports.prepare()
     stop = Stop()
@@ -153,13 +155,15 @@ def main(words: list[str]) -> int:
     threading.Thread(target=stop.watch, daemon=True).start()
     import fcntl  # not on Windows, where the module must import all the same
 
-    data = Path(plain["data"])
-    lock = (data / "worker.lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)  # waits for the worker of a killed server to go
+    data, slots = Path(plain["data"]), plain["workers"]
+    left = (f for f in data.glob("worker-*.lock") if int(f.stem.partition("-")[2]) >= slots)
+    for file in (data / f"worker-{slot}.lock", *(sorted(left) if slot == 0 else ())):
+        # Waits for the worker of a killed server to go; held until this process ends.
+        fcntl.flock(os.open(file, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX)
     store = Store(data, Limits(**plain["limits"]))
     place = {name: plain[name] for name in ("device", "precision")}
     models = Models(plain["backbones"], plain["backbone"], **place)
-    Worker(store, models, stop=stop).serve()
+    Worker(store, models, stop=stop, slot=slot, slots=slots).serve()
     return 0
 
 
