@@ -101,7 +101,7 @@ class SourcePrediction:
         )
         with denoise.meter.expecting("inversion", items=len(z)):
             return recalled(
-                denoise.run.backbone, "inversion", reads, lambda: denoise.forward(z, i, states)
+                denoise.run.backbone, "inversion", reads, lambda: denoise.forward(z, i, text)
             )
 
 

@@ -199,3 +199,36 @@ def test_maps_of_an_ensemble_are_those_of_its_population():
     assert maps.exceed.tolist() == [[0.5, 0.0]], "a change of exactly tau does not exceed it"
     assert {plane.dtype for plane in (maps.mean, maps.std, maps.exceed)} == {np.dtype(np.float32)}
     assert ensemble(changes[:1], tau=0.3).std.tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_a_correction_that_rests_runs_no_pass_and_changes_no_bit(tiny, task, seeds):
+    off = DEFAULT.with_overrides({"correct": {"alpha_max": 0.0}, "sampling": {"steps": 6}})
+    resting = off.with_overrides({"correct": {"alpha_max": 0.05, "stop_score": 0.0}})
+    ran = []
+    hook = tiny.unet.register_forward_pre_hook(lambda *_: ran.append(1))
+    without, before = sample(tiny, task, off, seeds=seeds), len(ran)
+    found = sample(tiny, task, resting, seeds=seeds)
+    hook.remove()
+    assert torch.equal(without.z, found.z)
+    assert len(ran) == 2 * before == 2 * without.trace["cost"]["calls"]["unet"]
+    f, plain = found.trace["cost"]["f"], without.trace["cost"]["f"]
+    assert f["unet"] == plain["unet"], "F is the method's"
+    assert f["gradient"] > plain["gradient"] == 0
+    rows = [step["correction"] for step in found.trace["steps"] if step["window"]]
+    assert rows
+    assert all(row["reason"] == ["stop_score"] * len(seeds) for row in rows)
+    assert [s["roi_score"] for s in found.trace["steps"]] == [
+        s["roi_score"] for s in without.trace["steps"]
+    ]
+
+
+def test_a_text_is_the_same_tensor_at_every_step(tiny, task):
+    run = prepare(tiny, task, DEFAULT, seeds=(1, 2))
+    with controlled(tiny.unet, run.plan) as control:
+        unet = Denoiser(run, control, Meter(tiny))
+        two = unet.text("cond", 2)
+        assert two is unet.text("cond", 2)
+        assert two is not unet.text("negative", 2)
+        assert torch.equal(two, encode_text(tiny, task.prompt).expand(2, -1, -1))
+        assert unet.text("cond", 1).shape == (1, *two.shape[1:])

@@ -21,7 +21,7 @@ class Control:
         self.plan = plan
         self.branch, self.gate, self.boost = "cond", False, False
         self.regional, self.record = False, False
-        self.focus: tuple[int, ...] | None = None  # levels to record; None = all of the plan's
+        self.focus: tuple[int, ...] | None = None  # levels that are recorded for the correction
         self.dense_level = 1.0  # l_t of the dense gate, set from the timestep of each UNet call
         self._columns: Columns = {}
 
@@ -46,19 +46,24 @@ class Control:
         taken, self._columns = self._columns, {}
         return taken
 
+    def look(self, levels: tuple[int, ...]) -> Columns:
+        """What was recorded on ``levels`` so far; ``take`` still gives it."""
+        return {key: columns for key, columns in self._columns.items() if key[0] in levels}
+
     @contextmanager
-    def recording_only(self, levels: tuple[int, ...]) -> Iterator[None]:
-        """Record afresh inside, on ``levels`` only; the switches come back after."""
-        held, self._columns = (self.record, self.focus), {}
-        self.record, self.focus = True, levels
+    def recording(self, levels: tuple[int, ...]) -> Iterator[None]:
+        """Record afresh inside: ``levels`` whatever the switch says, only these with a graph."""
+        held, self._columns, self.focus = self.focus, {}, levels
         try:
             yield
         finally:
-            self.record, self.focus = held
+            self.focus = held
+            self._columns = {key: columns.detach() for key, columns in self._columns.items()}
 
     def store(self, layer: AttentionLayer, columns: Tensor) -> None:
         """Keep columns (B, N, tokens) of one layer."""
-        self._columns[layer.level, layer.name] = columns.transpose(1, 2).reshape(
+        kept = columns if self.focus is None or layer.level in self.focus else columns.detach()
+        self._columns[layer.level, layer.name] = kept.transpose(1, 2).reshape(
             len(columns), -1, *layer.grid
         )
 
@@ -71,8 +76,8 @@ class Control:
 
     def records(self, level: int) -> bool:
         """Whether K_path columns of the branch's prompt are kept at ``level``."""
-        wanted = self.focus is None or level in self.focus
-        return self.record and wanted and bool(self.plan.tokens[self.branch])
+        wanted = self.record or (self.focus is not None and level in self.focus)
+        return wanted and bool(self.plan.tokens[self.branch])
 
     def gain(self, level: int) -> TokenGain | None:
         """W of the current branch at ``level``."""

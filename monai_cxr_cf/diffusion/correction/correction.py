@@ -6,17 +6,18 @@ of a window step and goes on with the corrected one. Gradients are enabled here 
 so that it works under a caller's ``no_grad``; what comes back is detached.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from monai_cxr_cf.diffusion.attention.control import Columns, Control
+from monai_cxr_cf.diffusion.attention.control import Control
 from monai_cxr_cf.diffusion.correction.displace import Mover
 from monai_cxr_cf.diffusion.correction.record import CorrectionRecord
 from monai_cxr_cf.diffusion.correction.scores import Scores, energy, roi_scores
 from monai_cxr_cf.diffusion.laws.plan import LawPlan
-from monai_cxr_cf.diffusion.model.truncate import frozen, last_cross_layer, truncated_forward
+from monai_cxr_cf.diffusion.model.truncate import forward_while, frozen, last_cross_layer
 from monai_cxr_cf.errors import BadRequest, CxrError
 
 
@@ -26,7 +27,8 @@ class Correction:
     ``enabled`` is False when the law is off: no step size, a removal, no finding token in the
     target prompt. ``last_layer`` names the layer after which the gradient's forward stops ("" =
     full network), ``passes`` counts (forwards, backwards) of the run, ``non_finite`` the gradients
-    that were skipped.
+    that were skipped. ``prediction`` is the UNet's on the latent that ``step`` gave back, where
+    its last forward went on to the end because every score was high enough; else None.
 
     Raises:
         BadRequest: fp16 (gradients of RMS 1e-5 underflow).
@@ -38,6 +40,7 @@ class Correction:
         self.settings = plan.config.correct
         self.mover = Mover(plan)
         self.passes = (0, 0)
+        self.prediction: Tensor | None = None
         self.last_layer = ""
         if not self.enabled:
             return
@@ -63,6 +66,7 @@ class Correction:
         step's conditional branch: the gradient pass sees the same gate, boost and regional prompt.
         """
         record = CorrectionRecord(alpha=self.alpha(i, n_window), last_layer=self.last_layer)
+        self.prediction = None
         if not self.due(i):
             return z, record.idle("not_due" if self.enabled else "off", len(z))
         _refuse_half(z.dtype)
@@ -82,28 +86,39 @@ class Correction:
         return self.settings.alpha_max * self.settings.scale * fall
 
     def _look(self, z: Tensor, t: Any, states: Tensor) -> tuple[Tensor, Scores, Tensor]:
-        """Leaf, scores and energy of one forward that keeps its graph."""
+        """Leaf, scores and energy of one forward that keeps its graph up to the last layer.
+
+        Where they leave nothing to correct it goes on, and gives ``prediction`` and all columns.
+        """
+        seen: list[tuple[Scores, Tensor]] = []
+
+        def reached() -> bool:
+            columns = self.control.look(self.plan.energy_levels)
+            scores = roi_scores(columns, self.plan, map=self.plan.config.energy.map)
+            seen.append((scores, energy(scores, self.plan.config)))
+            return bool(self._reached(scores).all())
+
         with torch.inference_mode(False), torch.enable_grad(), frozen(self.unet):
             leaf = z.detach().clone().requires_grad_(True)
-            columns = self._observe(leaf, t, states)
-            scores = roi_scores(columns, self.plan, map=self.plan.config.energy.map)
-            value = energy(scores, self.plan.config)
+            self.prediction = self._observe(leaf, t, states, reached)
+        if self.prediction is None:
+            self.control.take()
         self.passes = (self.passes[0] + 1, self.passes[1])
-        return leaf, scores, value
+        return leaf, *seen[0]
 
-    def _observe(self, leaf: Tensor, t: Any, states: Tensor) -> Columns:
-        """The columns of one forward with the recorder on."""
+    def _observe(
+        self, leaf: Tensor, t: Any, states: Tensor, reached: Callable[[], bool]
+    ) -> Tensor | None:
+        """One forward with the recorder on; its prediction if it was ``reached`` on the way."""
         control = self.control
         if control.branch != "cond":
             raise CxrError("The correction needs the conditional branch; set it first.")
         states = states.clone() if states.is_inference() else states
         sample = leaf.to(self.unet.dtype)
-        with control.recording_only(self.plan.energy_levels):
-            if self.last_layer:
-                truncated_forward(self.unet, sample, t, states, last_layer=self.last_layer)
-            else:
-                self.unet(sample, t, encoder_hidden_states=states)
-        return control.take()
+        with control.recording(self.plan.energy_levels):
+            return forward_while(
+                self.unet, sample, t, states, last_layer=self.last_layer, go_on=reached
+            )
 
     def _slope(self, value: Tensor, leaf: Tensor) -> Tensor:
         """∇_z L per batch item; the graph is freed, weights get nothing."""

@@ -17,7 +17,8 @@ class CorrectionRecord:
     Attributes:
         alpha: α_i, before normalisation.
         last_layer: layer after which the forward stopped; "" = full network.
-        forwards, backwards: passes of this call.
+        forwards, backwards: passes of this call; a forward that found every score high enough
+            went on as the denoising pass.
         energy: Eq. 8 before the correction; None where it is not finite.
         gradient_rms: RMS of the last gradient, inside the mask.
         displacement: summed RMS displacement in units of √(1 - ᾱ).

@@ -81,7 +81,8 @@ class Meter:
         calls: module calls of the same kinds, whatever their batch.
         recalled: images of passes that did not run, since their result was recalled.
 
-    A recalled pass counts like one that ran: F is the method's cost, whatever was kept.
+    A recalled pass counts like one that ran, and so does each of two that one pass has served: F
+    is the method's cost, whatever was kept.
     """
 
     def __init__(self, backbone: Backbone) -> None:

@@ -112,7 +112,7 @@ def test_what_is_recorded_by_branch_level_and_focus(unet):
         control.set(**ALL_ON)
         assert all(control.records(level) for level in range(3))
         control.set(**(ALL_ON | {"record": False}))
-        with control.recording_only((0, 2)):
+        with control.recording((0, 2)):
             assert [control.records(level) for level in range(3)] == [True, False, True]
             predict(unet)
             assert {level for level, _ in control.take()} == {0, 2}
@@ -122,7 +122,7 @@ def test_what_is_recorded_by_branch_level_and_focus(unet):
         assert not control.records(0)  # no finding lies in that prompt
         control.set(**ALL_ON)
         predict(unet)
-        with control.recording_only((1,)):
+        with control.recording((1,)):
             assert control.take() == {}, "afresh inside"
 
 

@@ -168,3 +168,59 @@ def test_the_gradient_pass_sees_the_gate_and_the_boost(unet):
     z = latent()
     free = corrected(unet, config().with_overrides({"gate": {"mode": "off"}}), z=z)[0]
     assert not torch.allclose(free, corrected(unet, config(), z=z)[0], atol=1e-4)
+
+
+# --- a forward that goes on ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("truncated", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_look_that_finds_nothing_to_do_is_the_denoising_pass_to_the_bit(truncated, dtype):
+    unet = small_unet(dtype=dtype)
+    settings = config(stop_score=0.01, truncated=truncated)
+    z, text = latent(batch=2, dtype=dtype), states(batch=2, dtype=dtype)
+    with controlled(unet, plan(unet, settings)) as control:
+        control.set(**ALL_ON)
+        with torch.no_grad():
+            plain = unet(z, T, encoder_hidden_states=text).sample
+        columns, graph = control.take(), torch.is_grad_enabled()
+        correction, ran = Correction(unet, control, control.plan), []
+        hook = unet.register_forward_pre_hook(lambda *_: ran.append(1))
+        correction.step(z, T, alpha_bar=0.5, i=0, n_window=4, cond_states=text)
+        hook.remove()
+        seen = control.take()
+    assert ran == [1]
+    assert torch.is_grad_enabled() == graph
+    assert torch.equal(correction.prediction, plain)
+    assert not correction.prediction.requires_grad
+    assert list(seen) == list(columns)
+    assert {level for level, _ in seen} == {0, 1, 2}
+    assert all(torch.equal(seen[key], columns[key]) for key in columns)
+    assert not any(kept.requires_grad for kept in seen.values())
+    assert not any(m._forward_hooks for m in unet.modules())
+
+
+def test_a_latent_that_moves_has_no_prediction_yet(unet):
+    z = latent(batch=2)
+    _, record, correction = corrected(unet, config(), z=z)
+    assert correction.prediction is None
+    scores = [1 - value for value in record.energy]
+    one = corrected(unet, config(stop_score=sum(scores) / 2), z=z)
+    assert sorted(one[1].reason) == ["", "stop_score"]
+    assert one[2].prediction is None
+    assert corrected(unet, config(stop_score=0.01, every=2), z=z, i=1)[2].prediction is None
+
+
+def test_a_second_iteration_that_finds_nothing_more_to_do_goes_on_from_the_moved_latent(unet):
+    z = latent()
+    first, record, _ = corrected(unet, config(decay="constant"), z=z)
+    stop = 1 - record.energy[0] + 1e-4  # above where it stands, below where one step leads
+    settings = config(decay="constant", iters=3, stop_score=stop)
+    moved, record, correction = corrected(unet, settings, z=z)
+    assert torch.equal(moved, first)
+    assert correction.passes == (record.forwards, record.backwards) == (2, 1)
+    with controlled(unet, plan(unet, settings)) as control, torch.no_grad():
+        control.set(**ALL_ON)
+        assert torch.equal(
+            correction.prediction, unet(moved, T, encoder_hidden_states=states()).sample
+        )
