@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -80,12 +81,21 @@ class SteeredSelf(Steered):
 
 
 class SteeredCross(Steered):
-    """Cross-attention under token gains (Eq. 6), regional prompting and the recorder."""
+    """Cross-attention under token gains (Eq. 6), regional prompting and the recorder.
 
-    source: tuple[Tensor, Tensor] | None = None
+    K and V of a text are the same at every step, so they are kept: as long as a branch is called
+    with the same tensor of states, and where no law acts too if the layer's own processor is the
+    common one, whose arithmetic this is.
+    """
+
+    def __init__(self, control: Control, layer: AttentionLayer, plain: Any) -> None:
+        super().__init__(control, layer, plain)
+        self.source: tuple[Tensor, Tensor] | None = None
+        self.kept: dict[str, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
 
     def busy(self) -> bool:
-        return self.control.records(self.layer.level) or self.acting()
+        common = type(self.plain) is AttnProcessor2_0
+        return common or self.control.records(self.layer.level) or self.acting()
 
     def acting(self) -> bool:
         """Whether a law changes what this layer gives out."""
@@ -99,7 +109,7 @@ class SteeredCross(Steered):
     def steer(self, attn: Any, hidden: Tensor, context: Tensor | None) -> Tensor:
         if context is None:
             raise CxrError("Cross-attention was called without text states.")
-        q, (k, v) = _queries(attn, hidden), _keys_values(attn, context)
+        q, (k, v) = _queries(attn, hidden), self._text(attn, context)
         if self.acting():
             q, k, v = _exact(q, k, v)
         out = self._target(q, k, v)
@@ -131,8 +141,19 @@ class SteeredCross(Steered):
             control.store(self.layer, columns.mean(1))
         return out
 
+    def _text(self, attn: Any, context: Tensor) -> tuple[Tensor, Tensor]:
+        """K and V of the branch's prompt, (B, heads, 77, d)."""
+        if context.requires_grad:
+            return _keys_values(attn, context)
+        states, made = self.kept.get(self.control.branch, (None, None))
+        if made is None or states is not context:
+            with torch.inference_mode(False), torch.no_grad():
+                made = _keys_values(attn, context)
+            self.kept[self.control.branch] = (context, made)
+        return made
+
     def _source(self, attn: Any) -> tuple[Tensor, Tensor]:
-        """K and V of the source prompt, (1, heads, 77, d); the same at every step, so kept."""
+        """K and V of the source prompt, (1, heads, 77, d)."""
         if self.source is None:
             states = self.control.plan.source_states
             if states is None:
