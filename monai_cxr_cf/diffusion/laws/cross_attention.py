@@ -4,6 +4,9 @@
 q (B, heads, N, d), k and v (B, heads, 77, d) and a ``TokenGain`` in; output and columns A_k out.
 """
 
+from functools import lru_cache
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -25,11 +28,18 @@ def attend_with_columns(
     """Plain output and A_k (B, heads, N, tokens) of one fused call: one-hot columns ride on v."""
     d = q.shape[-1]
     width = padded_width(d + len(tokens))
-    onehot = torch.zeros(k.shape[-2], len(tokens), dtype=v.dtype, device=v.device)
-    onehot[list(tokens), range(len(tokens))] = 1
-    wide = widened(v, onehot, width)
+    wide = widened(v, _onehot(k.shape[-2], tokens, v.dtype, v.device), width)
     out = attend(widened(q, None, width), widened(k, None, width), wide, d**-0.5)
     return out[..., :d], out[..., d : d + len(tokens)]
+
+
+@lru_cache(maxsize=32)
+def _onehot(keys: int, tokens: tuple[int, ...], dtype: torch.dtype, device: Any) -> Tensor:
+    """(keys, tokens): column n is 1 at the n-th token."""
+    with torch.inference_mode(False):
+        onehot = torch.zeros(keys, len(tokens), dtype=dtype, device=device)
+        onehot[list(tokens), range(len(tokens))] = 1
+    return onehot
 
 
 def recorded(
@@ -51,11 +61,18 @@ def gained(
         return _log_biased(q, k, v, law), None
     tokens = tuple(sorted({*law.tokens, *record}))
     out, columns = attend_with_columns(q, k, v, tokens)
-    own = columns[..., [tokens.index(token) for token in law.tokens]]
+    own = _among(columns, tokens, law.tokens)
     out = out + (own * (law.gain.T - 1).to(own)) @ v[:, :, list(law.tokens)]
     if not record or columns.dtype not in (torch.float32, torch.float64):
         return out, None
-    return out, columns[..., [tokens.index(token) for token in record]]
+    return out, _among(columns, tokens, record)
+
+
+def _among(columns: Tensor, tokens: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
+    """The columns of the wanted ones among tokens."""
+    if wanted == tokens:
+        return columns
+    return columns[..., [tokens.index(token) for token in wanted]]
 
 
 def _log_biased(q: Tensor, k: Tensor, v: Tensor, law: TokenGain) -> Tensor:

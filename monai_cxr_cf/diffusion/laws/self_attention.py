@@ -49,10 +49,33 @@ def biased(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor) -> Te
 
     rows, columns: (N, e), the low-rank logit bias. c stays that of the unwidened q.
     """
+    return _attend_wide(q, k, v, tails(rows, columns, q))
+
+
+def tails(rows: Tensor, columns: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """What ``biased`` appends to the rows of q and k, zeros up to the width included."""
+    d, e = like.shape[-1], rows.shape[-1]
+    fill = (0, padded_width(d + e) - d - e)
+    return F.pad((rows / d**-0.5).to(like), fill), F.pad(columns.to(like), fill)
+
+
+def _attend_wide(q: Tensor, k: Tensor, v: Tensor, both: tuple[Tensor, Tensor]) -> Tensor:
+    """Attention with tails; v gets zeros, since fused kernels want one width."""
     d = q.shape[-1]
-    scale, width = d**-0.5, padded_width(d + rows.shape[-1])
-    wide_q, wide_k = widened(q, rows / scale, width), widened(k, columns, width)
-    return attend(wide_q, wide_k, widened(v, None, width), scale)[..., :d]
+    wide_q, wide_k = (
+        torch.cat([x, tail.expand(*x.shape[:-1], tail.shape[-1])], dim=-1)
+        for x, tail in zip((q, k), both, strict=True)
+    )
+    return attend(wide_q, wide_k, F.pad(v, (0, both[0].shape[-1])), d**-0.5)[..., :d]
+
+
+def _partitioned(q: Tensor, k: Tensor, v: Tensor, law: Partition) -> Tensor:
+    """The soft partition; its tails are the same at every step, so the law keeps them."""
+    key = (q.shape[-1], q.dtype)
+    if key not in law.kept:
+        with torch.inference_mode(False), torch.no_grad():
+            law.kept[key] = tails(law.beta * law.membership, law.membership, q)
+    return _attend_wide(q, k, v, law.kept[key])
 
 
 def gated(q: Tensor, k: Tensor, v: Tensor, law: Gate, level: float = 1.0) -> Tensor:
@@ -62,8 +85,7 @@ def gated(q: Tensor, k: Tensor, v: Tensor, law: Gate, level: float = 1.0) -> Ten
     if isinstance(law, DenseShift):
         return dense(q, k, law, level) @ v
     if isinstance(law, Partition):
-        p = law.membership
-        out = biased(q, k, v, law.beta * p, p)
+        out = _partitioned(q, k, v, law)
     else:
         out = by_organ(q, k, v, law.groups)
     return _blend(out, q, k, v, law.lam)

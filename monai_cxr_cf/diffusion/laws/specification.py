@@ -8,6 +8,7 @@ fused forms that the processors run; the tests compare both. N = attention cells
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,6 +56,11 @@ class Partition(Law):
     membership: Tensor
     beta: float = 4.0
     lam: float = 1.0
+
+    @cached_property
+    def kept(self) -> dict[Any, tuple[Tensor, Tensor]]:
+        """What the fused form has made of ``membership``, by head width and precision."""
+        return {}
 
     def __call__(self, probs: Tensor) -> Tensor:
         """(..., N, N) -> (..., N, N)."""

@@ -202,3 +202,15 @@ def test_the_dense_shift_draws_its_own_keys_pushes_others_and_leaves_those_marke
 @pytest.mark.parametrize(("d", "width"), [(1, 8), (8, 8), (40, 40), (44, 48)])
 def test_widths_are_padded_to_eight(d, width):
     assert padded_width(d) == width
+
+
+def test_the_soft_partition_keeps_what_it_appends_by_width_and_precision():
+    law = Partition(memberships(64)["soft"], 4.0)
+    for dtype in (torch.float32, torch.float64):
+        for d in (8, 12):
+            q, k, v = (torch.randn(2, 2, 64, d, dtype=dtype) for _ in range(3))
+            first, second = gated(q, k, v, law), gated(q, k, v, law)
+            assert torch.equal(first, second)
+            expected = law((q @ k.mT / d**0.5).softmax(-1)) @ v
+            assert torch.allclose(first, expected, atol=1e-5)
+    assert set(law.kept) == {(d, t) for d in (8, 12) for t in (torch.float32, torch.float64)}
