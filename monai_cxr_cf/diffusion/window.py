@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A square window of the model image that holds the whole edit: cut the task, put results back.
 
-Preset ``fast`` samples such a latent window at native scale: 0.75 of the model side. Outside the
-window κ is 0, so nothing of the output depends on what is not computed there.
+``output.roi_crop`` asks for such a latent window, sampled at native scale. Outside of it κ is 0, so
+nothing of the output depends on what is not computed there.
 """
 
 from dataclasses import dataclass, replace

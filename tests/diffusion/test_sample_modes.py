@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop in its modes: removal, several findings, sham, and the window of preset ``fast``."""
+"""The loop in its modes: removal, several findings, sham, and the window of output.roi_crop."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from monai_cxr_cf.diffusion.steps import Noise
 from monai_cxr_cf.diffusion.trace import schema
 from monai_cxr_cf.diffusion.window import Window, fit_window
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import DEFAULT, FAST
+from monai_cxr_cf.presets import DEFAULT
 from tests.diffusion.conftest import box
 
 SHORT = {"sampling": {"steps": 6}}
@@ -107,10 +107,11 @@ def test_a_sham_runs_the_source_prompt_without_words_to_boost(tiny, task) -> Non
     assert not torch.equal(samples.z, samples.z_src)
 
 
-def test_fast_samples_a_window_of_three_quarters(task) -> None:
+def test_a_crop_of_384_is_a_window_of_three_quarters(task) -> None:
     """Derived from the model side; what lies outside is shown as it was."""
     wide, big = tiny_backbone(side=256), doubled(task)
-    samples = sample(wide, big, FAST.with_overrides(SHORT), seeds=[1])
+    cropped = QUICK.with_overrides({"output": {"roi_crop": 384}})
+    samples = sample(wide, big, cropped, seeds=[1])
     assert samples.window.side == 192
     assert samples.z.shape == (1, 4, 24, 24)
     shown = render(wide, samples, big.image)
@@ -119,7 +120,7 @@ def test_fast_samples_a_window_of_three_quarters(task) -> None:
     assert np.array_equal(shown.edited[0][outside], big.image[outside])
     assert np.array_equal(shown.reference[outside], big.image[outside])
     whole = replace(big, targets=(replace(big.targets[0], region=big.image),))
-    uncropped = sample(wide, whole, FAST.with_overrides(SHORT), seeds=[1])
+    uncropped = sample(wide, whole, cropped, seeds=[1])
     assert uncropped.window is None
     assert "does not fit" in uncropped.trace["notes"][0]
 

@@ -43,6 +43,7 @@ from monai_cxr_cf.evaluation.edits.runner import Tools, run_cells
 from monai_cxr_cf.evaluation.edits.store import read_header
 from monai_cxr_cf.evaluation.rows import write_json
 from monai_cxr_cf.judges.split import tuning_rows
+from monai_cxr_cf.presets import PRESETS
 from monai_cxr_cf.runs.networks import CALIBRATION
 
 EDITS = {"edit": ADDITIONS, "removal": REMOVALS}
@@ -178,7 +179,10 @@ def merged(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
 
 
 def _for_presets(plan: Plan, best: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return dict.fromkeys(plan.presets, merged(plan.fixed, best))
+    """The same for each preset, but for the correction: one that leaves it out stays without."""
+    found = merged(plan.fixed, best)
+    none = merged(found, {"correct": {"alpha_max": 0.0}})
+    return {name: found if PRESETS[name].correct.alpha_max > 0 else none for name in plan.presets}
 
 
 def _by_finding(search: _Search) -> dict[str, _Search]:

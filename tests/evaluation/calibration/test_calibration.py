@@ -12,7 +12,7 @@ from monai_cxr_cf.cli import main
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.evaluation.bootstrap import Interval
-from monai_cxr_cf.evaluation.calibration.run import Plan, calibrate, inputs_for
+from monai_cxr_cf.evaluation.calibration.run import Plan, _for_presets, calibrate, inputs_for
 from monai_cxr_cf.evaluation.calibration.search import (
     SPACES,
     Candidate,
@@ -29,7 +29,7 @@ from monai_cxr_cf.evaluation.calibration.search import (
 )
 from monai_cxr_cf.evaluation.edits.runner import Tools
 from monai_cxr_cf.judges.split import role
-from monai_cxr_cf.presets import DEFAULT
+from monai_cxr_cf.presets import DEFAULT, PRESETS
 from monai_cxr_cf.runs.networks import Networks
 
 JUDGES = {"j1": {"auc": {"pleural effusion": {"auc": 0.9}, "nodule": {"auc": 0.9}}}}
@@ -189,6 +189,7 @@ def test_the_result_is_what_edits_then_use_and_a_second_start_makes_nothing(
     made = json.loads((tmp_path / "calibration.json").read_text())
     best = result["modes"]["edit"]["best"]
     assert made["presets"]["fast"]["start"]["strength"] == best["strength"]
+    assert made["presets"]["fast"]["correct"] == {"alpha_max": 0.0}
     folder = tmp_path / "backbone"
     folder.mkdir()
     (folder / "calibration.json").write_text((tmp_path / "calibration.json").read_text())
@@ -277,3 +278,11 @@ def test_bad_input_is_one_sentence(
     base = ["evaluate", "calibrate", "--data", str(data), "--out", str(tmp_path / "out")]
     assert main([*base, "--judge", "none", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_preset_that_leaves_the_correction_out_stays_without_it() -> None:
+    best = {"start": {"strength": 0.5}, "correct": {"alpha_max": 0.1}}
+    made = _for_presets(Plan(fixed={"keep": {"band_px": 24}}), best)
+    assert made["default"] == {"keep": {"band_px": 24}, **best}
+    assert made["fast"] == {**made["default"], "correct": {"alpha_max": 0.0}}
+    assert PRESETS["fast"].correct.alpha_max == 0.0
