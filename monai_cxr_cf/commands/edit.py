@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     check_folder(out, overwrite=args.overwrite)
     refuse_early(request)
     place = place_from(args)
-    check_place(**place)
+    check_place(args.device, args.precision)
     with loading():
         from monai_cxr_cf import pipeline
     device = device_of(args.device)

@@ -100,7 +100,7 @@ def check(args: argparse.Namespace) -> None:
             raise BadRequest(f"--{name} is {value}; allowed is 1 to {most}.")
     if args.out.exists() and not args.out.is_dir():
         raise BadRequest("--out names a file; expected a folder.", hint="Name a new folder.")
-    check_place(**place_from(args))
+    check_place(args.device, args.precision)
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:

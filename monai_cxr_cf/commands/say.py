@@ -29,11 +29,13 @@ def add_place_flags(parser: argparse.ArgumentParser) -> None:
                        help="auto, cpu, cuda, cuda:N or mps [auto: cuda, else cpu]")  # fmt: skip
     group.add_argument("--precision", choices=PRECISIONS, default=AUTO,
                        help="of the UNet [auto: bf16 if it is large, else fp32]")  # fmt: skip
+    group.add_argument("--compile", action="store_true",
+                       help="compile the UNet's blocks; pays for many edits on a GPU")  # fmt: skip
 
 
 def place_from(args: argparse.Namespace) -> dict[str, Any]:
-    """Those two flags as ``Networks`` takes them."""
-    return {"device": args.device, "precision": args.precision}
+    """Those flags as ``Networks`` takes them."""
+    return {"device": args.device, "precision": args.precision, "compiled": args.compile}
 
 
 def say(text: str = "") -> None:

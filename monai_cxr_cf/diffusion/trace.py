@@ -165,6 +165,7 @@ def _backbone(run: Prepared) -> Json:
         "prediction_type": backbone.prediction_type,
         "device": backbone.device.type,
         "dtype": str(backbone.dtype).removeprefix("torch."),
+        **({"compiled": True} if backbone.compiled else {}),
     }
 
 

@@ -36,6 +36,7 @@ class Networks:
         models: folder of the shipped weights; None = the installed bundle's.
         device: of the backbone: auto, cpu, cuda, cuda:N or mps.
         precision: of its UNet: auto, fp32, bf16 or fp16 (``devices``).
+        compiled: compile the blocks of its UNet (``diffusion.model.compiled``).
         cache: folder that keeps what edits of one source share, for other processes as well;
             None keeps it in memory only.
         cache_bytes: bound of that folder.
@@ -44,6 +45,7 @@ class Networks:
     models: Path | str | None = None
     device: str = AUTO
     precision: str = AUTO
+    compiled: bool = False
     cache: Path | None = None
     cache_bytes: int = CACHE_BYTES
     _loaded: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
@@ -86,6 +88,11 @@ class Networks:
         if key not in self._loaded:
             place = {"device": device_of(self.device), "precision": self.precision}
             loaded = load_backbone(spec, **place, models=self.folder())
+            if self.compiled:
+                from monai_cxr_cf.diffusion.model.compiled import compile_blocks
+
+                compile_blocks(loaded.unet, device=str(loaded.device))
+                loaded.compiled = True
             loaded.recall = self.memory
             self._loaded[key] = loaded
         part: Backbone = self._loaded[key]

@@ -52,6 +52,7 @@ class Settings:
     backbone: str = "cxr-mini"  # the default, one of the names above
     device: str = AUTO
     precision: str = AUTO
+    compiled: bool = False  # the blocks of the UNet
     workers: int = 1  # processes that each hold the models and run one job at a time
     dicomweb: str | None = None  # root URL of the DICOM store
     studies: Path | None = None  # images for MONAI Label clients; None: datastore/ below data

@@ -48,6 +48,7 @@ class Backbone:
         scheduler_config: betas, prediction type and so on, as saved beside the weights.
         side: pixel side of the images the UNet was trained on.
         files: weight file -> sha256.
+        compiled: whether its blocks run as PyTorch compiled them (``compiled``).
         recall: keeps results for the next edit (``recall``); None computes everything.
     """
 
@@ -62,6 +63,7 @@ class Backbone:
     licence: str = "unknown"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
+    compiled: bool = False
     recall: Recall | None = field(default=None, repr=False)
 
     @property

@@ -64,6 +64,7 @@ def identity(backbone: Backbone) -> tuple[Any, ...]:
         *(_settings(part.config) for part in (backbone.unet, backbone.vae, backbone.text_encoder)),
         backbone.unet.dtype,
         backbone.dtype,
+        backbone.compiled,
         str(backbone.device),
     )
 

@@ -47,12 +47,13 @@ class Tools:
     pictures: bool = True
     device: str = "cpu"
     precision: str = "fp32"
+    compiled: bool = False
 
     def load(self, folder: Path) -> Bench:
         """The parts, ready to measure trials into ``folder``."""
 
         return Bench(
-            networks=Networks(self.models, self.device, self.precision),
+            networks=Networks(self.models, self.device, self.precision, self.compiled),
             judges={name: _judge(spec) for name, spec in self.judges.items()},
             lpips=None if self.lpips is None else load_lpips(self.lpips),
             pictures=folder / PICTURES if self.pictures else None,
@@ -109,7 +110,8 @@ def header_of(trials: Sequence[Trial], bench: Bench, tools: Tools) -> dict[str, 
     weights: dict[str, str] = {"j1": "none", "j2": "none", "lpips": "none"}
     for spec in dict.fromkeys(trial.settings.backbone for trial in trials):
         backbone = bench.networks.backbone(spec)
-        place = (backbone.device.type, str(backbone.dtype).removeprefix("torch."))
+        how = ("compiled",) * backbone.compiled
+        place = (backbone.device.type, str(backbone.dtype).removeprefix("torch."), *how)
         others = [] if place == USUAL else [place]  # rows of both are not mixed in one table
         weights[f"backbone {Path(spec).name}"] = digest([*sorted(backbone.files.items()), *others])
     for kind in dict.fromkeys(trial.settings.segmenter for trial in trials):

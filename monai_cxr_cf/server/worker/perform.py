@@ -32,19 +32,23 @@ class Models:
         default: the name that is loaded before the first job.
         device: as ``Networks`` takes it.
         precision: of the UNet, likewise.
+        compiled: likewise.
     """
 
     backbones: Mapping[str, str]
     default: str
     device: str = AUTO
     precision: str = AUTO
+    compiled: bool = False
     _networks: "Networks | None" = field(default=None, repr=False)
 
     def networks(self) -> "Networks":
         """The loaded parts."""
 
         if self._networks is None:
-            self._networks = Networks(device=self.device, precision=self.precision)
+            self._networks = Networks(
+                device=self.device, precision=self.precision, compiled=self.compiled
+            )
         return self._networks
 
     def warm_up(self) -> dict[str, Any]:

@@ -113,6 +113,7 @@ def _plain(settings: Settings) -> str:
             "backbone": settings.backbone,
             "device": settings.device,
             "precision": settings.precision,
+            "compiled": settings.compiled,
             "workers": settings.workers,
             "limits": vars(settings.limits),
         }

@@ -161,7 +161,7 @@ def main(words: list[str]) -> int:
         # Waits for the worker of a killed server to go; held until this process ends.
         fcntl.flock(os.open(file, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX)
     store = Store(data, Limits(**plain["limits"]))
-    place = {name: plain[name] for name in ("device", "precision")}
+    place = {name: plain[name] for name in ("device", "precision", "compiled")}
     models = Models(plain["backbones"], plain["backbone"], **place)
     Worker(store, models, stop=stop, slot=slot, slots=slots).serve()
     return 0

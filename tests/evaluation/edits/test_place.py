@@ -16,7 +16,9 @@ TRIAL = SimpleNamespace(settings=SimpleNamespace(backbone="b", segmenter="s"))
 
 
 def header(device="cpu", dtype=torch.float32):
-    backbone = SimpleNamespace(files=FILES, device=torch.device(device), dtype=dtype)
+    backbone = SimpleNamespace(
+        files=FILES, device=torch.device(device), dtype=dtype, compiled=False
+    )
     networks = SimpleNamespace(
         backbone=lambda spec: backbone, segmenter=lambda kind: SimpleNamespace(sha256="1" * 64)
     )
