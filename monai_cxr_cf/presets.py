@@ -10,12 +10,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from hashlib import sha256
+from math import floor
 from typing import Any
 
 from monai_cxr_cf.errors import BadRequest
 
 Range = tuple[float, float]
 Levels = tuple[int, ...]
+TINY = 1e-9  # int(0.58 * 50) is 28 and ceil(0.28 * 25) is 8 without it
 
 
 def dial(
@@ -182,6 +184,12 @@ class EditConfig:
             parts[name] = _replaced(part, values)
         return replace(self, **parts)
 
+    def as_run(self) -> "EditConfig":
+        """With the strength that is run: whole steps of the schedule; BadRequest below one step."""
+        share = n_executed(self.start.strength, self.sampling.steps) / self.sampling.steps
+        exact = abs(share - self.start.strength) <= TINY
+        return self if exact else replace(self, start=replace(self.start, strength=share))
+
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Nested plain values, JSON-ready and in declaration order."""
         return {
@@ -192,6 +200,21 @@ class EditConfig:
     def hash(self) -> str:
         """sha256 of the canonical JSON of the configuration."""
         return sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def n_executed(strength: float, steps: int) -> int:
+    """n_exec = floor(s0 n + 1e-9); 0 for strength 0, which returns the source.
+
+    Raises:
+        BadRequest: a strength above 0 that is less than one step.
+    """
+    count = floor(strength * steps + TINY)
+    if strength > 0 and not count:
+        raise BadRequest(
+            f"A strength of {strength:g} of {steps} steps is less than one step.",
+            hint=f"Possible: 0 (the source), and whole {steps}ths from {1 / steps:.3g} to 1.",
+        )
+    return count
 
 
 def _replaced(part: Any, values: Mapping[str, Any]) -> Any:

@@ -72,13 +72,15 @@ class EditRequest:
     def config(self, base: EditConfig | None = None) -> EditConfig:
         """The preset with the overrides and the strength applied; BadRequest if one is wrong.
 
+        Its strength is the one that is run: whole steps of the schedule.
+
         Args:
             base: the preset as calibrated for a backbone; None = as published.
         """
         config = (base or preset(self.preset)).with_overrides(self.overrides)
         if self.strength is not None:
             config = config.with_overrides({"start": {"strength": self.strength}})
-        return config
+        return config.as_run()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, without what stands at its default; 2 and 2.0 of a dial are the same."""

@@ -137,6 +137,17 @@ def test_strength_zero_and_severity_zero_return_the_source(
         assert np.array_equal(after, source)
 
 
+def test_every_record_states_the_strength_that_ran(phantom, tiny_folder, networks, tmp_path):
+    steps = {"sampling": {"steps": 5}}
+    request = request_on(phantom, tiny_folder, strength=0.5, overrides=steps, seeds=(1,))
+    run(request, tmp_path / "out", networks=networks)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    trace = report["trace"]
+    assert len(trace["steps"]) == trace["steps_executed"] == 2
+    assert report["strength"] == trace["strength"] == 0.4
+    assert report["request"]["strength"] == 0.5
+
+
 def test_a_severity_series_is_one_series_from_the_source_on(
     phantom, tiny_folder, networks, tmp_path
 ):

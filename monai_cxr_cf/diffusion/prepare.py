@@ -60,8 +60,10 @@ def prepare(
 
     Raises:
         BadRequest: no seed, a region that vanishes, guidance that misses the boost window, a
-            removal without guidance, an image size the UNet cannot halve.
+            removal without guidance, a strength below one step, an image size the UNet cannot
+            halve.
     """
+    config = config.as_run()
     _check(task, config, seeds)
     window, notes = _window(backbone, task, config)
     task = cut_task(task, window) if window else task

@@ -7,22 +7,16 @@ scheduler. Counts are exact: fractions are compared with a tolerance of 1e-9, ne
 
 from collections.abc import Mapping
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil
 from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
+from monai_cxr_cf.diffusion.model.schedule import noise_schedule
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import EditConfig
-
-TINY = 1e-9  # int(0.58 * 50) is 28 and ceil(0.28 * 25) is 8 without it
-
-
-def n_executed(strength: float, steps: int) -> int:
-    """n_exec = max(1, floor(s0 n + 1e-9)); 0 for strength 0, which returns the source."""
-    return max(1, floor(strength * steps + TINY)) if strength > 0 else 0
+from monai_cxr_cf.presets import TINY, EditConfig, n_executed
 
 
 def boost_window(mu: float, n_exec: int, *, side: str = "early") -> range:
@@ -97,8 +91,9 @@ class Solver:
         part, replay = config.sampling, config.start.kind == "edit_friendly"
         self.n = part.steps
         self.n_exec = n_executed(config.start.strength, part.steps)
-        train_steps = int(scheduler_config.get("num_train_timesteps", 1000))
-        offset = int(scheduler_config.get("steps_offset", 0))
+        schedule = noise_schedule(scheduler_config)
+        train_steps = int(schedule.get("num_train_timesteps", 1000))
+        offset = int(scheduler_config.get("steps_offset") or 0)
         tau = all_timesteps(
             part.steps, spacing=part.spacing, train_steps=train_steps, offset=offset
         )
@@ -107,7 +102,8 @@ class Solver:
         # Replaying noise needs a solver that adds some: DDPM, or the stochastic DPM++.
         self.eta = part.eta_ddim if not replay or part.eta_ddim > 0 else 1.0
         self.stochastic = replay or (not self.multistep and self.eta > 0)
-        self.scheduler = _scheduler(self.multistep, self.stochastic, scheduler_config)
+        to_one = bool(scheduler_config.get("set_alpha_to_one", True))
+        self.scheduler = _scheduler(self.multistep, self.stochastic, schedule, to_one=to_one)
         if self.multistep:
             self.scheduler.set_timesteps(timesteps=tau)
             self.scheduler.set_begin_index(self.n - self.n_exec)
@@ -155,22 +151,22 @@ class Solver:
         return following_z
 
 
-def _scheduler(multistep: bool, stochastic: bool, config: Mapping[str, Any]) -> Any:
-    """The diffusers scheduler with the backbone's betas and prediction type.
+def _scheduler(
+    multistep: bool, stochastic: bool, schedule: Mapping[str, Any], *, to_one: bool
+) -> Any:
+    """The diffusers scheduler on the backbone's noise schedule; all else about it is ours.
 
-    Latents are never clipped or thresholded: those settings belong to pixel models.
+    Latents are never clipped or thresholded: those settings belong to pixel models. ``to_one``:
+    the last DDIM step lands on the clean latent, not on the schedule's first level.
     """
-    plain = {"clip_sample": False, "thresholding": False}
     if not multistep:
-        return DDIMScheduler.from_config(dict(config), **plain)
-    return DPMSolverMultistepScheduler.from_config(
-        dict(config),
-        **plain,
+        return DDIMScheduler(**schedule, clip_sample=False, set_alpha_to_one=to_one)
+    return DPMSolverMultistepScheduler(
+        **schedule,
         solver_order=2,
         lower_order_final=True,
         final_sigmas_type="zero",
         algorithm_type="sde-dpmsolver++" if stochastic else "dpmsolver++",
-        use_karras_sigmas=False,
     )
 
 

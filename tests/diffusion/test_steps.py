@@ -16,10 +16,9 @@ from monai_cxr_cf.diffusion.steps import (
     boost_window,
     guided_steps,
     interval,
-    n_executed,
 )
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import DEFAULT, FAST, PAPER
+from monai_cxr_cf.presets import DEFAULT, FAST, PAPER, n_executed
 
 PERCENT = range(1, 101)
 
@@ -27,7 +26,12 @@ PERCENT = range(1, 101)
 def test_executed_steps_equal_rational_arithmetic() -> None:
     for n in range(1, 101):
         for p in PERCENT:
-            assert n_executed(p / 100, n) == max(1, floor(Fraction(p, 100) * n)), (n, p)
+            whole = floor(Fraction(p, 100) * n)
+            if whole:
+                assert n_executed(p / 100, n) == whole, (n, p)
+            else:
+                with pytest.raises(BadRequest, match="less than one step"):
+                    n_executed(p / 100, n)
     assert n_executed(0.0, 50) == 0
 
 

@@ -6,6 +6,8 @@ and missing or unexpected keys (names change between library versions; a silent 
 """
 
 import json
+import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.diffusion.model.schedule import noise_schedule
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.imports import loading
 from monai_cxr_cf.weights import stated_licence
@@ -20,6 +23,13 @@ from monai_cxr_cf.weights import stated_licence
 FOLDERS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 HARMLESS = ("position_ids",)  # a buffer that older CLIP files carry and newer code recomputes
 TEXT_POSITIONS = 77
+CLIP = ("clip_text_model", "clip")
+# diffusers writes NAME.VARIANT-00001-of-00002, older releases NAME-00001-of-00002.VARIANT
+_SHARD = r"-\d{5}-of-\d{5}"
+WEIGHTS = re.compile(
+    rf"(diffusion_pytorch_model|model)({_SHARD})?(\.(?P<variant>[\w-]+?))?({_SHARD})?\.safetensors"
+)
+SHIFTS = ("shift_factor", "latents_mean", "latents_std")
 
 
 @dataclass(frozen=True)
@@ -55,10 +65,12 @@ def read_folder(folder: Path) -> Parts:
             ("text_encoder", CLIPTextModel),
         )
     }
-    weights = sorted(p for name in models for p in (folder / name).glob("*.safetensors"))
+    weights = sorted(p for name in models for p in weights_of(folder / name))
+    with quiet():
+        words = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
     return Parts(
         **models,
-        tokenizer=CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True),
+        tokenizer=words,
         scheduler_config=configs["scheduler"],
         files={p.relative_to(folder).as_posix(): sha256_file(p) for p in weights},
         licence=stated_licence(folder),
@@ -81,20 +93,49 @@ def check_layout(folder: Path) -> dict[str, dict[str, Any]]:
     }
     check_architecture(configs, folder)
     for name in ("unet", "vae", "text_encoder"):
-        if not any((folder / name).glob("*.safetensors")):
-            pickled = any((folder / name).glob("*.bin"))
-            raise (BadRequest if pickled else ComponentMissing)(
-                f"'{folder.name}/{name}' has {'only pickled' if pickled else 'no'} weights.",
-                hint="Save the model with safe_serialization=True.",
-            )
+        weights_of(folder / name)
     return configs
+
+
+def weights_of(part: Path) -> list[Path]:
+    """The weight files that are read of one part, sorted: one variant, all its shards.
+
+    Unnamed files (float32) go before fp16, fp16 before another variant that is the only one.
+
+    Raises:
+        ComponentMissing: there are none.
+        BadRequest: only pickled ones, or several variants and neither of those.
+    """
+    label, found = f"{part.parent.name}/{part.name}", _variants(part)
+    chosen = next((v for v in ("", "fp16", *found) if v in found), None)
+    if chosen is None:
+        pickled = any(part.glob("*.bin"))
+        raise (BadRequest if pickled else ComponentMissing)(
+            f"'{label}' has {'only pickled' if pickled else 'no'} weights.",
+            hint="Save the model with safe_serialization=True.",
+        )
+    if chosen not in ("", "fp16") and len(found) > 1:
+        raise BadRequest(
+            f"'{label}' holds several variants of its weights: {', '.join(sorted(found))}.",
+            hint="Leave one of them in the folder.",
+        )
+    whole = [path for path in found[chosen] if not re.search(_SHARD, path.name)]
+    return whole or found[chosen]
+
+
+def _variants(part: Path) -> dict[str, list[Path]]:
+    """Weight files by variant; "" for those without a name of one."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(part.glob("*.safetensors")):
+        if name := WEIGHTS.fullmatch(path.name):
+            found.setdefault(name["variant"] or "", []).append(path)
+    return found
 
 
 def check_architecture(configs: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
     """BadRequest unless the configurations describe a 4-channel, one-text-encoder UNet."""
     unet, vae, text = configs["unet"], configs["vae"], configs["text_encoder"]
     width = unet.get("cross_attention_dim", 1280)
-    prediction = configs["scheduler"].get("prediction_type", "epsilon")
     wrong = {
         f"a {unet.get('_class_name')}": unet.get("_class_name") != "UNet2DConditionModel",
         f"a UNet with {unet.get('in_channels')} input channels": unet.get("in_channels", 4) != 4,
@@ -108,11 +149,17 @@ def check_architecture(configs: Mapping[str, Mapping[str, Any]], folder: Path) -
             "max_position_embeddings", TEXT_POSITIONS
         )
         != TEXT_POSITIONS,
-        f"prediction type {prediction}": prediction not in ("epsilon", "v_prediction"),
+        f"a UNet with {unet.get('out_channels')} output channels": unet.get("out_channels", 4) != 4,
+        "a UNet distilled with its guidance (LCM)": bool(unet.get("time_cond_proj_dim")),
+        f"a {vae.get('_class_name')}": vae.get("_class_name", "AutoencoderKL") != "AutoencoderKL",
+        "a VAE that shifts its latents": any(vae.get(name) is not None for name in SHIFTS),
+        f"a text encoder of the kind {text.get('model_type')}": text.get("model_type", CLIP[0])
+        not in CLIP,
     }
     for found, is_wrong in wrong.items():
         if is_wrong:
             raise _foreign(folder, found)
+    noise_schedule(configs["scheduler"])
 
 
 def _foreign(folder: Path, found: str) -> BadRequest:
@@ -124,8 +171,8 @@ def _foreign(folder: Path, found: str) -> BadRequest:
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        loaded: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise ComponentMissing(
             f"'{path.parent.name}/{path.name}' is missing or not JSON.",
             hint="Copy the whole model folder again.",
@@ -135,14 +182,23 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _strict(cls: Any, folder: Path, name: str) -> Any:
     """``from_pretrained`` that refuses keys that are missing, unexpected or of another shape."""
-    options = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+    from safetensors import SafetensorError
+
+    options: dict[str, Any] = {
+        "local_files_only": True,
+        "use_safetensors": True,
+        "output_loading_info": True,
+    }
+    named = WEIGHTS.fullmatch(weights_of(folder / name)[0].name)
+    options["variant"] = named["variant"] if named else None
     try:
         with quiet():
             model, info = cls.from_pretrained(str(folder / name), **options)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        said = str(error).replace(f"{folder}/", "").splitlines()[0]
         raise ComponentMissing(
-            f"The weights of '{folder.name}/{name}' cannot be read: {str(error).splitlines()[0]}",
-            hint="Copy the model folder again.",
+            f"The weights of '{folder.name}/{name}' cannot be read: {said}",
+            hint="Copy the model folder again; a clone needs: git lfs pull.",
         ) from error
     check_keys(f"{folder.name}/{name}", info)
     return aligned(model)
@@ -162,16 +218,27 @@ def aligned(model: Any) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bar of transformers inside: the terminal belongs to the caller."""
-    from transformers.utils import logging
+    """No bar, log line or warning of diffusers and transformers: the terminal is the caller's.
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    What they would warn of while loading (keys that do not fit) is refused here by name.
+    """
+    from diffusers.utils import logging as diffusers
+    from transformers.utils import logging as transformers
+
+    libraries = (diffusers, transformers)
+    shown = [(lib, lib.get_verbosity(), lib.is_progress_bar_enabled()) for lib in libraries]
+    for lib in libraries:
+        lib.set_verbosity_error()
+        lib.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        if shown:
-            logging.enable_progress_bar()
+        for lib, verbosity, bar in shown:
+            lib.set_verbosity(verbosity)
+            if bar:
+                lib.enable_progress_bar()
 
 
 def check_keys(label: str, info: Mapping[str, Any]) -> None:

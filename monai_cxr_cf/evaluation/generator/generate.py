@@ -37,15 +37,19 @@ class Plain:
 
     def config(self, strength: float) -> EditConfig:
         """The same as an edit configuration; BadRequest if a value is out of range."""
-        return EditConfig(sampling=Sampling(), start=Start()).with_overrides(
-            {
-                "sampling": {
-                    "guidance_scale": self.guidance,
-                    "steps": self.steps,
-                    "solver": self.solver,
-                },
-                "start": {"strength": strength},
-            }
+        return (
+            EditConfig(sampling=Sampling(), start=Start())
+            .with_overrides(
+                {
+                    "sampling": {
+                        "guidance_scale": self.guidance,
+                        "steps": self.steps,
+                        "solver": self.solver,
+                    },
+                    "start": {"strength": strength},
+                }
+            )
+            .as_run()
         )
 
     def as_dict(self) -> dict[str, Any]:

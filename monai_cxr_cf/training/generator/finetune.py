@@ -36,6 +36,7 @@ from monai_cxr_cf.weights import models_folder
 
 log = logging.getLogger(__name__)
 STARTED = "start.json"  # in the output folder: what the run started from
+RESHAPED = ("trained_betas", "rescale_betas_zero_snr")  # betas that are not those of SCHEDULE
 SCHEDULE = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type")
 
 
@@ -121,7 +122,7 @@ def cached(
     out: Path,
     team: Accelerator,
 ) -> LatentCache:
-    """The collection's latents in ``out``, filled; its prompts are read only the first time."""
+    """The collection's latents in ``out``, filled, with the prompts as they are now."""
     spec = CacheSpec(
         layout=collection.layout,
         views=recipe.views,
@@ -145,7 +146,9 @@ def load_start(spec: str, out: Path, *, resume: bool) -> Backbone:
         )
     loaded = load_backbone(spec, models=models_folder())
     config = {"prediction_type": "epsilon", **loaded.scheduler_config}
-    if other := [name for name in SCHEDULE if config.get(name) != SD1_SCHEDULER[name]]:
+    other = [name for name in SCHEDULE if config.get(name) != SD1_SCHEDULER[name]]
+    other += [name for name in RESHAPED if config.get(name)]
+    if other:
         raise BadRequest(
             f"The backbone's noise schedule is not Stable Diffusion v1's: {', '.join(other)}.",
             hint="Start from a v1 model that predicts epsilon.",

@@ -106,7 +106,7 @@ def test_the_licence_file_speaks_if_the_card_does_not(copy) -> None:
         ("unet", {"cross_attention_dim": 1024}, "text states of 24 for a UNet that reads 1024"),
         ("vae", {"latent_channels": 16}, "16 latent channels"),
         ("text_encoder", {"max_position_embeddings": 248}, "248 text positions"),
-        ("scheduler", {"prediction_type": "flow"}, "prediction type flow"),
+        ("scheduler", {"prediction_type": "flow"}, "predicts flow"),
     ],
 )
 def test_another_architecture_is_refused_in_one_sentence(copy, part, changes, words) -> None:
