@@ -57,13 +57,15 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
         "--start", metavar="MODEL", help="diffusers folder, .safetensors file, or cached hub id"
     )
     tune.add_argument("--layout", choices=LAYOUTS, default="folder", help="how --data is laid out")
+    tune.add_argument("--reports", type=Path, metavar="DIR", help="mimic-cxr-jpg: where they lie")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; progress goes to the talker, the place of the weights to standard output."""
-    if (args.start or args.layout != "folder") and args.what != "diffusion":
-        raise BadRequest(f"--start and --layout are not for {args.what}.", code="usage")
+    tuning = args.start or args.layout != "folder" or args.reports
+    if tuning and args.what != "diffusion":
+        raise BadRequest(f"--start, --layout and --reports are not for {args.what}.", code="usage")
     if args.what not in SEVERAL and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise BadRequest(f"The {args.what} trains in one process.", hint="Leave the launcher out.")
     with watched_training(args.what, args.talker):
@@ -133,7 +135,7 @@ def _finetune(args: argparse.Namespace, recipe: Path) -> Path:
 
     return train_finetune(
         recipe,
-        Collection(args.data, args.layout),
+        Collection(args.data, args.layout, args.reports),
         out=args.out,
         start=args.start or "",
         resume=args.resume,

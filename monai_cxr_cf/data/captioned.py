@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """A public collection's folder in, frontal radiographs with short prompts and patient splits out.
 
-What a fine-tuning reads: ``read_layout`` chooses the reader of a published layout. Nothing is
-downloaded and no image is changed.
+What a fine-tuning reads: ``survey`` chooses the reader of a published layout and counts what it
+leaves out. Nothing is downloaded and no image is changed.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monai_cxr_cf.data.chexpert_plus import read_chexpert_plus
+from monai_cxr_cf.data.counts import Counts
 from monai_cxr_cf.data.folder import read_captioned
 from monai_cxr_cf.data.mimic_cxr_jpg import read_mimic_cxr_jpg
+from monai_cxr_cf.data.picture import depth
 from monai_cxr_cf.data.table import Captioned
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 
+log = logging.getLogger(__name__)
 LAYOUTS = ("folder", "mimic-cxr-jpg", "chexpert-plus")
 VIEWS = ("PA", "AP")
 
@@ -27,37 +31,72 @@ class Collection:
 
     folder: Path
     layout: str = "folder"
+    reports: Path | None = None  # where the reports lie, if not with the images
 
     def read(self, views: tuple[str, ...], splits: tuple[str, ...]) -> list[Captioned]:
-        """The radiographs of these views and splits; see ``read_layout``."""
-        rows = read_layout(self.layout, self.folder, views=views)
-        return [row for row in rows if row.split in splits]
+        """The radiographs of these views and splits that have a caption; the counts are logged.
+
+        Raises:
+            BadRequest, UnreadableInput: as ``survey``; or none has a caption.
+        """
+        rows, counts = survey(self.layout, self.folder, views=views, reports=self.reports)
+        for line in counts.lines():
+            log.info("%s", line)
+        chosen = [row for row in rows if row.split in splits]
+        known = [row for row in chosen if row.prompt]
+        if chosen and not known:
+            raise UnreadableInput(
+                f"None of {len(chosen)} radiographs has a caption: {'; '.join(counts.notes)}.",
+                hint="Reports or labels are needed to learn from; see docs/training.md 2.",
+            )
+        if len(known) < len(chosen):
+            log.info("without a caption, and not learnt from: %d", len(chosen) - len(known))
+        return known
 
 
-def read_layout(
-    layout: str, folder: Path, *, views: tuple[str, ...] = ("PA",), split: str | None = None
-) -> list[Captioned]:
+def survey(
+    layout: str,
+    folder: Path,
+    *,
+    views: tuple[str, ...] = ("PA",),
+    split: str | None = None,
+    reports: Path | None = None,
+) -> tuple[list[Captioned], Counts]:
     """Every frontal radiograph of ``folder`` that exists on disk, in the order of its table.
 
     Raises:
         BadRequest: another layout or view.
         UnreadableInput: a table or all images are missing, or a patient stands in two splits.
     """
-
     every = (read_captioned, read_mimic_cxr_jpg, read_chexpert_plus)
     readers = dict(zip(LAYOUTS, every, strict=True))
     if layout not in readers:
         raise BadRequest(f"There is no layout '{layout}'.", hint=f"Choose {', '.join(LAYOUTS)}.")
     if not views or set(views) - set(VIEWS):
         raise BadRequest(f"Views are {', '.join(VIEWS)}.", hint="For example: --views PA,AP")
-    rows = list(readers[layout](Path(folder), views=views, split=split))
+    folder, counts = Path(folder), Counts(layout)
+    rows = list(readers[layout](folder, counts, views=views, split=split, reports=reports))
     if not rows:
         raise UnreadableInput(
-            f"No {' or '.join(views)} image of the {layout} layout was found in the data folder.",
-            hint="See docs/training.md for the files each layout needs.",
+            f"No {' or '.join(views)} image of the {layout} layout was found in the data folder; "
+            f"{'; '.join(counts.lines())}.",
+            hint="See docs/training.md 2 for the files each layout needs.",
         )
     check_patients(rows)
-    return rows
+    for row in rows:
+        counts.kept[f"{row.view}, {row.split}"] += 1
+        counts.captions[row.words_from] += 1
+    if bits := depth(folder, [row.image for row in rows]):
+        counts.notes.append(f"16-bit files hold {bits} bits")
+        rows = [replace(row, bits=bits) for row in rows]
+    return rows, counts
+
+
+def read_layout(
+    layout: str, folder: Path, *, views: tuple[str, ...] = ("PA",), split: str | None = None
+) -> list[Captioned]:
+    """The rows of ``survey``, those without a caption among them."""
+    return survey(layout, folder, views=views, split=split)[0]
 
 
 def check_patients(rows: Iterable[Captioned]) -> None:

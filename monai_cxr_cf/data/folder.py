@@ -6,24 +6,37 @@ Trainings and evaluations read every radiograph through here; nothing is resized
 
 from __future__ import annotations
 
-import csv
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr_cf.data.table import Captioned, prompt_from_labels
+from monai_cxr_cf.data.counts import Counts
+from monai_cxr_cf.data.csv_text import read_rows
+from monai_cxr_cf.data.picture import ENDINGS, depth, read_grey
+from monai_cxr_cf.data.table import Captioned, caption
+from monai_cxr_cf.data.views import projection, why_not
 from monai_cxr_cf.errors import UnreadableInput
 from monai_cxr_cf.prompts.clean import clean_report
 
 ORGAN_LABELS = {"right_lung": 1, "left_lung": 2, "heart": 3}
-_COLUMNS = frozenset(
-    ("id", "source", "patient", "view", "age", "sex", "labels", "text", "split", "organ_mask",
-     "retrocardiac_mask", "landmarks", "licence", "weights_may_ship")
-)  # fmt: skip
+NEEDED = ("id", "patient", "view", "split")
+OPTIONAL = ("source", "age", "sex", "labels", "text", "organ_mask", "retrocardiac_mask",
+            "landmarks", "licence", "weights_may_ship")  # fmt: skip
+# What other tools call the parts of a collection.
+SPLITS = dict.fromkeys(("val", "valid", "validate", "validation", "dev"), "judge") | {
+    "training": "train", "testing": "test"
+}  # fmt: skip
+ORGANS: dict[str, frozenset[str]] = {
+    "": frozenset(),
+    "lungs": frozenset({"right_lung", "left_lung"}),
+    "lungs+heart": frozenset(ORGAN_LABELS),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,36 +71,51 @@ def read_index(folder: Path) -> list[Row]:
             "There is no index.csv in the data folder.",
             hint="Pass the folder that holds index.csv and images/.",
         )
-    with path.open(newline="", encoding="utf-8") as handle:
-        reader = csv.DictReader(handle)
-        missing = _COLUMNS - set(reader.fieldnames or ())
-        if missing:
-            raise UnreadableInput(
-                f"index.csv lacks the columns {', '.join(sorted(missing))}.",
-                hint="See monai_cxr_cf/data/folder.py for the columns.",
-            )
-        return [_row(cells) for cells in reader]
+    return [_row(number, cells) for number, cells in enumerate(read_rows(path, NEEDED), start=2)]
 
 
 def read_captioned(
-    folder: Path, *, views: tuple[str, ...] = ("PA",), split: str | None = None
+    folder: Path,
+    counts: Counts,
+    *,
+    views: tuple[str, ...] = ("PA",),
+    split: str | None = None,
+    reports: Path | None = None,
 ) -> Iterator[Captioned]:
     """The rows with a view of ``views`` whose licence lets weights be shared, for a fine-tuning.
 
-    The prompt is the cleaned text, and the labels where that says nothing.
+    The prompt is the cleaned text, and the labels where that says nothing. ``reports`` is not used:
+    the index holds them.
     """
-    for row in read_index(folder):
-        view = row.view[:2].upper()
-        if view not in views or row.weights_may_ship == "no" or split not in (None, row.split):
-            continue
-        image = f"images/{row.id}.jpg"
-        prompt = clean_report(row.text) or prompt_from_labels(row.labels)
-        yield Captioned(row.id, image, row.patient, view, row.split, prompt)
+    rows = read_index(folder)
+    counts.table, counts.rows = "index.csv", len(rows)
+    if not any(row.text or row.labels for row in rows):
+        raise UnreadableInput(
+            "index.csv has neither text nor labels to caption the images by.",
+            hint="Fill a column text (a report) or labels (findings between bars).",
+        )
+    for row in rows:
+        view, image = projection(row.view), _file(Path(folder), row.id)
+        if reason := why_not(view, views):
+            counts.drop(reason)
+        elif row.weights_may_ship == "no":
+            counts.drop("whose licence keeps weights from being shared")
+        elif split not in (None, row.split):
+            counts.drop("of another split")
+        elif image is None:
+            counts.drop("not on disk")
+        else:
+            counts.reports += bool(row.text)
+            prompt, words = caption(clean_report(row.text), row.labels)
+            yield Captioned(row.id, image, row.patient, view, row.split, prompt, words)
 
 
 def load_image(folder: Path, row: Row) -> NDArray[np.float32]:
-    """The radiograph, HxW float32, 0..1, bright = dense (8-bit value / 255)."""
-    return _read_grey(Path(folder) / "images" / f"{row.id}.jpg").astype(np.float32) / 255.0
+    """The radiograph, HxW float32, 0..1, bright = dense; ``images/ID`` with any known ending."""
+    image = _file(Path(folder), row.id)
+    if image is None:
+        raise _absent(f"images/{row.id}.jpg")
+    return read_grey(Path(folder), image, _depth(Path(folder)))
 
 
 def load_organ_mask(folder: Path, row: Row) -> NDArray[np.uint8]:
@@ -107,12 +135,18 @@ def load_landmarks(folder: Path, row: Row) -> dict[str, NDArray[np.float32]]:
         return {name: archive[f"{row.id}_{name}"] for name in sorted(row.landmarks)}
 
 
-def _row(cells: Mapping[str, str]) -> Row:
-    organs: dict[str, frozenset[str]] = {
-        "": frozenset(),
-        "lungs": frozenset({"right_lung", "left_lung"}),
-        "lungs+heart": frozenset(ORGAN_LABELS),
-    }
+def _row(line: int, given: Mapping[str, str]) -> Row:
+    cells = {**dict.fromkeys(OPTIONAL, ""), **given}
+    if not cells["id"] or not cells["patient"]:
+        raise UnreadableInput(
+            f"Line {line} of index.csv names no {'id' if not cells['id'] else 'patient'}.",
+            hint="Every radiograph needs both: splits go by patient.",
+        )
+    if cells["organ_mask"] not in ORGANS:
+        raise UnreadableInput(
+            f"Line {line} of index.csv has the organ_mask '{cells['organ_mask']}'.",
+            hint="Expected lungs, lungs+heart or nothing.",
+        )
     return Row(
         id=cells["id"],
         source=cells["source"],
@@ -122,8 +156,8 @@ def _row(cells: Mapping[str, str]) -> Row:
         sex=cells["sex"],
         labels=tuple(label for label in cells["labels"].split("|") if label),
         text=cells["text"],
-        split=cells["split"],
-        organ_mask=organs[cells["organ_mask"]],
+        split=SPLITS.get(cells["split"].casefold(), cells["split"].casefold()),
+        organ_mask=ORGANS[cells["organ_mask"]],
         retrocardiac_mask=bool(cells["retrocardiac_mask"]),
         landmarks=frozenset(part for part in cells["landmarks"].split("+") if part),
         licence=cells["licence"],
@@ -137,13 +171,45 @@ def _age(cell: str) -> int | None:
     return int(digits.group()) if digits else None
 
 
+def _listed(folder: Path) -> dict[str, str]:
+    """Image files of ``folder/images`` by stem; a JPEG goes before a PNG of the same name."""
+    images = folder / "images"
+    return _listing(folder, images.stat().st_mtime_ns) if images.is_dir() else {}
+
+
+@lru_cache(maxsize=8)
+def _listing(folder: Path, changed: int) -> dict[str, str]:
+    """The same, listed once until the folder has ``changed``."""
+    names = sorted(os.listdir(folder / "images"))
+    parts = [os.path.splitext(name) for name in names]
+    ranked = sorted(
+        (ENDINGS.index(end.lower()), stem, end) for stem, end in parts if end.lower() in ENDINGS
+    )
+    return {stem: f"images/{stem}{end}" for _, stem, end in reversed(ranked)}
+
+
+def _file(folder: Path, name: str) -> str | None:
+    """The image of a row below ``folder``; None if it is not there."""
+    usual = f"images/{name}.jpg"
+    return usual if (folder / usual).is_file() else _listed(folder).get(name)
+
+
+@lru_cache(maxsize=8)
+def _depth(folder: Path) -> int:
+    return depth(folder, _listed(folder).values())
+
+
+def _absent(place: str) -> UnreadableInput:
+    return UnreadableInput(
+        f"The data folder lacks {place}.",
+        hint="The index and the files must come from the same copy.",
+    )
+
+
 def _read_grey(path: Path) -> NDArray[np.uint8]:
     from PIL import Image
 
     if not path.is_file():
-        raise UnreadableInput(
-            f"The data folder lacks {path.parent.name}/{path.name}.",
-            hint="The index and the files must come from the same copy.",
-        )
+        raise _absent(f"{path.parent.name}/{path.name}")
     with Image.open(path) as image:
         return np.asarray(image.convert("L") if image.mode != "L" else image, dtype=np.uint8)

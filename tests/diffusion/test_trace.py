@@ -66,7 +66,7 @@ def test_each_step_names_its_level_window_and_scores(tiny, task) -> None:
         assert len(step["energy"]) == 2
         assert (step["correction"] is not None) == step["window"]
     assert trace["seeds"] == [7, 8]
-    assert trace["config_hash"] == QUICK.hash()
+    assert trace["config_hash"] == QUICK.as_run().hash()  # with the strength that ran
 
 
 def test_the_token_table_shows_pieces_spans_and_sets(tiny, task) -> None:

@@ -57,6 +57,9 @@ class ReportBatches:
     ) -> None:  # fmt: skip
         self.cache, self.tokenizer = cache, tokenizer
         self.batch, self.dropout, self.scaling = batch, dropout, scaling
+        usable = np.flatnonzero(np.asarray(cache.done) == 1)  # the others cannot be read
+        self._learnt = usable[usable < cache.learnt]
+        self._apart = usable[usable >= cache.learnt]
         self._epoch: tuple[int, int, NDArray[np.int64]] = (-1, -1, np.empty(0, np.int64))
 
     def __call__(self, seed: int, number: int) -> Batch:
@@ -75,7 +78,7 @@ class ReportBatches:
 
     def held_out(self) -> Batch:
         """The radiographs that are not learnt from, as they are."""
-        chosen = range(self.cache.learnt, len(self.cache.rows))
+        chosen = self._apart.tolist()
         latents = [np.array(self.cache.latents[index, 0]) for index in chosen]
         captions = [self.cache.rows[index].prompt or UNKNOWN for index in chosen]
         cut = [fitting(text, "", self.tokenizer) for text in captions]
@@ -83,9 +86,9 @@ class ReportBatches:
         return self._tensors(latents, cut, noise, [500] * len(chosen))
 
     def _index(self, seed: int, place: int) -> int:
-        epoch, at = divmod(place, self.cache.learnt)
+        epoch, at = divmod(place, len(self._learnt))
         if self._epoch[:2] != (seed, epoch):
-            order = step_rng(seed, epoch, 3).permutation(self.cache.learnt)
+            order = step_rng(seed, epoch, 3).permutation(self._learnt)
             self._epoch = (seed, epoch, order)
         return int(self._epoch[2][at])
 

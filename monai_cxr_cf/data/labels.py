@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of labels (CheXpert, NegBio, CheXbert, radiologists) in, positive names out.
+
+1 is positive, 0 absent, -1 uncertain, blank not mentioned; uncertain counts as nothing. A cell of
+another kind is refused by name.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_cxr_cf.data.csv_text import filled
+from monai_cxr_cf.errors import UnreadableInput
+
+POSITIVE = frozenset(("1", "1.0", "true"))
+KNOWN = POSITIVE | {"0", "0.0", "-0.0", "-1", "-1.0", "false", ""}
+# Columns that are read. A fracture may lie anywhere and the rib is ours: no caption is made of it.
+NAMES = frozenset(
+    ("Airspace Opacity", "Atelectasis", "Cardiomegaly", "Consolidation", "Edema",
+     "Enlarged Cardiomediastinum", "Lung Lesion", "Lung Opacity", "No Finding",
+     "Pleural Effusion", "Pleural Other", "Pneumonia", "Pneumothorax", "Support Devices")
+)  # fmt: skip
+
+
+def positive(row: Mapping[str, Any], file: str) -> tuple[str, ...]:
+    """Names of the positive labels of one row; columns of other names are left aside.
+
+    Raises:
+        UnreadableInput: a cell is of no known kind, or no column is a label.
+    """
+    found = []
+    if not NAMES & set(row):
+        raise UnreadableInput(
+            f"{file} has no column of a label; expected {', '.join(sorted(NAMES)[:5])} and so on.",
+            hint="Use the labels as published.",
+        )
+    for name, cell in row.items():
+        if name not in NAMES:
+            continue
+        value = filled("" if cell is None else str(cell)).casefold()
+        if value not in KNOWN:
+            raise UnreadableInput(
+                f"{file} holds '{str(cell)[:20]}' in column {name}; expected 1, 0, -1 or nothing.",
+                hint="Use the labels as published.",
+            )
+        if value in POSITIVE:
+            found.append(name)
+    return tuple(found)
+
+
+def read_chexbert(path: Path, key: str = "path_to_image") -> dict[str, tuple[str, ...]]:
+    """``key`` -> positive labels, of a file with one JSON object a line."""
+    found: dict[str, tuple[str, ...]] = {}
+    try:
+        for line in path.read_text(encoding="utf-8-sig").splitlines():
+            if line.strip():
+                row = json.loads(line)
+                found[str(row[key])] = positive(row, path.name)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableInput(
+            f"{path.name} is not one JSON object with {key} a line.",
+            hint="Unpack chexbert_labels.zip again.",
+        ) from error
+    return found
