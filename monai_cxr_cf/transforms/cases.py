@@ -5,16 +5,17 @@ The first thing a bundle does: what is wrong with the request is said before a n
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.reading.series import find_images
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
-from monai_cxr_cf.request import from_json
-from monai_cxr_cf.runs.result import OURS, check_folder, refuse_early
-from monai_cxr_cf.transforms.items import REQUEST, Item, cleaned
+from monai_cxr_cf.request import EditRequest, from_json
+from monai_cxr_cf.runs.result import OURS, check_folder, refuse_early, refuse_words
+from monai_cxr_cf.transforms.each import LISTING
+from monai_cxr_cf.transforms.items import REQUEST, Item, cleaned, switch
 
 Row = Mapping[str, Any]
 LISTED = ("testing", "inference")  # sections of a MONAI datalist that hold what is to be edited
@@ -25,19 +26,19 @@ def cases(
     request: Row | None = None,
     *,
     output_dir: str | Path = "out",
-    overwrite: bool = False,
+    overwrite: bool | str = False,
 ) -> list[Item]:
     """Items with ``image`` (path), ``request`` (``EditRequest``) and ``output`` (folder).
 
     Args:
         source: a DICOM file, edited into ``output_dir`` itself; or a folder of DICOM files or a
             datalist (JSON), edited into ``output_dir/0001`` and on, in the order of paths or rows,
-            never under the name of a source. A datalist is a list of rows, or holds one as
-            ``testing``; a row is a path or ``{"image": path, ...fields of a request}``, paths
-            relative to the datalist, and its fields replace those of ``request``. Empty: no items.
+            never under the name of a source (``sources.json`` says which is which). A datalist is a
+            list of rows, or holds one as ``testing``; a row is a path or ``{"image": path, ...}``
+            with fields of a request, which replace those of ``request``. Empty: no items.
         request: fields of ``request.schema.json``; empty ones count as not given.
         output_dir: where the output goes.
-        overwrite: replace earlier outputs of ours.
+        overwrite: replace earlier outputs of ours; "false" as text is false.
 
     Raises:
         BadRequest: a wrong request, or an output folder that must not be touched.
@@ -51,22 +52,31 @@ def cases(
     if path.suffix.lower() == ".json" or path.is_dir():
         rows = _listed(path) if path.is_file() else _found(path)
         outputs = [out / f"{number:04d}" for number in range(1, len(rows) + 1)]
-        ours = frozenset(folder.name for folder in outputs)
+        ours = frozenset((*(folder.name for folder in outputs), LISTING))
+        items = [
+            {**_item(row, fields, folder, refuse_words), "listed": _below(path, row["image"])}
+            for row, folder in zip(rows, outputs, strict=True)
+        ]
     else:
-        rows, outputs, ours = [{"image": str(path)}], [out], OURS
-    items = [_item(row, fields, folder) for row, folder in zip(rows, outputs, strict=True)]
-    check_folder(out, overwrite=overwrite, ours=ours)
+        ours, items = OURS, [_item({"image": str(path)}, fields, out, refuse_early)]
+    check_folder(out, overwrite=switch("overwrite", overwrite), ours=ours)
     return items
 
 
-def _item(row: Row, fields: Row, output: Path) -> Item:
+def _below(source: Path, image: str) -> str:
+    """The image as the listing names it: below the folder or the datalist's, else as given."""
+    path, base = Path(image), source if source.is_dir() else source.parent
+    return (path.relative_to(base) if path.is_relative_to(base) else path).as_posix()
+
+
+def _item(row: Row, fields: Row, output: Path, refuse: Callable[[EditRequest], None]) -> Item:
     own = cleaned({key: value for key, value in row.items() if key != "image"})
     # A row that names findings means them instead of the prompt, and the other way round.
     dropped = {"prompt": "findings", "findings": "prompt"}
     replaced = {dropped[name] for name in dropped if name in own}
     merged = {key: value for key, value in fields.items() if key not in replaced}
     request = from_json({**merged, **own, "source": str(row["image"])})
-    refuse_early(request)
+    refuse(request)
     return {"image": str(row["image"]), REQUEST: request, "output": str(output)}
 
 

@@ -7,15 +7,15 @@ Python call ``cases`` and ``evaluator.run()``, which raise the errors themselves
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.devices import check_place, device_of
-from monai_cxr_cf.errors import BadRequest, CxrError
-from monai_cxr_cf.runs.failures import typed
+from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.transforms.cases import Row, cases
+from monai_cxr_cf.transforms.each import LISTING, first_of_ours, run_each
 from monai_cxr_cf.transforms.items import Item
 
 
@@ -24,7 +24,7 @@ def checked_cases(
     request: Row | None = None,
     *,
     output_dir: str | Path = "out",
-    overwrite: bool = False,
+    overwrite: bool | str = False,
 ) -> list[Item]:
     """``cases``; an error of ours ends the program with its sentence and exit code."""
     with spoken():
@@ -41,13 +41,33 @@ def checked_place(device: str, precision: str) -> str:
 def run(evaluator: Any) -> None:
     """Run a MONAI evaluator over its cases; an error of ours ends the program as above.
 
+    Of a folder or a datalist every image is run; those that are refused are told at the end.
+
     Raises:
-        SystemExit: 2 for bad input, 3 for a missing component, 4 for memory or disk.
+        SystemExit: 2 for bad input or a refused image, 3 for a missing component, 4 for memory or
+            disk.
     """
     with spoken():
-        if not len(evaluator.data_loader.dataset):
+        items = evaluator.data_loader.dataset
+        if not len(items):
             raise BadRequest("No source is named.", hint="Give --source FILE and --prompt TEXT.")
-        evaluator.run()
+        if "listed" not in items.data[0]:
+            evaluator.run()
+            return
+        told = run_each(evaluator)
+    _tell(told)
+
+
+def _tell(told: Sequence[Mapping[str, str]]) -> None:
+    """Say which numbers were refused and why; their sources stand in the listing alone."""
+    refused = [entry for entry in told if entry["state"] == "refused"]
+    for entry in refused:
+        sys.stderr.write(f"refused {entry['output']}: {entry['message']} {entry['hint']}\n")
+    if refused:
+        sys.stderr.write(
+            f"error: {len(refused)} of {len(told)} images were refused; {LISTING} names them.\n"
+        )
+        raise SystemExit(BadRequest.exit_code)
 
 
 @contextmanager
@@ -56,19 +76,8 @@ def spoken() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        refusal = _ours(error)
+        refusal = first_of_ours(error)
         if refusal is None:  # a bug keeps its traceback
             raise
         sys.stderr.write(f"error: {refusal}\n")
         raise SystemExit(refusal.exit_code) from error
-
-
-def _ours(error: BaseException | None) -> CxrError | None:
-    """The first error on the way to the cause that is ours, or that the command line names."""
-    while error is not None:
-        known = typed(error)
-        # MONAI says "module not found", without a name, of a wrong _target_.
-        if type(known) is not CxrError and getattr(error, "name", "") is not None:
-            return known
-        error = error.__cause__
-    return None

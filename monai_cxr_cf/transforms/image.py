@@ -6,6 +6,7 @@ polarity, the axis order and the spacing of the same file (docs/dicom-conformanc
 """
 
 from collections.abc import Hashable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.grid import ModelGrid
 from monai_cxr_cf.request import EditRequest
-from monai_cxr_cf.transforms.items import REQUEST
+from monai_cxr_cf.transforms.items import REQUEST, switch
 
 
 class LoadCXRDicomd(MapTransform):
@@ -53,8 +54,7 @@ class LoadCXRDicomd(MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        given = reading if isinstance(reading, ReadOptions) else ReadOptions(**(reading or {}))
-        self.reading = given
+        self.reading = reading if isinstance(reading, ReadOptions) else _options(reading or {})
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with picture, valid mask and radiograph of each key."""
@@ -68,6 +68,13 @@ class LoadCXRDicomd(MapTransform):
             item[f"{key}_valid"] = torch.from_numpy(radiograph.valid.copy())[None]
             item[f"{key}_radiograph"] = radiograph
         return item
+
+
+def _options(given: Mapping[str, Any]) -> ReadOptions:
+    """Permissions of a configuration, whose switches may be words."""
+    flags = {f.name for f in fields(ReadOptions) if isinstance(f.default, bool)}
+    values: dict[str, Any] = {n: switch(n, v) if n in flags else v for n, v in given.items()}
+    return ReadOptions(**values)
 
 
 def _picture(radiograph: Radiograph, path: str) -> MetaTensor:

@@ -29,6 +29,8 @@ MAKERS = {
     "run": "CompositeNatived",
 }
 LISTS = ("levels", "seeds")
+TEXTS = ("prompt", "source_prompt", "negative_prompt")  # whose words stay words
+WORDS = {"true": True, "false": False}
 
 
 def need(item: Mapping[str, Any], key: str, name: str) -> Any:
@@ -69,10 +71,10 @@ def cleaned(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a request as a bundle's configuration gives them, made fit for ``from_json``.
 
     Empty fields and parts count as not given. A command line turns ``edema, effusion`` into a
-    tuple and ``--request#seeds 3`` into a number; both are set right.
+    tuple, ``--request#seeds 3`` into a number and hands on ``false`` as text; all are set right.
     """
-    found = {key: _plain(value) for key, value in fields.items()}
-    if isinstance(found.get("prompt"), list):
+    found = {key: value if key in TEXTS else _plain(value) for key, value in fields.items()}
+    if isinstance(found.get("prompt"), list | tuple):
         found["prompt"] = ", ".join(map(str, found["prompt"]))
     for name in LISTS:
         if isinstance(found.get(name), int | float):
@@ -85,7 +87,23 @@ def cleaned(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, str):
+        return WORDS.get(value.casefold(), value)
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def switch(name: str, value: Any) -> bool:
+    """A switch as a configuration or a command line gives it: True, "false", 1 or nothing.
+
+    Raises:
+        BadRequest: any other value; "no" is not taken for anything.
+    """
+    if value is None or value == "":
+        return False
+    found = WORDS.get(value.casefold()) if isinstance(value, str) else value
+    if found not in (True, False):
+        raise BadRequest(f"{name} is {value!r}; expected true or false.")
+    return bool(found)
 
 
 def _boxes(

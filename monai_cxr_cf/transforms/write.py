@@ -24,7 +24,7 @@ from monai_cxr_cf.dicom.writing.plan import plan_output
 from monai_cxr_cf.dicom.writing.seg import write_segmentation
 from monai_cxr_cf.runs import outputs
 from monai_cxr_cf.runs.atomic import staged
-from monai_cxr_cf.transforms.items import Item, need
+from monai_cxr_cf.transforms.items import Item, need, switch
 
 
 @dataclass
@@ -51,14 +51,14 @@ class _Writer(MapTransform):
         self,
         keys: KeysCollection,
         output_dir: str | Path | None = None,
-        overwrite: bool = False,
-        last: bool = True,
+        overwrite: bool | str = False,
+        last: bool | str = True,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.output_dir = output_dir
-        self.overwrite = overwrite
-        self.last = last
+        self.overwrite = switch("overwrite", overwrite)
+        self.last = switch("last", last)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with ``key_files``: what was written for each key, with final paths."""
