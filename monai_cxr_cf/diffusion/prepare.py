@@ -60,11 +60,9 @@ def prepare(
 
     Raises:
         BadRequest: no seed, a region that vanishes, guidance that misses the boost window, a
-            removal without guidance, a strength below one step, an image size the UNet cannot
-            halve.
+            removal without guidance, less than a step, a size the UNet cannot halve.
     """
-    config = config.as_run()
-    _check(task, config, seeds)
+    config = _checked(task, config.as_run(), seeds)
     window, notes = _window(backbone, task, config)
     task = cut_task(task, window) if window else task
     solver = Solver(config, backbone.scheduler_config)
@@ -107,7 +105,7 @@ def _keep(task: EditTask, config: EditConfig, *, like: Tensor) -> Keep:
     return Keep(edit=torch.as_tensor(cells, device=like.device), paste=config.keep.paste)
 
 
-def _check(task: EditTask, config: EditConfig, seeds: tuple[int, ...]) -> None:
+def _checked(task: EditTask, config: EditConfig, seeds: tuple[int, ...]) -> EditConfig:
     if not seeds:
         raise BadRequest("There is no seed; expected one per image.")
     if task.mode in ("removal", "mixed") and config.sampling.guidance_scale == 1:
@@ -115,6 +113,7 @@ def _check(task: EditTask, config: EditConfig, seeds: tuple[int, ...]) -> None:
             "A removal needs guidance: the finding stands in the negative prompt.",
             hint="Set sampling.guidance_scale above 1.",
         )
+    return config
 
 
 def _window(
