@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cxr-cf read``: what the strict reader sees in a file, as words, JSON and PNG."""
+"""``cxr-cf read``: what the reader sees in a file or a collection, as words, JSON and PNG."""
 
 import argparse
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,13 @@ from monai_cxr_cf.commands.say import say, show
 if TYPE_CHECKING:
     from monai_cxr_cf.dicom.radiograph import Radiograph
 
+LAYOUTS = ("folder", "mimic-cxr-jpg", "chexpert-plus")
 EXAMPLES = """\
 examples:
   cxr-cf read chest.dcm                       size, bits, window, spacing, warnings
   cxr-cf read chest.dcm --json --png seen.png
   cxr-cf read scan.png --allow-raster
+  cxr-cf read DIR --layout mimic-cxr-jpg      a collection: images, captions, what is left out
 """
 # Header elements that describe the image, not the patient.
 FACTS = ("Modality", "BodyPartExamined", "ViewPosition", "SOPClassUID", "ConversionType")
@@ -28,16 +31,23 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         epilog=EXAMPLES,
         help="what the reader sees in a file",
-        description="Read one radiograph as an edit would, and say how it was understood.",
+        description="Read one radiograph as an edit would, and say how it was understood; or with "
+        "--layout a collection as a fine-tuning would, and count what it would learn from.",
     )
     parser.add_argument("source", metavar="SOURCE", help="DICOM file or folder")
     parser.add_argument("--png", metavar="FILE", help="also write the picture, 8 bits, as shown")
     add_reading_flags(parser)
+    many = parser.add_argument_group("a collection (reads no pixels but of 16-bit files)")
+    many.add_argument("--layout", choices=LAYOUTS, help="SOURCE is a data folder laid out so")
+    many.add_argument("--reports", type=Path, metavar="DIR", help="mimic-cxr-jpg: where they lie")
+    many.add_argument("--views", default="PA", metavar="PA,AP", help="projections to count (PA)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, describe, and write the picture if asked."""
+    if args.layout:
+        return _collection(args)
     from monai_cxr_cf.dicom.reading.read import read_source
 
     radiograph = read_source(args.source, reading_from(args))
@@ -54,6 +64,23 @@ def run(args: argparse.Namespace) -> int:
             say(f"{name:<12} {_words(value)}")
     for item in facts["warnings"]:
         say(f"warning      {item['message']}")
+    return 0
+
+
+def _collection(args: argparse.Namespace) -> int:
+    """Count a data folder as a fine-tuning would read it."""
+    from monai_cxr_cf.data.captioned import survey
+
+    views = tuple(part.strip().upper() for part in args.views.split(","))
+    rows, counts = survey(args.layout, Path(args.source), views=views, reports=args.reports)
+    common = Counter(row.prompt or "(none: not learnt from)" for row in rows).most_common(10)
+    if args.json:
+        show({**counts.as_dict(), "captions_most_common": [list(pair) for pair in common]})
+        return 0
+    for line in counts.lines():
+        say(line)
+    for prompt, count in common:
+        say(f"{count:>9,}  {prompt}")
     return 0
 
 

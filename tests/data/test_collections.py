@@ -4,15 +4,18 @@
 import csv
 import gzip
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from monai_cxr_cf.cli import main
 from monai_cxr_cf.data.captioned import read_layout
 from monai_cxr_cf.data.table import load_grey
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
+from tests.data.made import SAID, Mimic
 
 REPORT = """\
                                  FINAL REPORT
@@ -196,3 +199,20 @@ def test_what_is_missing_is_named(tmp_path: Path, mimic: Path) -> None:
     write_table(mimic / "mimic-cxr-2.0.0-split.csv", [{"dicom_id": "aa-1"}])
     with pytest.raises(UnreadableInput, match="columns split"):
         read_layout("mimic-cxr-jpg", mimic)
+
+
+def test_the_command_line_counts_a_collection(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Mimic(tmp_path)
+    assert main(["read", str(tmp_path), "--layout", "mimic-cxr-jpg", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["images"], told["left_out"]) == (
+        2, {"AP (not asked for)": 1, "of another view": 1},
+    )  # fmt: skip
+    assert told["captions_most_common"] == [[SAID, 1], ["pulmonary edema", 1]]
+    words = ["read", str(tmp_path), "--layout", "mimic-cxr-jpg", "--views", "PA,ap"]
+    assert main(words) == 0
+    assert "3 images of 4 rows" in capsys.readouterr().out
+    assert main(["read", str(tmp_path), "--layout", "chexpert-plus"]) == 2
+    assert "no df_chexpert_plus_*.csv" in capsys.readouterr().err
