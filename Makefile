@@ -12,7 +12,7 @@ TESTS  ?= tests
 JOBS   ?= 2
 FUZZ   ?= tests/dicom/reading/test_damage.py tests/dicom/test_radiograph.py tests/prompts tests/test_composite.py tests/test_request.py
 
-.PHONY: demo test fuzz lint format lock clean
+.PHONY: demo test fuzz lint format oldest lock clean
 
 demo: $(VENV)/.product
 	$(BIN)/cxr-cf edit docs/example.dcm --prompt "moderate left pleural effusion" --out $(OUT) --overwrite
@@ -36,6 +36,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# A floor of pyproject.toml is the version this was run with; needs Python 3.11.
+oldest:
+	$(PYTHON) .ci/oldest
+
 # The versions that a fresh environment resolves to; a build tag such as +cpu is the machine's own.
 lock: $(VENV)/.dev
 	{ echo "# Full lock of the product and its tests; written by: make lock"; \
@@ -55,4 +59,4 @@ $(VENV)/.dev: $(VENV)/.product
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(OUT) build dist
+	rm -rf $(VENV) .venv-oldest $(OUT) build dist

@@ -66,7 +66,8 @@ def survey(
 
     Raises:
         BadRequest: another layout or view.
-        UnreadableInput: a table or all images are missing, or a patient stands in two splits.
+        UnreadableInput: a table or all images are missing, a patient stands in two splits, or an
+            image twice.
     """
     every = (read_captioned, read_mimic_cxr_jpg, read_chexpert_plus)
     readers = dict(zip(LAYOUTS, every, strict=True))
@@ -83,6 +84,7 @@ def survey(
             hint="See docs/training.md 2 for the files each layout needs.",
         )
     check_patients(rows)
+    check_names(rows)
     for row in rows:
         counts.kept[f"{row.view}, {row.split}"] += 1
         counts.captions[row.words_from] += 1
@@ -107,3 +109,15 @@ def check_patients(rows: Iterable[Captioned]) -> None:
             raise UnreadableInput(
                 "A patient stands in two splits.", hint="Use the split table as published."
             )
+
+
+def check_names(rows: Iterable[Captioned]) -> None:
+    """UnreadableInput if an image stands twice: it would be learnt from twice as often."""
+    seen: set[str] = set()
+    for row in rows:
+        if row.id in seen:
+            raise UnreadableInput(
+                f"The image {row.id} stands twice in the table.",
+                hint="Use the table as published, one row an image.",
+            )
+        seen.add(row.id)

@@ -136,6 +136,8 @@ MIMIC_REFUSED = {
                                      "2 without a view"),
     "decubitus": (lambda m: [m.cells("metadata", n, ViewPosition="PA LLD") for n in (0, 1)],
                   "3 of another view"),
+    "an image twice": (lambda m: m.tables["metadata"].append(m.tables["metadata"][0])
+                       or m.write(), "x0-a stands twice"),
     "splits of another kind": (lambda m: [m.cells("split", n, split="fold3") for n in (0, 1)],
                                "2 without a known split"),
 }  # fmt: skip
