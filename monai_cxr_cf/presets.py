@@ -212,7 +212,7 @@ def n_executed(strength: float, steps: int) -> int:
     if strength > 0 and not count:
         raise BadRequest(
             f"A strength of {strength:g} of {steps} steps is less than one step.",
-            hint=f"Possible: 0 (the source), and whole {steps}ths from {1 / steps:.3g} to 1.",
+            hint=f"Possible: 0 (the source), and multiples of 1/{steps} from {1 / steps:.3g} to 1.",
         )
     return count
 

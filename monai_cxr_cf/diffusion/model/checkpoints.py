@@ -249,7 +249,7 @@ def check_keys(label: str, info: Mapping[str, Any]) -> None:
             raise BadRequest(
                 f"The weights of '{label}' do not fit the model: {len(keys)} "
                 f"{kind.replace('_', ' ')}, first '{keys[0]}'.",
-                hint="Save the model again with the diffusers version of this package.",
+                hint="Save it with the libraries of this package, or install those that saved it.",
             )
 
 
