@@ -7,6 +7,7 @@ and parts that differ in their degree (the negated one says nothing). Every othe
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.prompts.scan import CONTRAST, Item, Mark
@@ -66,7 +67,7 @@ def _negated(item: Item, pre: Sequence[Segment], post: Sequence[Segment]) -> boo
 
 def _refuse_bare(item: Item) -> None:
     """ "No, effusion": an answer, or a negation?"""
-    for part, after in zip(parts := segments(item.pre), parts[1:], strict=False):
+    for part, after in pairwise(segments(item.pre)):
         last = part.marks[-1]
         if last.kind == "operator" and last.value in NEGATIONS and "comma" in after.joint:
             raise unclear(item.mark.value[0])
@@ -104,7 +105,7 @@ def _without_verbs(part: Segment) -> Segment:
 
 def _pre_contrast(item: Item, pre: list[Segment]) -> list[Item]:
     """Parts before the finding, some negated, some not."""
-    for a, b in zip(pre, pre[1:], strict=False):
+    for a, b in pairwise(pre):
         if a.negative and not b.negative and not (b.joint & CONTRAST):
             raise unclear(item.mark.value[0])  # "no left and right effusion"
     no = [s for s in pre if s.negative]

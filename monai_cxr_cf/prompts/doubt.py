@@ -16,7 +16,9 @@ from monai_cxr_cf.prompts.scan import EXCEPTION, Item, Mark
 from monai_cxr_cf.prompts.segments import NEGATIONS, segments
 from monai_cxr_cf.prompts.words import hints
 
-_STRANGE = re.compile(r"[^\w\s.,;:/&+'\"’‘“”()\[\]!\-‐‑–—\u0300-\u036f]")
+_STRANGE = re.compile(
+    r"[^\w\s.,;:/&+'\"\u2018\u2019\u201c\u201d()\[\]!\-\u2010\u2011\u2013\u2014\u0300-\u036f]"
+)
 _SIGNED = re.compile(
     r"\(\s*[-–—+]|[-–—+]\s*\)|(?<!\S)[-–—+](?=\w)|[-–—+]\s*$|[-–—]{2}|\+\s*/|/\s*[-–—]|!\s*\w"
     r"|\bno\s*(?:[:–—]|-\s)",

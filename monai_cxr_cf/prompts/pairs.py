@@ -119,9 +119,8 @@ def _paired(parts: list[_Part], name: str) -> list[Place]:
     if len(set(sides)) <= 1:
         if not said and any(not p.side for p in parts):
             return [(p.side, zone) for p in parts for zone in p.zones]
-        if not parts[0].side and any(p.complete and p.side_first for p in parts):
-            if len(parts) > 1:
-                raise _unclear(name)  # "upper and right lower"
+        if not parts[0].side and any(p.complete and p.side_first for p in parts[1:]):
+            raise _unclear(name)  # "upper and right lower"
         side = sides[0] if sides else None
         return [(side, zone) for p in parts for zone in p.zones]
     parts = _filled(parts, name)
@@ -167,16 +166,14 @@ def _behind(parts: Sequence[_Part], k: int) -> int:
     return 0
 
 
-def _zones_shared(
-    parts: list[_Part], bare: list[int], zones: list[int], name: str
-) -> list[_Part]:
+def _zones_shared(parts: list[_Part], bare: list[int], zones: list[int], name: str) -> list[_Part]:
     """ "Left and right lower (and upper)"; "lower lobes, left and right"."""
     full = [k for k, p in enumerate(parts) if p.complete]
     sides = [p.side for p in parts if p.side]
     if len(set(sides)) != len(sides) or "both" in sides or any(p.whole for p in parts):
         raise _unclear(name)
     ahead = bare == list(range(len(bare))) and full == [len(bare)] and parts[full[0]].side_first
-    behind = not bare[0] == 0 and bare == list(range(bare[0], len(parts)))
+    behind = bare[0] != 0 and bare == list(range(bare[0], len(parts)))
     if ahead:
         shared = [z for p in parts[len(bare) :] for z in p.zones]
     elif behind and len(full) + len(zones) == 1 and not (full and parts[full[0]].side_first):

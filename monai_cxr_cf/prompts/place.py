@@ -74,10 +74,16 @@ def _inherited(items: Sequence[Item], k: int, finding: Finding, notes: list[str]
         partner = items[k - 1].pre
     elif k + 1 < len(items) and _joined(items[k + 1]) and not _words(items[k + 1].pre):
         partner = items[k + 1].post
-    if not _named(partner) or not finding.sided or all(side != "named" for _, side in finding.region):
+    if (
+        not _named(partner)
+        or not finding.sided
+        or all(side != "named" for _, side in finding.region)
+    ):
         return [(None, None)]
     tissue = {zone for zone, _ in finding.region} <= {"lung", "lower"}
-    shared = list(dict.fromkeys(p if tissue else (p[0], None) for p in pairs(partner, [], finding.name)))
+    shared = list(
+        dict.fromkeys(p if tissue else (p[0], None) for p in pairs(partner, [], finding.name))
+    )
     if shared == [(None, None)]:
         return shared
     notes.append(f"{finding.name} was read with the place named for its neighbour")

@@ -222,7 +222,9 @@ def _spread_back(items: Sequence[Item], verbs: list[str | None], k: int, *, stri
             verbs[k - 1] = verbs[k]
             k -= 1
         return
-    listed = k > 0 and items[k].joiner & {"and", "comma", "or"} and "boundary" not in items[k].joiner
+    listed = (
+        k > 0 and items[k].joiner & {"and", "comma", "or"} and "boundary" not in items[k].joiner
+    )
     alone = copulas & set(_SINGULAR_VERBS) and "comma" in items[k].joiner
     if strict and listed and not (alone or items[k - 1].post) and verbs[k - 1] is None:
         raise _unclear("It is unclear whether the last word holds for the whole list.")

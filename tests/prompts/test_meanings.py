@@ -37,11 +37,15 @@ def entry(edit: FindingEdit) -> str:
 
 def read(prompt: str) -> set[str] | None:
     """What the parser reads; None if it refuses, which it does with a question to the writer."""
+    refusal = None
     try:
-        return {entry(edit) for edit in parse_prompt(prompt).findings}
+        found = parse_prompt(prompt).findings
     except BadRequest as error:
-        assert error.hint
+        refusal = error
+    if refusal is not None:
+        assert refusal.hint
         return None
+    return {entry(edit) for edit in found}
 
 
 def meant(row: dict[str, str]) -> set[str]:
