@@ -126,15 +126,15 @@ def _wishes(item: Item) -> bool:
 
 def _refuse_leftover(item: Item) -> None:
     """A sentence of its own without a finding: "Left effusion. Large." """
-    loose = (".", ";", "\n")
-    if item.pre and item.pre[-1].kind in ("separator", "boundary"):
-        if any(part.weighty for part in segments(item.pre)):
-            raise _leftover()
-    for part in (*segments(item.pre)[1:], *segments(item.post)):
-        if part.weighty and part.joint & set(loose) and item.mark.kind == "finding":
-            raise _leftover()
+    loose = {".", ";", "\n"}
     parts = segments(item.pre)
-    ends = [p for p, q in zip(parts, parts[1:], strict=False) if q.joint & set(loose)]
+    after = [*parts[1:], *segments(item.post)]
+    if item.mark.kind == "finding" and any(p.weighty and p.joint & loose for p in after):
+        raise _leftover()
+    trailing = item.pre and item.pre[-1].kind in ("separator", "boundary")
+    if trailing and any(part.weighty for part in parts):
+        raise _leftover()
+    ends = [p for p, q in pairwise(parts) if q.joint & loose]
     if any(p.weighty for p in ends):
         raise _leftover()
 

@@ -125,6 +125,8 @@ def _reaches(
         return "or" in item.joiner
     if strict:
         return _reaches_strictly(items, k, active)
+    if active in ("remove", "gone") and items[k - 1].mark.kind == "look_alikes":
+        return False  # "removal of the chest tube, small pneumothorax"
     if "or" in item.joiner or active == "remove":
         return True
     if "with" in item.joiner:
