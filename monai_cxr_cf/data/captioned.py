@@ -7,16 +7,20 @@ downloaded and no image is changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from monai_cxr_cf.data.chexpert_plus import read_chexpert_plus
+from monai_cxr_cf.data.cleaner import Cleaner
 from monai_cxr_cf.data.folder import read_captioned
 from monai_cxr_cf.data.mimic_cxr_jpg import read_mimic_cxr_jpg
 from monai_cxr_cf.data.table import Captioned
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
+from monai_cxr_cf.prompts.clean import clean_report
 
+log = logging.getLogger(__name__)
 LAYOUTS = ("folder", "mimic-cxr-jpg", "chexpert-plus")
 VIEWS = ("PA", "AP")
 
@@ -27,15 +31,24 @@ class Collection:
 
     folder: Path
     layout: str = "folder"
+    clean: Callable[[str], str] = clean_report  # report to caption
 
     def read(self, views: tuple[str, ...], splits: tuple[str, ...]) -> list[Captioned]:
         """The radiographs of these views and splits; see ``read_layout``."""
-        rows = read_layout(self.layout, self.folder, views=views)
+        rows = read_layout(self.layout, self.folder, views=views, clean=self.clean)
+        if isinstance(self.clean, Cleaner):
+            for line in self.clean.lines():
+                log.info("%s", line)
         return [row for row in rows if row.split in splits]
 
 
 def read_layout(
-    layout: str, folder: Path, *, views: tuple[str, ...] = ("PA",), split: str | None = None
+    layout: str,
+    folder: Path,
+    *,
+    views: tuple[str, ...] = ("PA",),
+    split: str | None = None,
+    clean: Callable[[str], str] = clean_report,
 ) -> list[Captioned]:
     """Every frontal radiograph of ``folder`` that exists on disk, in the order of its table.
 
@@ -50,7 +63,7 @@ def read_layout(
         raise BadRequest(f"There is no layout '{layout}'.", hint=f"Choose {', '.join(LAYOUTS)}.")
     if not views or set(views) - set(VIEWS):
         raise BadRequest(f"Views are {', '.join(VIEWS)}.", hint="For example: --views PA,AP")
-    rows = list(readers[layout](Path(folder), views=views, split=split))
+    rows = list(readers[layout](Path(folder), views=views, split=split, clean=clean))
     if not rows:
         raise UnreadableInput(
             f"No {' or '.join(views)} image of the {layout} layout was found in the data folder.",

@@ -8,7 +8,7 @@ of the same name below ``PNG/``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from monai_cxr_cf.data.table import Captioned, read_table
@@ -24,7 +24,11 @@ _COLUMNS = (
 
 
 def read_chexpert_plus(
-    folder: Path, *, views: tuple[str, ...] = ("PA",), split: str | None = None
+    folder: Path,
+    *,
+    views: tuple[str, ...] = ("PA",),
+    split: str | None = None,
+    clean: Callable[[str], str] = clean_report,
 ) -> Iterator[Captioned]:
     """Frontal radiographs in the order of the table; those not on disk are left out.
 
@@ -42,16 +46,16 @@ def read_chexpert_plus(
         if image is None:
             continue
         name = "_".join(PurePosixPath(image).with_suffix("").parts[-3:])
-        yield Captioned(name, image, row["deid_patient_id"], view, part, _prompt(row))
+        yield Captioned(name, image, row["deid_patient_id"], view, part, _prompt(row, clean))
 
 
-def _prompt(row: dict[str, str]) -> str:
+def _prompt(row: dict[str, str], clean: Callable[[str], str]) -> str:
     text = "\n\n".join(
         f"{name.upper()}:\n{row[f'section_{name}']}"
         for name in ("findings", "impression")
         if row[f"section_{name}"]
     )
-    return clean_report(text)
+    return clean(text)
 
 
 def _on_disk(folder: Path, image: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,11 @@ def read_index(folder: Path) -> list[Row]:
 
 
 def read_captioned(
-    folder: Path, *, views: tuple[str, ...] = ("PA",), split: str | None = None
+    folder: Path,
+    *,
+    views: tuple[str, ...] = ("PA",),
+    split: str | None = None,
+    clean: Callable[[str], str] = clean_report,
 ) -> Iterator[Captioned]:
     """The rows with a view of ``views`` whose licence lets weights be shared, for a fine-tuning.
 
@@ -81,7 +85,7 @@ def read_captioned(
         if view not in views or row.weights_may_ship == "no" or split not in (None, row.split):
             continue
         image = f"images/{row.id}.jpg"
-        prompt = clean_report(row.text) or prompt_from_labels(row.labels)
+        prompt = clean(row.text) or prompt_from_labels(row.labels)
         yield Captioned(row.id, image, row.patient, view, row.split, prompt)
 
 

@@ -8,7 +8,7 @@ MIMIC-CXR, unpacked as ``mimic-cxr-reports/files/p10/p10000032/s50414267.txt``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from monai_cxr_cf.data.table import Captioned, prompt_from_labels, read_table
@@ -27,7 +27,11 @@ _IGNORED = frozenset((*_KEYS, "Fracture"))
 
 
 def read_mimic_cxr_jpg(
-    folder: Path, *, views: tuple[str, ...] = ("PA",), split: str | None = None
+    folder: Path,
+    *,
+    views: tuple[str, ...] = ("PA",),
+    split: str | None = None,
+    clean: Callable[[str], str] = clean_report,
 ) -> Iterator[Captioned]:
     """Frontal radiographs in the order of the metadata; those not on disk are left out.
 
@@ -55,7 +59,9 @@ def read_mimic_cxr_jpg(
         image = f"files/{place}/{name}.jpg"
         if name not in splits or not (folder / image).is_file():
             continue
-        prompt = _prompt(reports, place) or prompt_from_labels(labels.get(row["study_id"], ()))
+        prompt = _prompt(reports, place, clean) or prompt_from_labels(
+            labels.get(row["study_id"], ())
+        )
         yield Captioned(name, image, patient, row["ViewPosition"], splits[name], prompt)
 
 
@@ -71,8 +77,8 @@ def _labels(folder: Path) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _prompt(reports: Path | None, place: str) -> str:
+def _prompt(reports: Path | None, place: str, clean: Callable[[str], str]) -> str:
     path = reports / f"{place}.txt" if reports is not None else None
     if path is None or not path.is_file():
         return ""
-    return clean_report(path.read_text(encoding="utf-8", errors="replace"))
+    return clean(path.read_text(encoding="utf-8", errors="replace"))

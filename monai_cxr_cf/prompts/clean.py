@@ -4,8 +4,8 @@
 Small and rule-based: it keeps the findings of the vocabulary with side, zone and severity and
 drops everything else. Each mention is present, hedged, absent or of no use ("if", "history of").
 It misses findings outside the vocabulary, and hints, irony and rare sentence forms; check a sample
-by eye before relying on it. ``rewrite`` lets a language model write the prompt, with these rules
-as its check.
+by eye before relying on it. ``data.cleaner`` lets a language model write the prompt, with these
+rules as its check.
 """
 
 import re
@@ -60,6 +60,16 @@ def clean_report(text: str, *, max_findings: int = _MAX_FINDINGS, uncertain: str
     return NORMAL if reading.normal and not reading.hedged else ""
 
 
+def mentioned(text: str) -> set[str]:
+    """Findings named in what is said of this film, even where the rest is not understood."""
+    about = [of_this_film(s) for s in sentences(text) if _of_image(s)]
+    return {m.value[0] for s in about for m in marks(s) if m.kind == "finding"}
+
+
+def _of_image(sentence: str) -> bool:
+    return bool(_IMAGE.search(sentence)) or not _NOT_IMAGE.search(sentence)
+
+
 def read_report(text: str) -> Reading:
     """Every mention of a finding of the vocabulary, by class."""
     reading = Reading()
@@ -69,7 +79,7 @@ def read_report(text: str) -> Reading:
             reading.present = [e for e in reading.present if e not in last]
             reading.absent += last
             reading.normal, last = True, []
-        elif _IMAGE.search(sentence) or not _NOT_IMAGE.search(sentence):
+        elif _of_image(sentence):
             before = len(reading.present)
             _add_statements(of_this_film(sentence), reading)
             last = reading.present[before:]

@@ -65,7 +65,8 @@ def _parts(text: str) -> list[str]:
     final = main or any(name.startswith("final report") for name, _ in found)
     kept = []
     for k, (name, body) in enumerate(found):
-        if (name.startswith("wet read") and not final) or not _known(name, _OTHER) or _known(name, _IMAGING):
+        other = _known(name, _OTHER) and not _known(name, _IMAGING)
+        if not other or (name.startswith("wet read") and not final):
             kept.append(body)
         elif not main and k == len(found) - 1:
             kept.append(_after_blank_line(body))
