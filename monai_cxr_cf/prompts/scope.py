@@ -50,6 +50,7 @@ def actions(items: Sequence[Item], *, strict: bool = True) -> list[Action]:
         inherited = active is not None and _reaches(items, k, active, own, strict=strict)
         if strict:
             _refuse_reach_of_not(item)
+            _refuse_change_of_place(item)
             _refuse_lost_wish(items, k)
         if own:
             listed = active in NEGATIONS and "or" in item.joiner and not set(own) & NEGATIONS
@@ -197,6 +198,18 @@ def _refuse_reach_of_not(item: Item) -> None:
             reach = weak & set(rest) and (mark.value == "not" or not before)
             if reach or (mark.value == "not" and not near):
                 raise _unclear("It is unclear what 'not' denies: the finding, or a word about it.")
+
+
+def _refuse_change_of_place(item: Item) -> None:
+    """ "Edema, worse on the right" compares two sides, or two times."""
+    for part in segments(item.post):
+        change = [k for k, m in enumerate(part.marks) if m.value in _DEGREES]
+        if change and any(m.kind in ("side", "zone") for m in part.marks[change[0] :]):
+            raise BadRequest(
+                "It is unclear whether two sides are compared, or one is to change.",
+                code="ambiguous_prompt",
+                hint="Put side and change before the finding: 'worsening right edema'.",
+            )
 
 
 def _refuse_lost_wish(items: Sequence[Item], k: int) -> None:
