@@ -75,6 +75,7 @@ def refuse_forms(items: Sequence[Item]) -> None:
         _refuse_exception(items, k)
         _refuse_two_senses(items, k)
         _refuse_leftover(item)
+        _refuse_between(item)
         _refuse_new(item)
         if item.mark.kind == "generic":
             _refuse_everything(items, item)
@@ -137,6 +138,18 @@ def _refuse_leftover(item: Item) -> None:
     ends = [p for p, q in pairwise(parts) if q.joint & loose]
     if any(p.weighty for p in ends):
         raise _leftover()
+
+
+def _refuse_between(item: Item) -> None:
+    """ "Opacity, large, bilateral effusion": "large" may belong to either finding."""
+    parts = segments(item.pre)
+    if len(parts) < 2 or "comma" not in item.joiner or not parts[0].kinds or parts[0].verbs:
+        return
+    if any("with" in p.joint or not p.kinds or p.kinds - parts[0].kinds for p in parts[1:]):
+        raise _ambiguous(
+            "It is unclear which finding a word between two commas belongs to.",
+            "Put it right before its finding, or a semicolon between the findings.",
+        )
 
 
 def _leftover() -> BadRequest:

@@ -70,7 +70,9 @@ def _inherited(items: Sequence[Item], k: int, finding: Finding, notes: list[str]
     """
     item = items[k]
     partner: list[Mark] = []
-    if _joined(item) and not _words(item.pre) and k > 0 and items[k - 1].pre:
+    if _words(item.post):
+        pass  # a statement of its own: "effusion is not seen or left edema is not seen"
+    elif _joined(item) and not _words(item.pre) and k > 0 and items[k - 1].pre:
         partner = items[k - 1].pre
     elif k + 1 < len(items) and _joined(items[k + 1]) and not _words(items[k + 1].pre):
         partner = items[k + 1].post
