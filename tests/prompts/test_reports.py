@@ -91,3 +91,19 @@ def test_mixed_reports_are_read_without_a_crash() -> None:
         assert caption in ("", NORMAL) or parse_prompt(caption).findings, text
         read += caption not in ("", NORMAL)
     assert read > examples(200) / 4
+
+
+def test_two_reports_in_a_row_say_what_each_says() -> None:
+    """A sentence changes nothing about the next, whatever stands before it."""
+    rng = random.Random(1)
+    plain = [r for r in rows() if ":" not in r["report"] and "\n" not in r["report"]]
+    plain = [r for r in plain if r["report"].endswith(".") and "It has" not in r["report"]]
+    assert len(plain) > 80
+    for _ in range(examples(400)):
+        pair = rng.sample(plain, 2)
+        reading = read_report(rng.choice((" ", "\n", "\n\n")).join(r["report"] for r in pair))
+        present = [names(r["present"], "; ") for r in pair]
+        assert {entry(edit) for edit in reading.present} == present[0] | present[1], pair
+        for found, column in ((reading.hedged, "hedged"), (reading.absent, "absent")):
+            said = [names(r[column]) for r in pair]
+            assert {edit.finding for edit in found} == said[0] | said[1], pair
