@@ -145,7 +145,7 @@ def _refuse_between(item: Item) -> None:
     parts = segments(item.pre)
     if len(parts) < 2 or "comma" not in item.joiner or not parts[0].kinds or parts[0].verbs:
         return
-    if any("with" in p.joint or not p.kinds or p.kinds - parts[0].kinds for p in parts[1:]):
+    if any(p.joint & {"with", "as"} or not p.kinds or p.kinds - parts[0].kinds for p in parts[1:]):
         raise _ambiguous(
             "It is unclear which finding a word between two commas belongs to.",
             "Put it right before its finding, or a semicolon between the findings.",

@@ -28,11 +28,14 @@ _AGAIN = re.compile(
     re.IGNORECASE,
 )
 _WISH = re.compile(
-    r"\b(?:if|whether|unless|in case of|should (?=\w+ persist)|"
+    r"\b(?:if(?! any\b| present\b)|whether|unless|in case of|"
+    r"should (?=\w+ persist)|"
     r"when clinically|as clinically)\b.*$",
     re.IGNORECASE,
 )
-_CONDITION_FIRST = re.compile(r"^\W*(?:if|should|in case of|unless|when)\b", re.IGNORECASE)
+_CONDITION_FIRST = re.compile(
+    r"^\W*(?:if(?! any\b)|should|in case of|unless|when)\b", re.IGNORECASE
+)
 _STOP = (
     r"(?=\s*(?:[,;.]|$|\b(?:is|are|was|were|has|have|which|that|with|without|no|none|there|but|"
     r"shows?|demonstrates?|reveals?|and no)\b))"
@@ -50,6 +53,11 @@ _PAST = re.compile(
     r"\b(?:status[- ]post|s/p|after|following|prior|drainage of|evacuation of|treatment of|"
     r"treated for|history of|h/o|diagnosed with|resection of)\b(?!\s+(?:film|exam|study|x))"
     rf".*?{_STOP}",
+    re.IGNORECASE,
+)
+_WORSE_THERE = re.compile(
+    r",?\s*\b(?:worse|worst|greater|greatest|larger|most|(?:more|most) \w+) (?:on|in|at) "
+    r"(?:the )?(?:left|right|bases?|upper|mid|lower)\b[^,.;]*",
     re.IGNORECASE,
 )
 _THEN = (
@@ -70,7 +78,7 @@ _HEDGE = re.compile(
     r"\b(?:possibl[ey]|possibility|probabl[ey]|likely|likelihood|unlikely|may|might|could|"
     r"questionabl[ey]|question|suspect(?:ed)?|suspicion|suspicious|concern(?:ing|s)?|worrisome|"
     r"suggest(?:s|ed|ing|ive)?|potential(?:ly)?|perhaps|presum(?:ed|ably)|equivocal|doubtful|"
-    r"versus|vs|differential|considered|raises?|uncertain|indeterminate|"
+    r"versus|vs|differential|considered|raises?|uncertain|indeterminate|if any|if present|"
     r"nipple|skin ?folds?|artifacts?|artefacts?|summation|"
     r"(?:can ?not|can't|could not|not|difficult to) (?:be )?(?:entirely |completely |fully )?"
     r"(?:exclude[d]?|ruled out|rule out)|"
@@ -95,7 +103,7 @@ def of_this_film(sentence: str) -> str:
     text = sentence
     for pattern in _AS_BEFORE:
         text = pattern.sub(" unchanged ", text)
-    for pattern in (*_THEN, _PURPOSE, _PAST, _WISH, _AGAIN):
+    for pattern in (*_THEN, _WORSE_THERE, _PURPOSE, _PAST, _WISH, _AGAIN):
         text = pattern.sub(" ", text)
     return " ".join(text.split())
 

@@ -178,7 +178,7 @@ def _looks_back(gap: list[Mark], cut: int) -> bool:
     if any(kind in ("operator", "prepositions", "unchanged") for kind in middle):
         return True
     joined = cut + 1 < len(gap) and gap[cut + 1].kind == "separator"
-    return joined and set(middle) <= {"severity", "descriptors"}
+    return joined and set(middle) <= {"severity", "descriptors", "articles"}
 
 
 def _cut(gap: list[Mark], start: int, stop: int) -> tuple[list[Mark], frozenset[str], list[Mark]]:

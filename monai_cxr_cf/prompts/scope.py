@@ -20,6 +20,7 @@ DIRECTION = {"not": "remove", "negate": "remove", "without": "remove", "instead"
 _PLURAL_VERBS = ("have", "are", "were")
 _SINGULAR_VERBS = ("has", "is", "was")
 _DEGREES = ("decrease", "worsen")
+_ATTACHED = frozenset({"with", "as"})  # "with", and "representing", "suspicious for"
 _ABSENT = (*NEGATIONS, "gone")
 # Changes that such a negation may deny instead of the finding: "remove A without B".
 _DENIABLE = {
@@ -130,8 +131,8 @@ def _reaches(
         return False  # "removal of the chest tube, small pneumothorax"
     if "or" in item.joiner or active == "remove":
         return True
-    if "with" in item.joiner:
-        return False
+    if item.joiner & _ATTACHED:
+        return "as" in item.joiner and active in NEGATIONS  # "no opacity suggesting pneumonia"
     if _or_ahead(items, k):
         return True
     return not any(m.kind in ("severity", "articles", "side", "zone") for m in item.pre)
@@ -140,9 +141,9 @@ def _reaches(
 def _reaches_strictly(items: Sequence[Item], k: int, active: str) -> bool:
     item = items[k]
     kinds = {m.kind for m in item.pre}
-    if not item.joiner or ("with" in item.joiner and active != "worsen"):
+    if not item.joiner or (item.joiner & _ATTACHED and active != "worsen"):
         raise _unclear("It is unclear how far the first word of the list reaches.")
-    if "with" in item.joiner:
+    if item.joiner & _ATTACHED:
         return False
     if "or" in item.joiner and active not in _ABSENT:
         raise BadRequest(
