@@ -191,7 +191,11 @@ def _refuse_reach_of_not(item: Item) -> None:
         return
     for marks, before in ((item.pre, True), (item.post, False)):
         for k, mark in enumerate(marks):
-            if mark.kind != "operator" or mark.value not in NEGATIONS or mark.forward:
+            if mark.kind != "operator" or mark.value not in NEGATIONS:
+                continue
+            if before and any(m.kind == "severity" for m in marks[:k]):
+                raise _unclear("A degree stands before a negation: 'mild no effusion'.")
+            if mark.forward:
                 continue
             rest = [m.kind for m in marks[k + 1 :] if m.kind not in ("fillers", "articles")]
             weak = {"severity", "descriptors"} | ({"side", "zone"} if before else set())
@@ -265,7 +269,7 @@ def _degree(item: Item) -> float | None:
     """The severity word that stands right before an operator: "slightly improved"."""
     for marks in (item.pre, item.post):
         for a, b in pairwise(marks):
-            if a.kind == "severity" and b.kind == "operator":
+            if a.kind == "severity" and b.kind == "operator" and b.value not in NEGATIONS:
                 return float(a.value)
     return None
 
