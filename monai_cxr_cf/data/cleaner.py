@@ -51,9 +51,12 @@ class Cleaner:
         answer = self._answer(report)
         caption, reason = checked_caption(answer, report)
         self.counts[reason or "used"] += 1
-        if sum(self.counts.values()) % EVERY == 0:
-            log.info("reports cleaned: %d", sum(self.counts.values()))
-        return clean_report(report) if reason else caption
+        self.counts["asked"] += 1
+        if self.counts["asked"] % EVERY == 0:
+            log.info("reports cleaned: %d", self.counts["asked"])
+        made = clean_report(report) if reason else caption
+        self.counts["empty"] += not made
+        return made
 
     def lines(self) -> list[str]:
         """What became of the answers, for people."""
@@ -63,6 +66,8 @@ class Cleaner:
             for key, why in REASONS.items()
             if self.counts[key]
         ]
+        if self.counts["empty"]:
+            lines.append(f"reports without a caption: {self.counts['empty']}")
         return lines
 
     def _answer(self, report: str) -> str:
