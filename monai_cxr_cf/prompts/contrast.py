@@ -37,6 +37,7 @@ def _apart(item: Item) -> list[Item]:
     pre = [s for s in segments(item.pre) if s.weighty]
     post = [s for s in segments(item.post) if s.weighty]
     _refuse_bare(item)
+    _refuse_split_change(item, pre, post)
     if _each(pre) and not post:
         return _split(item, pre)
     if len([s for s in (*pre, *post) if s.of("severity") and not s.verbs]) > 1:
@@ -71,6 +72,27 @@ def _refuse_bare(item: Item) -> None:
         last = part.marks[-1]
         if last.kind == "operator" and last.value in NEGATIONS and "comma" in after.joint:
             raise unclear(item.mark.value[0])
+
+
+def _refuse_split_change(item: Item, pre: list[Segment], post: list[Segment]) -> None:
+    """ "New left and resolved right effusion": a change that only one of several places has.
+
+    A change before the first place holds for all of them: "decreasing left and right effusions".
+    """
+    placed = [s for s in (*pre, *post) if s.kinds & {"side", "zone"}]
+    changed = [bool(set(s.verbs) - NEGATIONS - {"add"}) for s in placed]
+    if len(placed) < 2 or not any(changed):
+        return
+    first = pre[:1] == placed[:1] and changed[0] and not any(changed[1:])
+    new = any(
+        m.value in ("new", "newly", "now") or m.kind == "seen" for s in placed for m in s.marks
+    )
+    if not first or new or any(s.negative for s in placed):
+        raise BadRequest(
+            f"It is unclear which place of {item.mark.value[0]} is to change.",
+            code="ambiguous_prompt",
+            hint="Name the finding for each: 'no left effusion, but a right effusion'.",
+        )
 
 
 def _shared(pre: Sequence[Segment]) -> bool:
