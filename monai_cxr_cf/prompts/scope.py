@@ -195,13 +195,14 @@ def _refuse_reach_of_not(item: Item) -> None:
                 continue
             if before and any(m.kind == "severity" for m in marks[:k]):
                 raise _unclear("A degree stands before a negation: 'mild no effusion'.")
-            if mark.forward:
+            if mark.forward and before:
                 continue
             rest = [m.kind for m in marks[k + 1 :] if m.kind not in ("fillers", "articles")]
             weak = {"severity", "descriptors"} | ({"side", "zone"} if before else set())
             near = before or not rest or rest[0] in ("seen", "operator")
+            lost = mark.value in ("without", "instead")  # "pneumothorax without tension"
             reach = weak & set(rest) and (mark.value == "not" or not before)
-            if reach or (mark.value == "not" and not near):
+            if lost or reach or (mark.value == "not" and not near):
                 raise _unclear("It is unclear what 'not' denies: the finding, or a word about it.")
 
 
