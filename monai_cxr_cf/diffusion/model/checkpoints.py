@@ -20,6 +20,8 @@ from monai_cxr_cf.weights import stated_licence
 FOLDERS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 HARMLESS = ("position_ids",)  # a buffer that older CLIP files carry and newer code recomputes
 TEXT_POSITIONS = 77
+# What layers of torch call for their first weights.
+DRAWN = ("kaiming_uniform_", "uniform_", "normal_", "xavier_uniform_", "ones_", "zeros_")
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _strict(cls: Any, folder: Path, name: str) -> Any:
     """``from_pretrained`` that refuses keys that are missing, unexpected or of another shape."""
     options = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
     try:
-        with quiet():
+        with quiet(), unset():
             model, info = cls.from_pretrained(str(folder / name), **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise ComponentMissing(
@@ -158,6 +160,21 @@ def aligned(model: Any) -> Any:
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     return model
+
+
+@contextmanager
+def unset() -> Iterator[None]:
+    """New layers inside draw no random weights: a file brings all of them, or is refused."""
+    from torch.nn import init
+
+    kept = {name: getattr(init, name) for name in DRAWN}
+    for name in DRAWN:
+        setattr(init, name, lambda tensor, *_, **__: tensor)
+    try:
+        yield
+    finally:
+        for name, function in kept.items():
+            setattr(init, name, function)
 
 
 @contextmanager
