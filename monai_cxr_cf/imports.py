@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module, metadata
 from importlib.machinery import ModuleSpec, PathFinder
-from threading import RLock
+from threading import Lock, RLock
 from types import ModuleType
 from typing import Any
 
@@ -59,8 +59,6 @@ INSIDE = {("monai", "transforms")}  # packages that are taken by name from one p
 # The modules of PyTorch's compiler import each other in a circle, and need its first file run;
 # all but this one, with which transformers makes masks.
 CIRCLE, ALONE = "torch._dynamo.", "torch._dynamo._trace_wrapped_higher_order_op"
-_lock = RLock()
-_loading: list[None] = []  # one entry for each ``loading`` under way
 
 
 class PutOff(ModuleType):
@@ -82,10 +80,12 @@ class PutOff(ModuleType):
 
 def _run(module: ModuleType) -> ModuleType:
     """The module, after its first file has been run."""
-    with _lock:
-        if type(module) is PutOff:
-            module.__class__ = ModuleType  # type: ignore[assignment]
-            module.__dict__["__spec__"].loader.file.exec_module(module)
+    if type(module) is PutOff:
+        later = module.__dict__["__spec__"].loader
+        with later.lock:
+            if type(module) is PutOff:
+                module.__class__ = ModuleType  # type: ignore[assignment]
+                later.file.exec_module(module)
     return module
 
 
@@ -93,7 +93,7 @@ class _Later:
     """A loader that only notes how to run the package's first file."""
 
     def __init__(self, file: Any) -> None:
-        self.file = file
+        self.file, self.lock = file, RLock()
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self.file.create_module(spec)  # type: ignore[no-any-return]
@@ -133,36 +133,52 @@ def _prepared() -> bool:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Around imports: code for the compiler and for many machines is skipped, rubbish left lying.
+    """Around imports in a process that is ours: no code for many machines, no collecting.
 
-    Python's collector looks through everything again and again while thousands of lasting objects
-    are made; it rests here, and what was made is not looked through later. Does nothing but that
-    in a process that is not ours.
+    transformers skips what it loads for several machines. Python's collector, which would look
+    through everything again and again while thousands of lasting objects are made, rests; what was
+    made is not looked through later either. In another process this does nothing.
     """
-    with _lock:
-        rested = gc.isenabled()
-        gc.disable()
-        try:
-            if _prepared():
-                with _one_machine():
-                    yield
-            else:
-                yield
-        finally:
-            if rested:
-                gc.freeze()
-                gc.enable()
-
-
-@contextmanager
-def _one_machine() -> Iterator[None]:
-    from torch import distributed
-
-    said = distributed.is_available
-    distributed.is_available = lambda: False
-    _loading.append(None)
+    if not _prepared():
+        yield
+        return
+    count = len(sys.modules)
+    _pause.begin()
     try:
         yield
     finally:
-        _loading.pop()
-        distributed.is_available = said
+        _pause.end(freeze=len(sys.modules) > count)
+
+
+class _Pause:
+    """The state that ``loading`` changes, put back when the last one under way ends."""
+
+    def __init__(self) -> None:
+        self._lock, self._depth = Lock(), 0
+        self._collects = False
+        self._said: Callable[[], bool] = bool
+
+    def begin(self) -> None:
+        from torch import distributed
+
+        with self._lock:
+            if self._depth == 0:
+                self._collects, self._said = gc.isenabled(), distributed.is_available
+                gc.disable()
+                distributed.is_available = lambda: False
+            self._depth += 1
+
+    def end(self, *, freeze: bool) -> None:
+        from torch import distributed
+
+        with self._lock:
+            self._depth -= 1
+            if freeze:
+                gc.freeze()
+            if self._depth == 0:
+                distributed.is_available = self._said
+                if self._collects:
+                    gc.enable()
+
+
+_pause = _Pause()

@@ -6,10 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
-
-import pytest
 
 from monai_cxr_cf import imports
 
@@ -99,10 +96,43 @@ print(sys.meta_path == before, "torch" in sys.modules)
 
 
 def test_loading_puts_everything_back_after_an_error() -> None:
+    code = """
+from monai_cxr_cf import imports
+imports.prepare()
+import gc
+from torch import distributed
+said = distributed.is_available
+inside = []
+try:
+    with imports.loading(), imports.loading():
+        inside = gc.isenabled(), distributed.is_available()
+        import no_such_module
+except ModuleNotFoundError as error:
+    print(inside, error.name, gc.isenabled(), distributed.is_available is said)
+"""
+    assert run(code) == "(False, False) no_such_module True True"
+
+
+def test_rubbish_is_not_kept_when_nothing_was_loaded() -> None:
+    code = """
+from monai_cxr_cf import imports
+imports.prepare()
+import gc
+with imports.loading():
+    import wave
+frozen = gc.get_freeze_count()
+with imports.loading():
+    import wave
+print(frozen > 0, gc.get_freeze_count() == frozen)
+"""
+    assert run(code) == "True True"
+
+
+def test_loading_in_another_process_changes_nothing() -> None:
     from torch import distributed
 
-    said, collects = distributed.is_available, gc.isenabled()
-    with pytest.raises(ModuleNotFoundError, match="no_such_False"), imports.loading():
-        import_module(f"no_such_{gc.isenabled()}")
-    assert distributed.is_available is said
-    assert gc.isenabled() == collects
+    said, collects, frozen = distributed.is_available, gc.isenabled(), gc.get_freeze_count()
+    with imports.loading():
+        assert distributed.is_available is said
+        assert gc.isenabled() == collects
+    assert gc.get_freeze_count() == frozen

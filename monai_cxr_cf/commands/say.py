@@ -30,7 +30,7 @@ def add_place_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--precision", choices=PRECISIONS, default=AUTO,
                        help="of the UNet [auto: bf16 if it is large, else fp32]")  # fmt: skip
     group.add_argument("--compile", action="store_true",
-                       help="compile the UNet's blocks; pays for many edits on a GPU")  # fmt: skip
+                       help="compile the UNet's blocks; meant for many edits on a GPU")  # fmt: skip
 
 
 def place_from(args: argparse.Namespace) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 
 import argparse
 import os
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.commands.say import say, show
 from monai_cxr_cf.commands.watch import watched_training
+from monai_cxr_cf.data.cleaner import cleaner_of
 from monai_cxr_cf.errors import BadRequest
 
 EXAMPLES = """\
@@ -21,6 +23,10 @@ examples: train all that is shipped, from a folder with index.csv and images/ (d
 fine-tune a Stable Diffusion v1 model on reports, the paper's setting:
   cxr-cf train diffusion --start SD15 --data DIR --layout mimic-cxr-jpg --out tuned
   accelerate launch --num_processes 4 -m monai_cxr_cf.cli train diffusion --start SD15 ...
+
+captions by a language model on this machine (docs/training.md), as in the paper:
+  cxr-cf train diffusion --start SD15 --data DIR --layout mimic-cxr-jpg --out tuned \
+    --cleaner llm --llm-url http://127.0.0.1:8000/v1 --llm-model NAME
 
 stop and go on:
   cxr-cf train diffusion --data cxr --out mini --max-minutes 60
@@ -58,7 +64,29 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     )
     tune.add_argument("--layout", choices=LAYOUTS, default="folder", help="how --data is laid out")
     tune.add_argument("--reports", type=Path, metavar="DIR", help="mimic-cxr-jpg: where they lie")
+    _add_cleaner(tune)
     parser.set_defaults(run=run)
+
+
+def _add_cleaner(tune: Any) -> None:
+    """What makes captions of reports."""
+    tune.add_argument(
+        "--cleaner",
+        choices=("rules", "llm"),
+        default="rules",
+        help="captions from reports by rules, or by a language model that the rules check",
+    )
+    tune.add_argument(
+        "--llm-model", metavar="NAME|DIR", help="its name on the server, or a transformers folder"
+    )
+    tune.add_argument(
+        "--llm-url",
+        metavar="URL",
+        help="OpenAI-compatible server, such as http://127.0.0.1:8000/v1; key: CXR_CF_LLM_KEY",
+    )
+    tune.add_argument(
+        "--llm-remote", action="store_true", help="reports may be sent to another host"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     tuning = args.start or args.layout != "folder" or args.reports
     if tuning and args.what != "diffusion":
         raise BadRequest(f"--start, --layout and --reports are not for {args.what}.", code="usage")
+    _check_cleaner(args)
     if args.what not in SEVERAL and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise BadRequest(f"The {args.what} trains in one process.", hint="Leave the launcher out.")
     with watched_training(args.what, args.talker):
@@ -77,6 +106,21 @@ def run(args: argparse.Namespace) -> int:
     elif args.progress != "ndjson":
         say(f"weights: {weights}")
     return 0
+
+
+def _check_cleaner(args: argparse.Namespace) -> None:
+    """BadRequest for a language model that would not be asked, or is not named."""
+    asked = args.cleaner == "llm"
+    if asked and not fine_tuning(args):
+        raise BadRequest(
+            "--cleaner llm is for fine-tuning on reports: diffusion with --start or --layout.",
+            code="usage",
+        )
+    if asked and not args.llm_model:
+        raise BadRequest("--cleaner llm needs --llm-model.", code="usage")
+    if not asked and (args.llm_model or args.llm_url or args.llm_remote):
+        raise BadRequest("--llm-model, --llm-url and --llm-remote go with --cleaner llm.",
+                         code="usage")  # fmt: skip
 
 
 def recipe_of(args: argparse.Namespace) -> Path:
@@ -133,9 +177,13 @@ def _finetune(args: argparse.Namespace, recipe: Path) -> Path:
     from monai_cxr_cf.data.captioned import Collection
     from monai_cxr_cf.training.generator.finetune import train_finetune
 
+    collection = Collection(args.data, args.layout, args.reports)
+    if args.cleaner == "llm":
+        clean = cleaner_of(args.llm_model, args.llm_url, args.out, remote=args.llm_remote)
+        collection = replace(collection, clean=clean)
     return train_finetune(
         recipe,
-        Collection(args.data, args.layout, args.reports),
+        collection,
         out=args.out,
         start=args.start or "",
         resume=args.resume,

@@ -8,17 +8,19 @@ leaves out. Nothing is downloaded and no image is changed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monai_cxr_cf.data.chexpert_plus import read_chexpert_plus
+from monai_cxr_cf.data.cleaner import Cleaner
 from monai_cxr_cf.data.counts import Counts
 from monai_cxr_cf.data.folder import read_captioned
 from monai_cxr_cf.data.mimic_cxr_jpg import read_mimic_cxr_jpg
 from monai_cxr_cf.data.picture import depth
 from monai_cxr_cf.data.table import Captioned
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
+from monai_cxr_cf.prompts.clean import clean_report
 
 log = logging.getLogger(__name__)
 LAYOUTS = ("folder", "mimic-cxr-jpg", "chexpert-plus")
@@ -32,6 +34,7 @@ class Collection:
     folder: Path
     layout: str = "folder"
     reports: Path | None = None  # where the reports lie, if not with the images
+    clean: Callable[[str], str] = clean_report  # report to caption
 
     def read(self, views: tuple[str, ...], splits: tuple[str, ...]) -> list[Captioned]:
         """The radiographs of these views and splits that have a caption; the counts are logged.
@@ -39,8 +42,11 @@ class Collection:
         Raises:
             BadRequest, UnreadableInput: as ``survey``; or none has a caption.
         """
-        rows, counts = survey(self.layout, self.folder, views=views, reports=self.reports)
-        for line in counts.lines():
+        rows, counts = survey(
+            self.layout, self.folder, views=views, reports=self.reports, clean=self.clean
+        )
+        cleaned = self.clean.lines() if isinstance(self.clean, Cleaner) else ()
+        for line in (*counts.lines(), *cleaned):
             log.info("%s", line)
         chosen = [row for row in rows if row.split in splits]
         known = [row for row in chosen if row.prompt]
@@ -61,6 +67,7 @@ def survey(
     views: tuple[str, ...] = ("PA",),
     split: str | None = None,
     reports: Path | None = None,
+    clean: Callable[[str], str] = clean_report,
 ) -> tuple[list[Captioned], Counts]:
     """Every frontal radiograph of ``folder`` that exists on disk, in the order of its table.
 
@@ -76,7 +83,8 @@ def survey(
     if not views or set(views) - set(VIEWS):
         raise BadRequest(f"Views are {', '.join(VIEWS)}.", hint="For example: --views PA,AP")
     folder, counts = Path(folder), Counts(layout)
-    rows = list(readers[layout](folder, counts, views=views, split=split, reports=reports))
+    read = readers[layout]
+    rows = list(read(folder, counts, views=views, split=split, reports=reports, clean=clean))
     if not rows:
         raise UnreadableInput(
             f"No {' or '.join(views)} image of the {layout} layout was found in the data folder; "

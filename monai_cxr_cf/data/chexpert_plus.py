@@ -7,7 +7,7 @@ below ``PNG/`` or the chunks' folders, as DICOM, or in a CheXpert v1 folder, whi
 names. ``chexbert_labels/*.json`` caption where a report says nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from monai_cxr_cf.data.counts import Counts
@@ -41,6 +41,7 @@ def read_chexpert_plus(
     views: tuple[str, ...] = ("PA",),
     split: str | None = None,
     reports: Path | None = None,
+    clean: Callable[[str], str] = clean_report,
 ) -> Iterator[Captioned]:
     """Frontal radiographs in the order of the table; those not on disk are left out.
 
@@ -60,7 +61,7 @@ def read_chexpert_plus(
     for row, place, image in _on_disk(folder, [table.parent, *where], wanted, counts):
         counts.reports += bool(_sections(row))
         known = next((found[place] for found in labels if place in found), ())
-        prompt, words = caption(_text(row), known)
+        prompt, words = caption(clean(_text(row)), known)
         name = "_".join((*PurePosixPath(place.folders).parts[-2:], place.stem))
         view, part = projection(row["ap_pa"]), SPLITS[row["split"].casefold()]
         yield Captioned(name, image, row["deid_patient_id"], view, part, prompt, words)
@@ -138,4 +139,4 @@ def _sections(row: dict[str, str]) -> dict[str, str]:
 
 def _text(row: dict[str, str]) -> str:
     parts = (f"{name.upper()}:\n{said}" for name, said in _sections(row).items())
-    return clean_report("\n\n".join(parts))
+    return "\n\n".join(parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -81,6 +81,7 @@ def read_captioned(
     views: tuple[str, ...] = ("PA",),
     split: str | None = None,
     reports: Path | None = None,
+    clean: Callable[[str], str] = clean_report,
 ) -> Iterator[Captioned]:
     """The rows with a view of ``views`` whose licence lets weights be shared, for a fine-tuning.
 
@@ -106,7 +107,7 @@ def read_captioned(
             counts.drop("not on disk")
         else:
             counts.reports += bool(row.text)
-            prompt, words = caption(clean_report(row.text), row.labels)
+            prompt, words = caption(clean(row.text), row.labels)
             yield Captioned(row.id, image, row.patient, view, row.split, prompt, words)
 
 

@@ -8,7 +8,7 @@ deeper (``physionet.org/files/mimic-cxr-jpg/VERSION``), the images directly, fla
 reports beside the images or in a folder of their own.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,7 @@ def read_mimic_cxr_jpg(
     views: tuple[str, ...] = ("PA",),
     split: str | None = None,
     reports: Path | None = None,
+    clean: Callable[[str], str] = clean_report,
 ) -> Iterator[Captioned]:
     """Frontal radiographs in the order of the metadata; those not on disk are left out.
 
@@ -93,7 +94,7 @@ def read_mimic_cxr_jpg(
     for row in found:
         said = _report(texts, row)
         counts.reports += said is not None
-        prompt, words = caption(clean_report(said or ""), labels.get(row.study[1:], ()))
+        prompt, words = caption(clean(said or ""), labels.get(row.study[1:], ()))
         yield Captioned(row.name, row.image, row.patient, row.view, row.split, prompt, words)
 
 

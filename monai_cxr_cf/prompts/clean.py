@@ -2,28 +2,26 @@
 """A radiology report in, a short prompt out, for training captions and evaluation data.
 
 Small and rule-based: it keeps the findings of the vocabulary with side, zone and severity and
-drops everything else. It misses findings outside the vocabulary, and hints, irony and rare
-sentence forms; check a sample by eye before relying on it. No language model is involved.
+drops everything else. Each mention is present, hedged, absent or of no use ("if", "history of").
+It misses findings outside the vocabulary, and hints, irony and rare sentence forms; check a sample
+by eye before relying on it. ``data.cleaner`` lets a language model write the prompt, with these
+rules as its check.
 """
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.prompts.compose import NORMAL, prompt_from_findings
+from monai_cxr_cf.prompts.contrast import apart
+from monai_cxr_cf.prompts.hedges import hedged, of_this_film, retracts
 from monai_cxr_cf.prompts.parse import edits
 from monai_cxr_cf.prompts.place import places
-from monai_cxr_cf.prompts.scan import ANCHORS, Mark, itemise, marks
-from monai_cxr_cf.prompts.scope import actions
+from monai_cxr_cf.prompts.scan import ANCHORS, Item, Mark, itemise, marks
+from monai_cxr_cf.prompts.scope import Action, actions
+from monai_cxr_cf.prompts.sections import sentences
 from monai_cxr_cf.request import FindingEdit
 
-_HEADING = re.compile(r"(?:^|(?<=[\n.;]))[ \t]*([A-Z][A-Za-z ]{2,24}|[A-Z ]{3,25})[ \t]*:")
-_IMAGING_SECTIONS = ("finding", "impression", "imp", "conclusion", "chest", "lung", "pleura",
-                     "heart", "imaging notes", "interpretation")  # fmt: skip
-_OTHER_SECTIONS = ("history", "indication", "comparison", "technique", "exam", "examination",
-                   "clinical", "reason", "recommendation", "discussion", "presentation", "view",
-                   "notification", "wet read")  # fmt: skip
-_SENTENCE = re.compile(r"(?<=[^\d\s]\.)\s+|(?<=\d\.)\s+(?=[A-Z])|;\s*(?:\d+\.)?|\n\s*\n")
 # Words that mark a sentence as not about the image, unless it names the image itself.
 _NOT_IMAGE = re.compile(
     r"year[- ]old|\bhistory\b|\bh/o\b|\bpresent(?:s|ed|ing) (?:with|to)\b|symptom|fever|cough|"
@@ -31,80 +29,116 @@ _NOT_IMAGE = re.compile(
     re.IGNORECASE,
 )
 _IMAGE = re.compile(r"radiograph|x-?ray|\bfilm|\bcxr\b", re.IGNORECASE)
-_HEDGE = re.compile(
-    r"(?:can ?not|could not|not) (?:be )?(?:entirely )?excluded?|rule out|\br/o\b|\?", re.IGNORECASE
-)
 _MAX_FINDINGS = 4
 _NORMAL_WORDS = ("normal", "clear", "unremarkable", "within normal limits", "healthy")
+UNCERTAIN = ("drop", "present")
 
 
-def clean_report(text: str, *, max_findings: int = _MAX_FINDINGS) -> str:
-    """A short prompt with the findings a report states as present.
+@dataclass
+class Reading:
+    """What a report says of its film, mention by mention."""
+
+    present: list[FindingEdit] = field(default_factory=list)
+    hedged: list[FindingEdit] = field(default_factory=list)
+    absent: list[FindingEdit] = field(default_factory=list)
+    normal: bool = False  # calls the image, or a part of it, normal or free of something
+
+
+def clean_report(text: str, *, max_findings: int = _MAX_FINDINGS, uncertain: str = "drop") -> str:
+    """A short prompt with the findings a report states as present, in lower case.
 
     Returns ``NORMAL`` when it only excludes findings or calls the image normal, and "" when it
     says nothing about the image that the vocabulary knows. Change words ("improved") leave the
-    finding present; "resolved" removes it. Hedged sentences ("cannot be excluded") are dropped.
+    finding present; "resolved" removes it. Hedged findings ("possible", "cannot be excluded") are
+    dropped, or kept with ``uncertain="present"``.
     """
-    present: list[FindingEdit] = []
-    excluded = False
-    for sentence in _sentences(_sections(text)):
-        found, says_normal = _statements(sentence)
-        present += found
-        excluded = excluded or says_normal
-    kept = _most_specific(present)[:max_findings]
+    reading = read_report(text)
+    stated = reading.present + (reading.hedged if uncertain == "present" else [])
+    kept = _most_specific(stated)[:max_findings]
     if kept:
-        return prompt_from_findings(kept).text
-    return NORMAL if excluded else ""
+        return prompt_from_findings(kept).text.lower()
+    return NORMAL if reading.normal and not reading.hedged else ""
 
 
-def _sections(text: str) -> str:
-    """Imaging sections of a report with headings; all of a text without."""
-    pieces = _HEADING.split(text)
-    out = [pieces[0]]
-    for heading, body in zip(pieces[1::2], pieces[2::2], strict=True):
-        name = heading.strip().casefold()
-        if name.startswith(_IMAGING_SECTIONS) or not name.startswith(_OTHER_SECTIONS):
-            out.append(body)
-    return "\n\n".join(out)
+def mentioned(text: str) -> set[str]:
+    """Findings named in what is said of this film, even where the rest is not understood."""
+    about = [of_this_film(s) for s in sentences(text) if _of_image(s)]
+    return {m.value[0] for s in about for m in marks(s) if m.kind == "finding"}
 
 
-def _sentences(text: str) -> list[str]:
-    """Sentences about the image."""
-    parts = [" ".join(part.replace("___", " ").split()) for part in _SENTENCE.split(text)]
-    return [
-        part
-        for part in parts
-        if part and not _HEDGE.search(part) and (_IMAGE.search(part) or not _NOT_IMAGE.search(part))
-    ]
+def _of_image(sentence: str) -> bool:
+    return bool(_IMAGE.search(sentence)) or not _NOT_IMAGE.search(sentence)
 
 
-def _statements(sentence: str) -> tuple[list[FindingEdit], bool]:
-    """Findings a sentence states as present, and whether it calls anything absent or normal."""
+def read_report(text: str) -> Reading:
+    """Every mention of a finding of the vocabulary, by class."""
+    reading = Reading()
+    last: list[FindingEdit] = []
+    for sentence in sentences(text):
+        if retracts(sentence) and last:
+            reading.present = [e for e in reading.present if e not in last]
+            reading.absent += last
+            reading.normal, last = True, []
+        elif _of_image(sentence):
+            before = len(reading.present)
+            _add_statements(of_this_film(sentence), reading)
+            last = reading.present[before:]
+    return reading
+
+
+def _add_statements(sentence: str, reading: Reading) -> None:
+    """What one sentence states, added to the reading; nothing if it contradicts itself."""
     labelled = marks(sentence)
-    items = itemise(_strangers_apart(labelled))
-    about_chest = all(m.kind != "unknown" for m in labelled) or any(
-        m.kind == "anatomy" for m in labelled
-    )
+    strange = any(m.kind in ("unknown", "doubt") for m in labelled)
+    about_chest = not strange or any(m.kind == "anatomy" for m in labelled)
     try:
+        items = apart(itemise(_strangers_apart(labelled)))
         todo = actions(items, strict=False)
         where = [places(items, k, []) if i.mark.kind == "finding" else []
                  for k, i in enumerate(items)]  # fmt: skip
     except BadRequest:  # contradicts itself: says nothing we could use
-        return [], False
-    present: list[FindingEdit] = []
-    normal = False
-    for item, action, spots in zip(items, todo, where, strict=True):
-        partly = action.direction == "remove" and action.severity is not None
-        gone = action.direction == "remove" and not partly
+        return
+    absent = [a.direction == "remove" and a.severity is None for a in todo]
+    doubts = hedged(sentence, [(i.mark.start, i.mark.end) for i in items], absent)
+    for k, (item, action, spots) in enumerate(zip(items, todo, where, strict=True)):
+        gone = absent[k]
         if item.mark.kind == "generic":
-            normal = normal or (about_chest and (gone or item.mark.value in _NORMAL_WORDS))
+            free = about_chest and (gone or item.mark.value in _NORMAL_WORDS)
+            reading.normal = reading.normal or (free and not doubts[k])
         elif item.mark.kind == "finding":
-            normal = normal or gone
-        if item.mark.kind == "finding" and not gone:
-            severity = None if partly else action.severity
-            found = edits(sentence, item.mark, action, spots)
-            present += [replace(e, direction="add", severity=severity) for e in found]
-    return present, normal
+            found = _found(sentence, item, action, spots)
+            if doubts[k] or (not gone and _alternative(items, todo, k)):
+                reading.hedged += found
+            elif gone:
+                reading.absent += found
+                reading.normal = True
+            else:
+                reading.present += found
+
+
+def _found(
+    sentence: str, item: Item, action: Action, spots: list[tuple[str | None, str | None]]
+) -> list[FindingEdit]:
+    severity = _now(item) if action.direction == "remove" else action.severity
+    found = edits(sentence, item.mark, action, spots)
+    return [replace(e, direction="add", severity=severity) for e in found]
+
+
+def _now(item: Item) -> float | None:
+    """ "Has decreased and is now small": the degree of today."""
+    now = [k for k, m in enumerate(item.post) if m.value == "now"]
+    later = item.post[now[-1] :] if now else []
+    return next((float(m.value) for m in later if m.kind == "severity"), None)
+
+
+def _alternative(items: list[Item], todo: list[Action], k: int) -> bool:
+    """ "Atelectasis or consolidation": one of the two, not both."""
+    for at in (k, k + 1):
+        if 0 < at < len(items) and "or" in items[at].joiner:
+            pair = items[at - 1 : at + 1]
+            if all(i.mark.kind == "finding" for i in pair) and todo[at - 1].direction != "remove":
+                return True
+    return False
 
 
 def _strangers_apart(labelled: list[Mark]) -> list[Mark]:
@@ -117,7 +151,7 @@ def _strangers_apart(labelled: list[Mark]) -> list[Mark]:
     for stop in range(len(labelled) + 1):
         if stop < len(labelled) and labelled[stop].kind not in ("separator", "boundary"):
             continue
-        strange = [k for k in range(start, stop) if labelled[k].kind == "unknown"]
+        strange = [k for k in range(start, stop) if labelled[k].kind in ("unknown", "doubt")]
         if strange and not any(m.kind in ANCHORS for m in labelled[start:stop]):
             out[strange[-1]] = replace(labelled[strange[-1]], kind="look_alikes")
         start = stop + 1

@@ -31,6 +31,7 @@ class ParsedPrompt:
     text: str  # as written
     mode: str  # add (or change), remove, mixed
     notes: tuple[str, ...] = ()  # what was read into the words or not used; for the report
+    restated: bool = False  # the words hold a contrast ("not mild but severe"): not for an encoder
 
     @property
     def added(self) -> tuple[FindingEdit, ...]:
@@ -101,10 +102,10 @@ def _modifiers(finding: FindingEdit) -> str:
 def target_prompt(parsed: ParsedPrompt) -> SpannedText:
     """The text to steer towards.
 
-    Additions only: the words as written. Removals only: ``NORMAL``. Mixed: the added findings in
-    words of ours, because a negated word still pulls its finding in.
+    Additions only: the words as written. Removals only: ``NORMAL``. Mixed, or with a contrast: the
+    added findings in words of ours, because a negated word still pulls its finding in.
     """
-    if parsed.mode == "add":
+    if parsed.mode == "add" and not parsed.restated:
         return SpannedText(parsed.text, parsed.findings)
     if parsed.mode == "remove":
         return SpannedText(NORMAL)

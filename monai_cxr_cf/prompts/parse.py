@@ -16,6 +16,8 @@ from monai_cxr_cf.prompts.compose import (
     mode_of,
     prompt_from_findings,
 )
+from monai_cxr_cf.prompts.contrast import apart
+from monai_cxr_cf.prompts.doubt import refuse_forms, refuse_signs, refuse_words
 from monai_cxr_cf.prompts.findings import VOCABULARY, get, nearest
 from monai_cxr_cf.prompts.place import checked_place, places
 from monai_cxr_cf.prompts.scan import Item, Mark, itemise, marks
@@ -40,11 +42,15 @@ def parse_prompt(text: str) -> ParsedPrompt:
     """
     _check_size(text)
     labelled = marks(text)
+    refuse_words(text, labelled)
     _refuse_unknown(text, labelled)
+    refuse_signs(text)
     items = itemise(labelled)
     _refuse_empty(items)
+    refuse_forms(items)
+    items = apart(items)
     todo = actions(items)
-    _refuse_unchanged(items)
+    _refuse_unchanged(items, todo)
     _refuse_alternatives(items, todo)
     notes: list[str] = []
     found: list[FindingEdit] = []
@@ -58,7 +64,8 @@ def parse_prompt(text: str) -> ParsedPrompt:
             f"The prompt asks for {len(findings)} findings or places; the limit is {MAX_FINDINGS}.",
             hint="Split it into several requests.",
         )
-    return ParsedPrompt(findings, text, mode_of(findings), tuple(dict.fromkeys(notes)))
+    restated = any(item.contrast for item in items)
+    return ParsedPrompt(findings, text, mode_of(findings), tuple(dict.fromkeys(notes)), restated)
 
 
 def parsed_from_findings(findings: Sequence[FindingEdit]) -> ParsedPrompt:
@@ -145,9 +152,10 @@ def _refuse_empty(items: Sequence[Item]) -> None:
     )
 
 
-def _refuse_unchanged(items: Sequence[Item]) -> None:
-    for item in items:
-        if item.mark.kind == "finding" and item.own("unchanged"):
+def _refuse_unchanged(items: Sequence[Item], todo: Sequence[Action]) -> None:
+    for item, action in zip(items, todo, strict=True):
+        stays = action.direction == "stays" or item.own("unchanged")
+        if item.mark.kind == "finding" and stays:
             raise BadRequest(
                 f"The prompt says that {item.mark.value[0]} stays as it is: nothing to edit.",
                 code="nothing_to_edit",

@@ -16,6 +16,10 @@ from monai_cxr_cf.prompts.words import Label, Phrase, Word, lexicon, split
 
 _GAP = frozenset({"the", "a", "an", "is", "are", "was", "were", "appears", "appear", "looks"})
 ANCHORS = frozenset({"finding", "generic", "look_alikes"})
+CONTRAST = frozenset({"but", "however", "yet", "although", "whereas", "while"})
+EXCEPTION = frozenset(
+    {"except", "except for", "apart from", "aside from", "save for", "excepting", "otherwise"}
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Item:
     joiner: frozenset[str] = frozenset()  # how it hangs on the item before: and, or, comma, ...
     pre: list[Mark] = field(default_factory=list)
     post: list[Mark] = field(default_factory=list)
+    contrast: bool = False  # its words were told apart from negated ones: "not mild but severe"
 
     def own(self, *kinds: str) -> list[Mark]:
         """Its marks of some kinds, in reading order."""
@@ -148,7 +153,7 @@ def _divide(gap: list[Mark]) -> tuple[list[Mark], frozenset[str], list[Mark]]:
     """
     for k, mark in enumerate(gap):
         if mark.kind == "boundary":
-            return gap[:k], frozenset({"boundary"}), gap[k + 1 :]
+            return gap[:k], frozenset({"boundary", mark.value}), gap[k + 1 :]
     for k, mark in enumerate(gap):
         if mark.forward:
             return _cut(gap, k, k)
@@ -173,7 +178,7 @@ def _looks_back(gap: list[Mark], cut: int) -> bool:
     if any(kind in ("operator", "prepositions", "unchanged") for kind in middle):
         return True
     joined = cut + 1 < len(gap) and gap[cut + 1].kind == "separator"
-    return joined and set(middle) <= {"severity", "descriptors"}
+    return joined and set(middle) <= {"severity", "descriptors", "articles"}
 
 
 def _cut(gap: list[Mark], start: int, stop: int) -> tuple[list[Mark], frozenset[str], list[Mark]]:

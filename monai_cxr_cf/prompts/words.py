@@ -79,18 +79,27 @@ def lexicon() -> Mapping[Phrase, tuple[Label, ...]]:
         add(key, Label("side", side))
     for key, (zone, side) in data["zones"].items():
         add(key, Label("zone", (zone, side)))
-    for key, verb in data["operators"].items():
-        add(key, Label("operator", verb.rstrip(">"), forward=verb.endswith(">")))
     for kind, group in (("severity", data["severities"]), ("separator", data["separators"])):
         for key, value in group.items():
             add(key, Label(kind, value))
+    for key, verb in data["operators"].items():  # after the separators: "nor" joins, then negates
+        add(key, Label("operator", verb.rstrip(">"), forward=verb.endswith(">")))
     for kind in _PLAIN:
         _add_plain(table, kind, data[kind])
+    for kind, doubt in data["doubts"].items():
+        for key in doubt["words"]:
+            table[phrase(key)] = (Label("doubt", kind),)
     return MappingProxyType(table)
 
 
 _PLAIN = ("unchanged", "boundaries", "generic", "look_alikes", "prepositions", "articles",
-          "anatomy", "fillers", "descriptors")  # fmt: skip
+          "anatomy", "seen", "image", "fillers", "descriptors")  # fmt: skip
+
+
+@cache
+def hints() -> Mapping[str, str]:
+    """What to ask for each kind of unclear word ("which side", "question", ...)."""
+    return MappingProxyType({k: v["hint"] for k, v in load("words.json")["doubts"].items()})
 
 
 def _add_plain(table: dict[Phrase, tuple[Label, ...]], kind: str, keys: Iterable[str]) -> None:

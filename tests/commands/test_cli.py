@@ -23,6 +23,7 @@ from monai_cxr_cf.runs.failures import typed
 from monai_cxr_cf.runs.result import OURS, check_folder
 from tests.posix import posix
 
+TUNE = ("train", "diffusion", "--data", "d", "--out", "o")
 VERBS = ("edit", "read", "segment", "info", "doctor", "train", "evaluate")
 EDIT = ["edit", "x.dcm", "--out", "out"]
 
@@ -171,6 +172,10 @@ WRONG: list[list[str]] = [
     ["segment", "no-such.dcm", "--out", "o"],
     ["train", "poetry", "--data", "d", "--out", "o"],
     ["train", "segmentation", "--data", "d", "--out", "o", "--recipe", "no-such.yaml"],
+    [*TUNE, "--cleaner", "llm", "--llm-model", "m"],
+    [*TUNE, "--start", "s", "--cleaner", "llm"],
+    [*TUNE, "--start", "s", "--llm-model", "m"],
+    [*TUNE, "--start", "s", "--cleaner", "llm", "--llm-model", "m", "--llm-url", "https://a.b/v1"],
 ]
 
 

@@ -20,7 +20,7 @@ CASES = {
     "No acute cardiopulmonary process.": NORMAL,
     "55-year-old man with fever and pneumonia. Chest radiograph shows right lower lobe "
     "consolidation. Case courtesy of Dr X.": "right lower lung consolidation",
-    "right upper PTB with fibrous changes": "right upper lung PTB and fibrous changes",
+    "right upper PTB with fibrous changes": "right upper lung ptb and fibrous changes",
     "12x9mm nodule LUL": "left upper lung nodule",
     "Interval improvement of the right effusion.": "right effusion",
     "The right effusion has resolved.": NORMAL,
@@ -42,7 +42,7 @@ def test_report_becomes_a_short_prompt(report: str, prompt: str) -> None:
 def test_number_of_findings_is_limited() -> None:
     report = "Effusion. Nodule. Mass. Cardiomegaly. Edema."
     assert clean_report(report).count(" and ") == 3
-    assert clean_report(report, max_findings=1) == "Effusion"
+    assert clean_report(report, max_findings=1) == "effusion"
 
 
 def test_real_readings_become_prompts_the_parser_accepts(shared) -> None:
