@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.commands.say import count
-from monai_cxr_cf.dicom.reading.options import ReadOptions
+from monai_cxr_cf.dicom.reading.options import ORIENTATIONS, ReadOptions
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig
 from monai_cxr_cf.request import EditRequest, from_json
@@ -31,7 +31,9 @@ READING = {  # what each permission of the reader is about
     "allow_raster": "PNG or JPEG: without patient data",
     "ignore_voi": "use a grey scale of ours, not the file's (VOI)",
     "polarity": "what the stored values mean: mono1 high is black, mono2 high is white",
+    "orientation": "where stored rows/columns run to, whatever the header says; L/F: upright",
 }
+CHOICES = {"polarity": ("mono1", "mono2"), "orientation": ORIENTATIONS}
 OFF = {  # what a law's switch means
     "no-gate": "cells attend over organ borders (without Eq. 5)",
     "no-boost": "words of the finding are not amplified (without Eq. 6)",
@@ -114,8 +116,8 @@ def add_reading_flags(parser: Flags) -> None:
         keywords: dict[str, Any] = {"dest": f"read.{field.name}", "default": UNSET}
         if isinstance(field.default, bool):
             keywords["action"] = "store_true"
-        elif field.name == "polarity":
-            keywords["choices"] = ["mono1", "mono2"]
+        elif field.name in CHOICES:
+            keywords["choices"] = list(CHOICES[field.name])
         else:
             keywords |= {"type": int, "metavar": "N"}
         limit = f" [{field.default}]" if type(field.default) is int else ""

@@ -6,7 +6,8 @@ Made by ``reading.read.read_radiograph``; the engine edits ``pixels`` and return
 """
 
 import hashlib
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from pydicom.dataset import Dataset
 
 from monai_cxr_cf.dicom.display import Display, Floats, Integers, stored_range
 from monai_cxr_cf.dicom.spacing import Spacing
+from monai_cxr_cf.dicom.turn import UPRIGHT, Turn, between
 from monai_cxr_cf.errors import BadRequest
 
 Polarity = Literal["MONOCHROME1", "MONOCHROME2"]
@@ -40,7 +42,11 @@ class Voi:
 
 @dataclass(frozen=True, eq=False)
 class Radiograph:
-    """One radiograph on its native grid; arrays are HxW, rows down, columns right, read-only."""
+    """One radiograph on its native grid; arrays are HxW, rows down, columns right, read-only.
+
+    They lie as one looks at a chest, whichever way the file has them: ``turn`` leads from the file
+    to here, ``as_stored`` back. Outputs are written on the file's own grid.
+    """
 
     pixels: npt.NDArray[np.float32]  # HxW, 0..1, bright = dense; 0 where not valid
     valid: npt.NDArray[np.bool_]  # HxW, False = padding, never edited
@@ -51,11 +57,13 @@ class Radiograph:
     voi: Voi  # as applied
     display: Display  # stored -> 0..1 with polarity, and its inverse
     warnings: tuple[tuple[str, str], ...]  # (code, message), in the order they were found
-    sha256: str  # of ``stored`` as little-endian bytes in C order
+    sha256: str  # of the stored pixels as the file has them, little-endian bytes in C order
     bits_stored: int
     signed: bool
     padding: tuple[int, int] | None  # stored values lowest..highest that mean padding
     source_sop_uid: str  # SOPInstanceUID; for raster input a 2.25 UID made from sha256
+    turn: Turn = UPRIGHT  # from the arrays of the file to these
+    exif: Turn = UPRIGHT  # from the arrays of a PNG or JPEG to what a viewer shows of it
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -68,6 +76,30 @@ class Radiograph:
         """Row spacing over column spacing; 1 where the file says nothing."""
         spacing = self.spacing.physical or self.spacing.display
         return 1.0 if spacing is None else spacing[0] / spacing[1]
+
+    @property
+    def shown(self) -> Turn:
+        """From the picture as a viewer shows the file to these arrays: DICOM is shown as stored."""
+        return between(self.exif, self.turn)
+
+    def turned(self, turn: Turn) -> "Radiograph":
+        """The same radiograph, whose arrays were stored another way, as one looks at it."""
+        return self if not turn else replace(self._moved(turn.apply, turn), turn=turn)
+
+    def as_stored(self) -> "Radiograph":
+        """The radiograph as the file has it: the grid that every output is written on."""
+        if not self.turn:
+            return self
+        return replace(self._moved(self.turn.undo, self.turn), turn=UPRIGHT)
+
+    def _moved(self, move: Callable[[Any], Any], turn: Turn) -> "Radiograph":
+        arrays = {k: freeze(move(getattr(self, k))) for k in ("pixels", "valid", "stored")}
+        pairs: dict[str, Any] = {
+            name: pair if pair is None else turn.pair(pair)
+            for name in ("display", "physical")
+            for pair in [getattr(self.spacing, name)]
+        }
+        return replace(self, **arrays, spacing=replace(self.spacing, **pairs))
 
     @property
     def full_scale(self) -> float | None:

@@ -39,7 +39,7 @@ class Writing:
     run: Run
     pictures: Sequence[Picture]
     plan: OutputPlan
-    masks: Mapping[str, Mask]
+    masks: Mapping[str, Mask]  # on the source's own pixels
     files: list[WrittenFile] = field(default_factory=list)
 
 
@@ -72,11 +72,12 @@ def prepare(run: Run, pictures: Sequence[Picture]) -> Writing:
     }
     record = record_of(run, metrics=metrics, verdict=verdicts[main_member(run)])
     options = OutputOptions(run.request.iod, run.request.uids, run.request.burn_in)
-    members = [Member(p.stored, p.label) for p in pictures]
-    plan = plan_output(run.radiograph, members, record=record, options=options)
+    back = run.radiograph.turn.undo  # outputs lie as the source's own pixels do
+    members = [Member(back(p.stored), p.label) for p in pictures]
+    plan = plan_output(run.radiograph.as_stored(), members, record=record, options=options)
     masks = {**run.scene.organs.as_dict(), "edit_region": run.case.region}
     masks["edit_band"] = run.case.band
-    return Writing(run, pictures, plan, masks)
+    return Writing(run, pictures, plan, {name: back(mask) for name, mask in masks.items()})
 
 
 def write_images(writing: Writing, folder: Path) -> None:
@@ -96,7 +97,8 @@ def write_records(writing: Writing, folder: Path, *, arrays: bool) -> Outcome:
     files.append(write_structured_report(plan, files, folder))
     files += draw(run, writing.pictures, record, folder)
     if arrays:
-        files.append(write_arrays(writing.pictures, writing.masks, folder))
+        changes = [run.radiograph.turn.undo(picture.change) for picture in writing.pictures]
+        files.append(write_arrays(changes, writing.masks, folder))
     files.append(write_report(plan, files, folder))
     warnings = (*run.radiograph.warnings, *record.warnings, *plan.warnings)
     return Outcome(tuple(files), record.metrics, record.verdict, warnings,
@@ -202,12 +204,12 @@ def caption(run: Run, record: RunRecord) -> tuple[str, ...]:
 
 
 def write_arrays(
-    pictures: Sequence[Picture], masks: Mapping[str, Mask], folder: Path
+    members: Sequence[NDArray[np.float32]], masks: Mapping[str, Mask], folder: Path
 ) -> WrittenFile:
     """``masks.npz``: masks, changes, and over several members their mean, std and P(changed)."""
-    changes = np.stack([picture.change for picture in pictures])
+    changes = np.stack(members)
     found: dict[str, NDArray[Any]] = {**masks, "change": changes}
-    if len(pictures) > 1:
+    if len(members) > 1:
         maps = ensemble(changes, tau=CHANGED)
         found |= {
             "change_mean": maps.mean,

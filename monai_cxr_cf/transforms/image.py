@@ -34,7 +34,8 @@ class LoadCXRDicomd(MapTransform):
     ``Radiograph`` with stored values, warnings, and ``header``, the pydicom Dataset without pixels.
 
     The affine holds the row and column spacing that viewers apply, 1 where the file states none,
-    and no orientation: a projection has no place in the patient's frame. ``meta`` holds
+    and no orientation: a projection has no place in the patient's frame. A picture that its file
+    stores mirrored or turned is upright here, and the writers turn it back. ``meta`` holds
     ``filename_or_obj``, ``spatial_shape``, ``original_affine``, ``aspect`` (row over column
     spacing), ``spacing_known`` and ``polarity``; no header values.
 

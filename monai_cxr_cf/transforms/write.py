@@ -161,4 +161,6 @@ def _masks_alone(item: Item, key: str, folder: Path) -> WrittenFile:
         code_version=__version__,
         masks=facts,
     )
-    return write_segmentation(plan_output(radiograph, (), record=record), masks, folder)
+    plan = plan_output(radiograph.as_stored(), (), record=record)
+    back = radiograph.turn.undo  # outputs lie as the source's own pixels do
+    return write_segmentation(plan, {name: back(mask) for name, mask in masks.items()}, folder)

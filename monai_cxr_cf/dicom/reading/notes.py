@@ -10,7 +10,7 @@ from monai_cxr_cf.dicom.reading.matrix import Matrix
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.dicom.reading.transfer import LOSSY_SYNTAXES, Syntax
 from monai_cxr_cf.dicom.spacing import Spacing
-from monai_cxr_cf.dicom.values import items, raw_value, text, texts
+from monai_cxr_cf.dicom.values import items, raw_value, text
 
 _WIDEST = 1.6  # longer over shorter side
 _EXPECTED = (  # type 1 and 2 attributes that CR, DX and SC share
@@ -34,7 +34,6 @@ def header_notes(ds: Dataset, syntax: Syntax, options: ReadOptions) -> list[Note
     checks: tuple[Callable[[Dataset], Note | None], ...] = (
         _view,
         _body_part,
-        _orientation,
         _overlays,
         _secondary,
         _missing,
@@ -81,17 +80,6 @@ def _body_part(ds: Dataset) -> Note | None:
     if names_body_part(ds):
         return None
     return "no_body_part", "No BodyPartExamined: taken as a chest."
-
-
-def _orientation(ds: Dataset) -> Note | None:
-    directions = texts(ds, "PatientOrientation")
-    if len(directions) == 2 and not (directions[0][:1] == "L" and directions[1][:1] == "F"):
-        return (
-            "orientation",
-            "PatientOrientation is not L\\F: left and right of the picture may be swapped or the "
-            "image turned; it is read as it is.",
-        )
-    return None
 
 
 def _overlays(ds: Dataset) -> Note | None:

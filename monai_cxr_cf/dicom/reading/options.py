@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from monai_cxr_cf.errors import BadRequest
 
+# Where the rows, then the columns of the stored picture run to; L/F is upright.
+ORIENTATIONS = ("L/F", "R/F", "L/H", "R/H", "F/L", "F/R", "H/L", "H/R")
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -20,11 +23,17 @@ class ReadOptions:
     allow_raster: bool = False  # PNG or JPEG: no patient data
     ignore_voi: bool = False  # use our own percentile window instead of the file's VOI
     polarity: str | None = None  # mono1 or mono2: overrules PhotometricInterpretation
+    orientation: str | None = None  # where rows and columns run to, L/F: overrules the header
 
     def __post_init__(self) -> None:
         if self.polarity not in (None, "mono1", "mono2"):
             raise BadRequest(
                 f"polarity is {self.polarity!r}; expected mono1 or mono2.", code="polarity"
+            )
+        if self.orientation not in (None, *ORIENTATIONS):
+            raise BadRequest(
+                f"orientation is {self.orientation!r}; expected {', '.join(ORIENTATIONS)}.",
+                code="orientation",
             )
         for name in ("max_pixels", "max_bytes", "min_side"):
             if getattr(self, name) < 1:

@@ -17,6 +17,7 @@ from monai_cxr_cf.dicom.reading.identity import Note
 from monai_cxr_cf.dicom.reading.matrix import Matrix, check_size
 from monai_cxr_cf.dicom.reading.notes import geometry_notes
 from monai_cxr_cf.dicom.reading.options import ReadOptions
+from monai_cxr_cf.dicom.reading.orientation import Lie, raster_orientation
 from monai_cxr_cf.dicom.spacing import Spacing
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
 
@@ -49,7 +50,7 @@ def read_raster(file: BinaryIO, options: ReadOptions) -> Radiograph:
             code="raster",
             hint="Pass --allow-raster if a picture without patient data is what you want.",
         )
-    stored = _grey_values(file, options)
+    stored, lie = _grey_values(file, options)
     bits = 8 * stored.dtype.itemsize
     matrix = Matrix(stored.shape[0], stored.shape[1], bits, bits, signed=False)
     valid = np.ones(stored.shape, dtype=bool)
@@ -57,7 +58,7 @@ def read_raster(file: BinaryIO, options: ReadOptions) -> Radiograph:
     display, polarity = _display(bits, options)
     digest = pixel_digest(stored)
     top = float((1 << bits) - 1)
-    return Radiograph(
+    found = Radiograph(
         pixels=freeze(display.render(stored)),
         valid=freeze(valid),
         stored=freeze(stored),
@@ -66,17 +67,19 @@ def read_raster(file: BinaryIO, options: ReadOptions) -> Radiograph:
         polarity=polarity,
         voi=Voi("LINEAR_EXACT", "full range", top / 2.0, top),
         display=display,
-        warnings=(_NOTE, *geometry_notes(Spacing(), matrix)),
+        warnings=(_NOTE, *geometry_notes(Spacing(), matrix), *lie.notes),
         sha256=digest,
         bits_stored=bits,
         signed=False,
         padding=None,
         source_sop_uid=_uid_from(digest),
+        exif=lie.exif,
     )
+    return found.turned(lie.turn)
 
 
-def _grey_values(file: BinaryIO, options: ReadOptions) -> Integers:
-    """HxW uint8 or uint16. Size is judged from the image header, before decoding."""
+def _grey_values(file: BinaryIO, options: ReadOptions) -> tuple[Integers, Lie]:
+    """HxW uint8 or uint16, and how they lie. Size is judged from the header, before decoding."""
     data = io.BytesIO(file.read())
     try:
         with Image.open(data, formats=("PNG", "JPEG")) as image:
@@ -87,6 +90,7 @@ def _grey_values(file: BinaryIO, options: ReadOptions) -> Integers:
                 )
             mode = _PLAIN_MODE.get(image.mode, image.mode)
             values = np.asarray(image if mode == image.mode else image.convert(mode))
+            lie = raster_orientation(image, options)
     except Image.DecompressionBombError as error:  # Pillow's own limit comes before ours
         raise UnsupportedImage(
             f"The picture has more pixels than the limit of {options.max_pixels / 1e6:g} Mpixel.",
@@ -99,7 +103,7 @@ def _grey_values(file: BinaryIO, options: ReadOptions) -> Integers:
             code="undecodable",
             hint="Save it again: this copy is damaged.",
         ) from error
-    return _one_channel(mode, values)
+    return _one_channel(mode, values), lie
 
 
 def _one_channel(mode: str, values: Integers) -> Integers:

@@ -21,6 +21,7 @@ from monai_cxr_cf.dicom.reading.identity import Note, check_identity
 from monai_cxr_cf.dicom.reading.matrix import Matrix, check_matrix, check_padding, check_polarity
 from monai_cxr_cf.dicom.reading.notes import geometry_notes, header_notes, polarity_notes
 from monai_cxr_cf.dicom.reading.options import ReadOptions
+from monai_cxr_cf.dicom.reading.orientation import read_orientation
 from monai_cxr_cf.dicom.reading.part10 import read_header
 from monai_cxr_cf.dicom.reading.payload import check_payload, expect_pixels
 from monai_cxr_cf.dicom.reading.raster import raster_kind, read_raster
@@ -28,6 +29,7 @@ from monai_cxr_cf.dicom.reading.series import find_image
 from monai_cxr_cf.dicom.reading.transfer import Syntax, check_codec, read_syntax
 from monai_cxr_cf.dicom.reading.voi import DisplayPlan, finish_display, plan_display
 from monai_cxr_cf.dicom.spacing import Spacing, read_spacing
+from monai_cxr_cf.dicom.turn import Turn
 from monai_cxr_cf.dicom.values import leave_out_damaged
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
 
@@ -46,6 +48,7 @@ class _Judged:
     padding: tuple[int, int] | None
     spacing: Spacing
     notes: tuple[Note, ...]
+    turn: Turn
 
 
 def read_source(path: Source, options: ReadOptions = _DEFAULT) -> Radiograph:
@@ -135,6 +138,8 @@ def _judge(ds: Dataset, syntax: Syntax, options: ReadOptions) -> _Judged:
     notes = header_notes(ds, syntax, options)
     notes += geometry_notes(spacing, matrix)
     notes += polarity_notes(ds, options)
+    turn, turned = read_orientation(ds, options)
+    notes += turned
     return _Judged(
         header=ds,
         matrix=matrix,
@@ -143,6 +148,7 @@ def _judge(ds: Dataset, syntax: Syntax, options: ReadOptions) -> _Judged:
         padding=check_padding(ds, matrix),
         spacing=spacing,
         notes=tuple(notes),
+        turn=turn,
     )
 
 
@@ -159,7 +165,7 @@ def _assemble(judged: _Judged, stored: Integers, notes: list[Note]) -> Radiograp
     if not valid.all():
         share = 100.0 * (1.0 - valid.mean())
         notes = [*notes, ("padding", f"{share:.1f} % of the pixels are padding, never edited.")]
-    return Radiograph(
+    found = Radiograph(
         pixels=freeze(pixels),
         valid=freeze(valid),
         stored=freeze(stored),
@@ -175,6 +181,7 @@ def _assemble(judged: _Judged, stored: Integers, notes: list[Note]) -> Radiograp
         padding=judged.padding,
         source_sop_uid=str(judged.header.SOPInstanceUID),
     )
+    return found.turned(judged.turn)
 
 
 def _valid(stored: Integers, padding: tuple[int, int] | None) -> npt.NDArray[np.bool_]:

@@ -19,7 +19,7 @@ FOLDER = "view"
 
 
 def write_view(request: EditRequest, outcome: Outcome, out: Path) -> list[dict[str, Any]]:
-    """Write them into ``out/view``, 8 bits, native grid, bright = dense.
+    """Write them into ``out/view``, 8 bits, native grid, upright, bright = dense.
 
     The counterfactual is shown through the source's own window, so that equal values look equal;
     in the change, mid grey is no change.
@@ -67,5 +67,6 @@ def _shown(source: Radiograph, member: Path) -> NDArray[np.float32]:
     """Stored values of our own file through the display of its source."""
     import pydicom
 
-    stored = pydicom.dcmread(member).pixel_array.astype(source.stored.dtype)
+    pixels = pydicom.dcmread(member).pixel_array
+    stored = source.turn.apply(pixels).astype(source.stored.dtype)
     return np.where(source.valid, source.display.render(stored), np.float32(0.0))
