@@ -18,11 +18,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from monai_cxr_cf.dicom import codes
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.radiograph import Radiograph
+from monai_cxr_cf.dicom.seg_plane import seg_turn
+from monai_cxr_cf.dicom.turn import Turn
 from monai_cxr_cf.errors import BadRequest, CxrError, UnreadableInput
 
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # SEG, LABELMAP
 MAX_FRAMES = 64
-_PLANE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _REDRAW = "Draw the masks on the source image itself and export them without cropping."
 
 
@@ -53,8 +54,8 @@ def read_segmentation(path: Path, radiograph: Radiograph) -> dict[str, NDArray[n
 
 def _masks(path: Path, radiograph: Radiograph) -> dict[str, NDArray[np.bool_]]:
     ds = _open(path)
-    _check(ds, radiograph)
-    frames = _frames(ds)
+    turn = _check(ds, radiograph)
+    frames = radiograph.turn.apply(turn.apply(_frames(ds)))
     masks: dict[str, NDArray[np.bool_]] = {}
     for segment in ds.SegmentSequence:
         number = int(segment.SegmentNumber)
@@ -110,12 +111,14 @@ def _open(path: Path) -> Dataset:
         raise wrong from error
 
 
-def _check(ds: Dataset, radiograph: Radiograph) -> None:
+def _check(ds: Dataset, radiograph: Radiograph) -> Turn:
+    """Refuse masks of another image; else the turn from their frames to the source as stored."""
     grid = (int(ds.get("Rows", 0)), int(ds.get("Columns", 0)))
-    if grid != radiograph.shape:
+    shape = radiograph.turn.pair(radiograph.shape)
+    if sorted(grid) != sorted(shape):
         raise BadRequest(
             f"The masks are {grid[0]} x {grid[1]}; the source is "
-            f"{radiograph.shape[0]} x {radiograph.shape[1]} (rows x columns).",
+            f"{shape[0]} x {shape[1]} (rows x columns).",
             code="mask_grid",
             hint=_REDRAW,
         )
@@ -131,23 +134,15 @@ def _check(ds: Dataset, radiograph: Radiograph) -> None:
         raise BadRequest("The masks are FRACTIONAL; expected BINARY or LABELMAP.", code="mask_kind")
     if not 1 <= int(ds.get("NumberOfFrames", 1)) <= MAX_FRAMES:
         raise BadRequest(f"The masks have no frames or more than {MAX_FRAMES}.", code="mask_frames")
-    if not _on_grid(ds):
-        raise BadRequest("The masks lie on another plane than the source.", code="mask_grid",
-                         hint=_REDRAW)  # fmt: skip
-
-
-def _on_grid(ds: Dataset) -> bool:
-    """Whether every plane that the SEG states is the carrier plane at the first pixel."""
-    groups = [*ds.get("SharedFunctionalGroupsSequence", ()),
-              *ds.get("PerFrameFunctionalGroupsSequence", ())]  # fmt: skip
-    for group in groups:
-        for item in group.get("PlaneOrientationSequence", ()):
-            if not np.allclose(item.ImageOrientationPatient, _PLANE, atol=1e-3):
-                return False
-        for item in group.get("PlanePositionSequence", ()):
-            if not np.allclose(item.ImagePositionPatient, 0.0, atol=1e-2):
-                return False
-    return True
+    turn = seg_turn(ds, radiograph)
+    if turn.pair(shape) != grid:
+        raise BadRequest(
+            f"The masks are {grid[0]} x {grid[1]}; the source is {shape[0]} x {shape[1]} (rows x "
+            "columns), and their plane does not say that the two are swapped.",
+            code="mask_grid",
+            hint=_REDRAW,
+        )
+    return turn
 
 
 def _referenced(ds: Dataset) -> set[str]:
