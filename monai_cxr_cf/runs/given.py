@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the user gives besides words: organ masks and a region of one's own."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr_cf.anatomy.user_masks import read_masks, read_region
+from monai_cxr_cf.anatomy.user_masks import Canvas, Notes, read_masks, read_region
 from monai_cxr_cf.case import MaskChoice
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.seg_read import read_segmentation
@@ -16,34 +17,53 @@ Mask = NDArray[np.bool_]
 REGION_NAMES = ("roi", "edit_region")
 
 
-def masks_and_region(
-    choice: MaskChoice, radiograph: Radiograph
-) -> tuple[dict[str, Mask], Mask | None]:
+MOST = 0.75  # a region of a larger share of the picture deserves a word
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What the user gave besides words, on the radiograph's grid."""
+
+    organs: dict[str, Mask]  # by name; a SEG may hold more than organs
+    region: Mask | None
+    notes: tuple[tuple[str, str], ...]  # (code, message)
+
+
+def masks_and_region(choice: MaskChoice, radiograph: Radiograph) -> Given:
     """The user's organ masks by name and the user's region; a SEG of ours may hold both."""
-    given = user_masks(choice.masks, radiograph)
-    drawn = user_region(choice.roi, radiograph)
+    notes: Notes = []
+    given = user_masks(choice.masks, radiograph, notes)
+    drawn = user_region(choice.roi, radiograph, notes)
     if drawn is None:
         drawn = next((given[name] for name in REGION_NAMES if name in given), None)
-    return given, drawn
+    if drawn is not None:
+        share = float(drawn[radiograph.valid].mean()) if radiograph.valid.any() else 0.0
+        if share > MOST:
+            notes.append(("region_large", f"The drawn region covers {share:.0%} of the picture."))
+    return Given(given, drawn, tuple(notes))
 
 
-def user_masks(path: str | None, radiograph: Radiograph) -> dict[str, Mask]:
+def user_masks(
+    path: str | None, radiograph: Radiograph, notes: Notes | None = None
+) -> dict[str, Mask]:
     """Masks of a DICOM SEG, NRRD, NIfTI or PNG by name, on the radiograph's grid; {} for None."""
     if path is None:
         return {}
     file = mask_file(path)
     if is_dicom(file):
         return read_segmentation(file, radiograph)
-    return read_masks(file, radiograph.shape)
+    return read_masks(file, Canvas.of(radiograph), notes)
 
 
-def user_region(path: str | None, radiograph: Radiograph) -> Mask | None:
+def user_region(
+    path: str | None, radiograph: Radiograph, notes: Notes | None = None
+) -> Mask | None:
     """The region a user drew, in any of those formats and under any name; None for None."""
     if path is None:
         return None
     file = mask_file(path)
     if not is_dicom(file):
-        return read_region(file, radiograph.shape)
+        return read_region(file, Canvas.of(radiograph), notes)
     masks = read_segmentation(file, radiograph)
     named = [masks[name] for name in REGION_NAMES if name in masks]
     return np.asarray(np.logical_or.reduce(named or list(masks.values())))

@@ -61,8 +61,9 @@ class Counterfactual(InferTask):
             radiograph.pixels, radiograph.valid, aspect=radiograph.aspect
         )
         check(found.organs, agreement=found.agreement)
-        label = sitk.GetImageFromArray(found.organs.labels()[None])
-        rows, columns = radiograph.spacing.display or (1.0, 1.0)
+        labels = radiograph.turn.undo(found.organs.labels())  # as the client has the file
+        label = sitk.GetImageFromArray(labels[None])
+        rows, columns = radiograph.as_stored().spacing.display or (1.0, 1.0)
         label.SetSpacing((columns, rows, 1.0))
         with tempfile.NamedTemporaryFile(suffix=".nrrd", delete=False) as file:
             sitk.WriteImage(label, file.name, useCompression=True)

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_cxr_cf.anatomy.mask_volumes import lie_of
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.dicom.reading.read import read_source
+from monai_cxr_cf.dicom.turn import EXIF_TAG, exif_of
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
 from monai_cxr_cf.server.uploads.examine import refuse_detached
 
@@ -87,7 +89,7 @@ def prepare(file: str, suffix: str, folder: str) -> dict[str, Any]:
     reading = {"allow_raster": True} if raster else {}
     radiograph = read_source(file, ReadOptions(allow_raster=raster))
     source.write_bytes(Path(file).read_bytes())
-    rows, columns = radiograph.spacing.display or (1.0, 1.0)
+    rows, columns = radiograph.as_stored().spacing.display or (1.0, 1.0)
     return {"reading": reading, "geometry": asdict(Geometry((columns, rows, 1.0)))}
 
 
@@ -158,7 +160,10 @@ def _from_volume(file: Path, source: Path) -> dict[str, Any]:
     if low == high:
         raise UnsupportedImage("The image is constant.", code="constant")
     shown = np.clip((values - low) / (high - low), 0, 1) * _TOP
-    Image.fromarray(np.round(shown).astype(np.uint16)).save(source, "PNG")
+    turn, _ = lie_of(image, nifti=".nii" in file.suffixes)
+    exif = Image.Exif()
+    exif[EXIF_TAG] = exif_of(turn)
+    Image.fromarray(np.round(shown).astype(np.uint16)).save(source, "PNG", exif=exif)
     if image.GetDimension() == 3:
         kept = (image.GetSpacing(), image.GetOrigin(), image.GetDirection())
         return asdict(Geometry(*kept))

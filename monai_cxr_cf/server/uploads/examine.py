@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.anatomy.user_masks import canonical_name, read_masks, read_region
+from monai_cxr_cf.anatomy.user_masks import Canvas, canonical_name, read_masks, read_region
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.dicom.reading.read import read_source
@@ -15,7 +15,12 @@ from monai_cxr_cf.errors import BadRequest, UnreadableInput
 
 # First bytes -> suffix; nothing else is handed to the image library, whose other formats may
 # name further files to open.
-MARKS = {b"NRRD000": ".nrrd", b"\x89PNG\r\n\x1a\n": ".png", b"\x1f\x8b": ".nii.gz"}
+MARKS = {
+    b"NRRD000": ".nrrd",
+    b"\x89PNG\r\n\x1a\n": ".png",
+    b"\xff\xd8\xff": ".jpg",
+    b"\x1f\x8b": ".nii.gz",
+}
 DETACHED = re.compile(rb"^\s*data ?file\s*:", re.IGNORECASE | re.MULTILINE)
 HEADER = 65_536  # bytes: the fields of an NRRD file end at an empty line, early
 
@@ -52,7 +57,7 @@ def mask_name(head: bytes, name: str) -> str:
         name: what the sender called it; only an organ's name in it is used.
 
     Raises:
-        UnreadableInput: not DICOM, NRRD, NIfTI or PNG.
+        UnreadableInput: not DICOM, NRRD, NIfTI, PNG or JPEG.
     """
     suffix = next((kind for mark, kind in MARKS.items() if head.startswith(mark)), None)
     if head[128:132] == b"DICM":
@@ -61,7 +66,7 @@ def mask_name(head: bytes, name: str) -> str:
         suffix = ".nii"
     if suffix is None:
         raise UnreadableInput(
-            "The mask is neither DICOM SEG nor NRRD, NIfTI or PNG.",
+            "The mask is neither DICOM SEG nor NRRD, NIfTI, PNG or JPEG.",
             code="mask_format",
             hint="Save it in one of these formats, in one file.",
         )
@@ -88,6 +93,6 @@ def _check_mask(file: Path, radiograph: Radiograph, part: str) -> None:
         return
     refuse_detached(file)
     if part == "masks":
-        read_masks(file, radiograph.shape)
+        read_masks(file, Canvas.of(radiograph))
     else:
-        read_region(file, radiograph.shape)
+        read_region(file, Canvas.of(radiograph))
