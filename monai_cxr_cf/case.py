@@ -74,6 +74,7 @@ class Scene:
     organs: Organs  # with the user's masks where given
     found: Organs  # as the segmenter drew them: the yardstick of the verdict
     drawn: Mask | None = None  # the user's own region, instead of the one from words
+    notes: tuple[tuple[str, str], ...] = ()  # (code, message) about masks and sides
 
 
 @dataclass(frozen=True)

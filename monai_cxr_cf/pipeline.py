@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.anatomy.organs import NAMES, check
 from monai_cxr_cf.case import MODES, Case, MaskChoice, Scene, understand, words
 from monai_cxr_cf.composite import Decoded
 from monai_cxr_cf.dicom.radiograph import Radiograph
@@ -27,11 +26,10 @@ from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import ParsedPrompt
 from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.runs.atomic import staged
-from monai_cxr_cf.runs.given import masks_and_region
 from monai_cxr_cf.runs.networks import Networks
+from monai_cxr_cf.runs.organs import find_organs
 from monai_cxr_cf.runs.outputs import write_all
 from monai_cxr_cf.runs.record import default_seed
-from monai_cxr_cf.runs.remembered import organs_of
 from monai_cxr_cf.runs.run import Outcome, Picture, Run, Stages
 
 
@@ -98,20 +96,12 @@ def segment(
     """The scene of an edit, and where its masks came from.
 
     Organs come from the user's masks, else from the network; the region from the user, if drawn.
+    What is no upright frontal chest is refused.
     """
-    given, drawn = masks_and_region(choice, radiograph)
-    found = organs_of(radiograph, networks.segmenter(choice.segmenter), networks.memory)
-    organs = found.organs.replaced(given)
-    all_given = set(given) >= set(NAMES)  # then the network's doubts do not matter
-    masks = {
-        "segmenter": found.name,
-        "sha256": found.sha256,
-        "licence": found.licence,
-        "from_user": sorted(set(given) & set(NAMES)),
-        "region_from_user": drawn is not None,
-        "measures": check(organs, agreement=None if all_given else found.agreement),
-    }
-    return Scene(radiograph, organs, found.organs, drawn), masks
+    found = find_organs(choice, radiograph, networks)
+    if found.refusal is not None:
+        raise found.refusal
+    return found.scene, dict(found.facts)
 
 
 def locate(request: EditRequest, asked: ParsedPrompt, scene: Scene, networks: Networks) -> Case:

@@ -22,7 +22,25 @@ from monai_cxr_cf.measures.masks import cardiothoracic_ratio
 Mask = NDArray[np.bool_]
 Limits = Mapping[str, tuple[float, float]]
 NAMES = ("right_lung", "left_lung", "heart")
-ADVICE = "Pass your own organ masks (--masks), or check that this is an upright frontal chest."
+ADVICE = (
+    "Check that it is an upright frontal chest. If it is, see what was found with cxr-cf segment, "
+    "correct labels.png and pass it on with --masks; with --roi as well nothing is refused."
+)
+PLAIN = {  # what each measure is, in words
+    "lungs_share": "share of the picture that the lungs cover",
+    "lung_log_ratio": "size of the right lung against the left one, as a logarithm",
+    "heart_to_lungs": "size of the heart against the lungs",
+    "lung_distance": "distance of the lungs against their size",
+    "lung_tilt": "height of one lung over the other",
+    "heart_along": "place of the heart between right (0) and left lung (1)",
+    "heart_below": "depth of the heart below the middle of the lungs",
+    "cardiothoracic_ratio": "width of the heart against that of the chest",
+    "right_elongation": "height of the right lung against its width, as a logarithm",
+    "right_fill": "fullness of the right lung's outline",
+    "left_elongation": "height of the left lung against its width, as a logarithm",
+    "left_fill": "fullness of the left lung's outline",
+    "agreement": "agreement of the network with itself",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,24 +175,29 @@ def check(
 
     Raises:
         UnsupportedImage: code ``implausible_anatomy``: an organ is missing, or a measure lies
-            outside its limits; the message names each one.
+            outside its limits; the message names each one. A heart on the right is none.
     """
     limits = learnt_limits() if limits is None else limits
     found = measures(organs)
     if agreement is not None:
         found["agreement"] = round(agreement, 4)
     outside = [
-        f"{name.replace('_', ' ')} {found[name]:.2f} (plausible {low:.2f} to {high:.2f})"
+        f"{PLAIN[name]} ({found[name]:.2f}, plausible {low:.2f} to {high:.2f})"
         for name, (low, high) in limits.items()
-        if name in found and not low <= found[name] <= high
+        if name in found and not low <= found[name] <= high and not _mirrors(name, found, limits)
     ]
     if outside:
         raise UnsupportedImage(
-            f"The segmentation does not look like a frontal chest: {', '.join(outside)}.",
+            f"This does not look like a frontal chest: {'; '.join(outside)}.",
             code="implausible_anatomy",
             hint=ADVICE,
         )
     return found
+
+
+def _mirrors(name: str, found: Mapping[str, float], limits: Limits) -> bool:
+    """A heart as far to the right as others lie to the left is a warning, not a refusal."""
+    return name == "heart_along" and 1 - limits[name][1] <= found[name] <= limits[name][1]
 
 
 def _largest(mask: Mask) -> Mask:

@@ -83,6 +83,14 @@ class Segmenter:
         organs = Organs.from_labels(labels).clean()
         return Segmentation(organs, points, square.agreement, self.name, self.sha256, self.licence)
 
+    def agreement_mirrored(
+        self, pixels: NDArray[np.float32], valid: NDArray[np.bool_], *, aspect: float = 1.0
+    ) -> float:
+        """How far the network agrees with itself on the mirrored picture; arguments as above."""
+        height, width = pixels.shape
+        grid = ModelGrid((height, width), SIDE, aspect)
+        return self.square(grid.to_model(pixels * valid)[:, ::-1]).agreement
+
     def square(self, image: NDArray[np.float32]) -> Square:
         """Labels of one padded square: image (SIDE, SIDE) float32, 0..1."""
         x = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]

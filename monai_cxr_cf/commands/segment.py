@@ -14,7 +14,7 @@ from monai_cxr_cf.commands.options import (
     request_from,
 )
 from monai_cxr_cf.commands.say import say, show
-from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.errors import BadRequest, UnsupportedImage
 from monai_cxr_cf.request import EditRequest, OrganRequest
 from monai_cxr_cf.runs.atomic import staged
 from monai_cxr_cf.runs.networks import Networks
@@ -54,24 +54,39 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, segment, check, write; an implausible result is a refusal, not a picture."""
+    """Read, segment, check, write; what is implausible is refused, and shown all the same."""
     out = Path(args.out)
     check_folder(out, overwrite=args.overwrite, ours=OURS)
     choice = _choice(args)
     from monai_cxr_cf.case import words
     from monai_cxr_cf.dicom.reading.read import read_source
-    from monai_cxr_cf.pipeline import segment
     from monai_cxr_cf.runs.masks import masks_of, told, write_masks
+    from monai_cxr_cf.runs.organs import find_organs
 
     networks = Networks(**cache_from(args))
-    scene, source = segment(choice, read_source(choice.source, choice.reading), networks)
-    masks = masks_of(scene, words(choice) if choice.prompt or choice.findings else None)
+    found = find_organs(choice, read_source(choice.source, choice.reading), networks)
+    asked = words(choice) if choice.prompt or choice.findings else None
+    masks = masks_of(found.scene, None if found.refusal else asked)
     with staged(out, overwrite=args.overwrite) as folder:
-        written = write_masks(scene, masks, source=source, folder=folder)
+        written = write_masks(found.scene, masks, source=found.facts, folder=folder)
     files = [{"role": f.role, "path": f.path.name, "sha256": f.sha256} for f in written]
-    data = {"files": files, **told(masks, source)}
+    data = {"files": files, **told(masks, found.facts, found.scene)}
+    for note in data["warnings"]:
+        args.talker.warning(note["code"], note["message"])
+    if found.refusal is not None:
+        raise _correctable(found.refusal)
     show(data) if args.json else _tell(data, out)
     return 0
+
+
+def _correctable(refusal: UnsupportedImage) -> UnsupportedImage:
+    """The refusal of organs that were written for a person to correct."""
+    return UnsupportedImage(
+        refusal.message,
+        code=refusal.code,
+        hint="What was found lies in --out. Correct labels.png and pass it on: cxr-cf edit ... "
+        "--masks labels.png; with --roi as well nothing is refused.",
+    )
 
 
 def _choice(args: argparse.Namespace) -> EditRequest | OrganRequest:

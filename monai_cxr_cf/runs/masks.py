@@ -12,7 +12,9 @@ from PIL import Image
 
 from monai_cxr_cf import __version__
 from monai_cxr_cf.case import Scene, edit_region
+from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.record import RunRecord, Weights, WrittenFile
+from monai_cxr_cf.dicom.turn import EXIF_TAG, exif_of
 from monai_cxr_cf.dicom.writing.fileio import written_file
 from monai_cxr_cf.dicom.writing.plan import plan_output
 from monai_cxr_cf.dicom.writing.seg import write_segmentation
@@ -41,15 +43,36 @@ def write_masks(
         weights=(Weights("segmenter", source["segmenter"], source["sha256"], source["licence"]),),
         code_version=__version__,
     )
-    plan = plan_output(scene.radiograph, (), record=record)
-    panels.overlay(scene.radiograph.pixels, masks, folder / "overlay.png")
-    Image.fromarray(scene.organs.labels()).save(folder / "labels.png")
+    radiograph = scene.radiograph
+    plan = plan_output(radiograph.as_stored(), (), record=record)
+    panels.overlay(radiograph.pixels, masks, folder / "overlay.png")
+    back = radiograph.turn.undo  # masks lie as the source's own pixels do
+    labels = Image.fromarray(back(scene.organs.labels()))
+    labels.save(folder / "labels.png", **_exif(radiograph))
     pictures = [written_file(role, folder / f"{role}.png") for role in ("overlay", "labels")]
-    return [*pictures, write_segmentation(plan, masks, folder)]
+    if not any(mask.any() for mask in masks.values()):
+        return pictures  # only of a refused radiograph
+    stored = {name: back(mask) for name, mask in masks.items()}
+    return [*pictures, write_segmentation(plan, stored, folder)]
 
 
-def told(masks: Masks, source: Mapping[str, Any]) -> dict[str, Any]:
-    """What every door says of the masks: areas in native pixels, measures, the network."""
+def _exif(radiograph: Radiograph) -> dict[str, Any]:
+    """The orientation of a PNG or JPEG source, so that viewers show its labels as they show it."""
+    if not radiograph.exif:
+        return {}
+    exif = Image.Exif()
+    exif[EXIF_TAG] = exif_of(radiograph.exif)
+    return {"exif": exif}
+
+
+def told(masks: Masks, source: Mapping[str, Any], scene: Scene) -> dict[str, Any]:
+    """What every door says of the masks: areas in native pixels, measures, network, warnings."""
     used = {"name": source["segmenter"], "sha256": source["sha256"], "licence": source["licence"]}
     areas = {name: int(mask.sum()) for name, mask in masks.items()}
-    return {"pixels": areas, "measures": source["measures"], "segmenter": used}
+    notes = (*scene.radiograph.warnings, *scene.notes)
+    return {
+        "pixels": areas,
+        "measures": source["measures"],
+        "segmenter": used,
+        "warnings": [{"code": code, "message": message} for code, message in notes],
+    }

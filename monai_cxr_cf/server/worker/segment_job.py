@@ -45,4 +45,4 @@ def find_organs(
     uids = {f.path: {"sop_class": f.sop_class, "series_uid": f.series_uid, "sop_uid": f.sop_uid}
             for f in written}  # fmt: skip
     files_ = [{**entry_of(f.role, f.path, out), **uids[f.path]} for f in written] + pictures
-    return {"files": files_, **told(masks, source)}
+    return {"files": files_, **told(masks, source, scene)}
