@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from monai_cxr_cf.grid import ModelGrid
+from monai_cxr_cf.measures.masks import box_of
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -35,8 +36,12 @@ def kappa(region: Mask, band: float) -> Array:
     """
     if not region.any():
         return np.zeros(region.shape, np.float32)
-    distance = ndimage.distance_transform_edt(~region).astype(np.float32)
-    return np.where(region, np.float32(1), 1 - smoothstep(0, band, distance))
+    weight = np.zeros(region.shape, np.float32)
+    near = box_of(region, int(np.ceil(band)) + 1)  # beyond the band the weight is 0
+    inside = region[near]
+    distance = ndimage.distance_transform_edt(~inside).astype(np.float32)
+    weight[near] = np.where(inside, np.float32(1), 1 - smoothstep(0, band, distance))
+    return weight
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ command line, the MONAI bundle and the server do nothing but call it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def run(
         # 7. DICOM image, difference, masks, structured report, pictures, report.json.
         with done.stages("write"):
             outcome = write_all(done, pictures, folder, arrays=arrays)
-    return outcome.moved(folder, out)
+    return replace(outcome.moved(folder, out), seconds=dict(done.stages.seconds))
 
 
 def edit(request: EditRequest, networks: Networks, stages: Stages) -> tuple[Run, list[Picture]]:

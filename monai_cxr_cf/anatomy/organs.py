@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from monai_cxr_cf.errors import BadRequest, UnsupportedImage
-from monai_cxr_cf.measures.masks import cardiothoracic_ratio
+from monai_cxr_cf.measures.masks import box_of, cardiothoracic_ratio, centre_of
 
 Mask = NDArray[np.bool_]
 Limits = Mapping[str, tuple[float, float]]
@@ -104,6 +104,8 @@ class Organs:
             BadRequest: a mask of another shape.
         """
         given = {name: np.asarray(masks[name], bool) for name in NAMES if name in masks}
+        if not given:
+            return self
         taken = np.zeros(self.shape, bool)
         for name, mask in given.items():
             if mask.shape != self.shape:
@@ -131,7 +133,7 @@ def measures(organs: Organs) -> dict[str, float]:
             code="implausible_anatomy",
             hint=ADVICE,
         )
-    right, left, heart = (np.array(ndimage.center_of_mass(m)) for m in organs.as_dict().values())
+    right, left, heart = (centre_of(mask) for mask in organs.as_dict().values())
     axis = left - right
     length = max(float(np.hypot(*axis)), 1.0)
     areas = [float(mask.sum()) for mask in organs.as_dict().values()]
@@ -202,11 +204,15 @@ def _mirrors(name: str, found: Mapping[str, float], limits: Limits) -> bool:
 
 def _largest(mask: Mask) -> Mask:
     """The largest connected piece without holes."""
-    pieces, count = ndimage.label(mask)
+    near = box_of(mask)
+    pieces, count = ndimage.label(mask[near])
+    kept = mask[near]
     if count > 1:
         sizes = np.bincount(pieces.ravel())
-        mask = pieces == 1 + int(np.argmax(sizes[1:]))
-    return np.asarray(ndimage.binary_fill_holes(mask), bool)
+        kept = pieces == 1 + int(np.argmax(sizes[1:]))
+    found = np.zeros(mask.shape, bool)
+    found[near] = ndimage.binary_fill_holes(kept)
+    return found
 
 
 def _extent(mask: Mask, axis: int) -> int:

@@ -36,8 +36,8 @@ def fill_polygon(points: Tensor, height: int, width: int) -> Tensor:
     crossing = x0 + (rows - y0) * slope
     first = torch.ceil(crossing - 0.5).clamp(0.0, float(width)).long()
     steps = torch.zeros(batch, height, width + 1, dtype=torch.int32, device=points.device)
-    steps = steps.scatter_add(2, first, direction)
-    return torch.cumsum(steps[:, :, :width], 2) != 0
+    steps.scatter_add_(2, first, direction)
+    return torch.cumsum(steps[:, :, :width], 2, dtype=torch.int32) != 0
 
 
 def organs_from_landmarks(landmarks: Tensor, height: int, width: int) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from monai_cxr_cf.anatomy.hybridgnet import SIDE, HybridGNet
 from monai_cxr_cf.anatomy.organs import Organs
-from monai_cxr_cf.anatomy.polygon import organs_from_landmarks
+from monai_cxr_cf.anatomy.polygon import fill_polygon, organs_from_landmarks
 from monai_cxr_cf.anatomy.unet import OrganUNet
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.grid import ModelGrid
@@ -179,4 +179,8 @@ def _from_scores(scores: Tensor) -> Square:
 def _rasterise(points: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint8]:
     """(120, 2) native pixels -> H x W labels."""
     fractions = torch.from_numpy(points)[None] / torch.tensor([width, height])
-    return organs_from_landmarks(fractions, height, width).argmax(1)[0].byte().numpy()
+    labels = np.zeros((height, width), np.uint8)
+    # As organs_from_landmarks, an organ at a time; the heart last, as it wins.
+    for value, part in ((2, slice(44, 94)), (1, slice(44)), (3, slice(94, None))):
+        labels[fill_polygon(fractions[:, part], height, width)[0].numpy()] = value
+    return labels

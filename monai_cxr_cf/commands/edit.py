@@ -5,6 +5,7 @@ With ``--progress ndjson`` it is the runner that Slicer and the server start (do
 """
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Edit; the story goes to standard output, progress and warnings to the talker."""
+    began = time.perf_counter()
     talker, out = args.talker, Path(args.out)
     request = options.request_from(args)
     check_folder(out, overwrite=args.overwrite)
@@ -96,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         show(data)
     elif args.progress != "ndjson":
         _tell(data, out)
+        say(f"{time.perf_counter() - began:.0f} s. SYNTHETIC - research only.")
     return 0
 
 
@@ -106,4 +109,3 @@ def _tell(data: dict[str, Any], out: Path) -> None:
         say(f"{(out / file['path']).as_posix():<28} {KINDS[file['role']]}{label}")
     say(f"largest change outside the region and its band: {data['metrics']['outside_max_diff']}")
     say(f"verdict: {data['verdict']['words']}")
-    say(f"{sum(data['seconds'].values()):.0f} s. SYNTHETIC - research only.")

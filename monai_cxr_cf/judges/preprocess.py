@@ -10,13 +10,18 @@ from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.grid import ModelGrid
 
 Array = NDArray[np.float32]
+ROWS = 256  # at a time: a whole radiograph at twice its precision is large
 PERCENTILES = (1.0, 99.0)  # of the image itself; collections differ widely in contrast
 
 
 def stretch(image: Array) -> Array:
     """H x W float32, 0..1 -> the same with its 1st and 99th percentile at 0 and 1, clipped."""
     low, high = np.percentile(image, PERCENTILES)
-    return np.asarray(np.clip((image - low) / max(high - low, 1 / 255), 0, 1), np.float32)
+    stretched = np.empty(image.shape, np.float32)
+    for first in range(0, len(image), ROWS):  # in between the values are float64
+        rows = slice(first, first + ROWS)
+        stretched[rows] = np.clip((image[rows] - low) / max(high - low, 1 / 255), 0, 1)
+    return stretched
 
 
 def to_square(image: Array, side: int) -> Array:

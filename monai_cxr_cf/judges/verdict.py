@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from monai_cxr_cf.measures.masks import cardiothoracic_ratio, dice
+from monai_cxr_cf.measures.masks import box_of, cardiothoracic_ratio, dice
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -189,12 +189,13 @@ def _outside(evidence: Evidence, limits: Limits) -> Check:
 
 
 def _inside_share(evidence: Evidence, limits: Limits) -> Check:
-    total = float(np.abs(evidence.change).sum())
+    size = np.abs(evidence.change)
+    total = float(size.sum())
     limit = limits.inside_share
     if total == 0:
         return Check("inside_share", None, limit, False, "the image did not change")
     region = np.logical_or.reduce([item.region for item in evidence.expected])
-    share = float(np.abs(evidence.change)[region].sum()) / total
+    share = float(size[region].sum()) / total
     words = f"{share:.1%} of the change lies in the region"
     words += "" if share >= limit else f" (at least {limit:.0%} expected)"
     return Check("inside_share", round(share, 4), limit, share >= limit, words)
@@ -205,10 +206,13 @@ def _texture(evidence: Evidence, limits: Limits) -> Check:
     region = np.logical_or.reduce([item.region for item in evidence.expected])
     sigma = max(evidence.source.shape) / 256  # one pixel of a small model image
 
-    def grain(image: Array) -> float:
-        return float((image - ndimage.gaussian_filter(image, sigma))[region].std())
+    near = box_of(region, int(4 * sigma + 0.5) + 1)  # as far as the filter looks
 
-    ratio = grain(evidence.source + evidence.change) / max(grain(evidence.source), 1 / GREY)
+    def grain(image: Array) -> float:
+        return float((image - ndimage.gaussian_filter(image, sigma))[region[near]].std())
+
+    source, change = evidence.source[near], evidence.change[near]
+    ratio = grain(source + change) / max(grain(source), 1 / GREY)
     words = f"the grain in the region is {ratio:.2f} times the source's"
     words += "" if ratio <= limits.texture else f" (at most {limits.texture:g} expected)"
     return Check("texture", round(ratio, 3), limits.texture, ratio <= limits.texture, words)

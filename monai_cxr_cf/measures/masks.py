@@ -25,6 +25,25 @@ def cardiothoracic_ratio(organs: Mapping[str, Mask]) -> float | None:
     return None if not thorax.any() else _width(heart) / _width(thorax)
 
 
+def box_of(mask: Mask, margin: int = 0) -> tuple[slice, slice]:
+    """Rows and columns that a mask touches, and ``margin`` more on each side; all if it is empty.
+
+    What is computed in it costs what the mask costs, not what the picture does.
+    """
+    found = []
+    for axis in (1, 0):
+        touched = np.flatnonzero(mask.any(axis=axis))
+        first, last = (touched[0], touched[-1]) if touched.size else (0, mask.shape[1 - axis])
+        found.append(slice(max(0, int(first) - margin), int(last) + 1 + margin))
+    return found[0], found[1]
+
+
+def centre_of(mask: Mask) -> NDArray[np.float64]:
+    """Row and column of the centre of mass of a mask that is not empty."""
+    along = [mask.sum(axis=1, dtype=np.int64), mask.sum(axis=0, dtype=np.int64)]
+    return np.array([int(n @ np.arange(n.size)) / int(n.sum()) for n in along])
+
+
 def _width(mask: Mask) -> int:
     columns = np.flatnonzero(mask.any(axis=0))
     return int(columns[-1] - columns[0] + 1)

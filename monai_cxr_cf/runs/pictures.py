@@ -8,7 +8,7 @@ same bytes: own settings whatever matplotlibrc says, no date and no version in t
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -38,6 +39,7 @@ STYLE = {
     "savefig.facecolor": "white",
 }
 PANEL = 3.1  # inches a panel of the preview is wide
+MOST = 1200  # pixels of the longer side that a picture is drawn from: more would not show
 GREY = 255.0  # display units to grey levels
 SMALLEST = 4 / 255  # a colour scale never zooms in further: rounding must not look like change
 
@@ -61,6 +63,7 @@ class PreviewData:
 
 def preview(data: PreviewData, path: Path) -> None:
     """Write source | region on source | counterfactual | signed change, with the caption below."""
+    data = _for_screen(data)
     rows, columns = data.source.shape
     height = PANEL * min(max(rows / columns, 0.6), 1.6)
     words = [line for text in data.caption for line in textwrap.wrap(text, 165)]
@@ -85,6 +88,25 @@ def preview(data: PreviewData, path: Path) -> None:
         _colour_bar(figure, drawn, bar)
         _caption(figure, words, height=total_h)
         _save(figure, path)
+
+
+def _for_screen(data: PreviewData) -> PreviewData:
+    """The same picture in fewer pixels, where there are many more than a panel shows."""
+    if (step := -(-max(data.source.shape) // MOST)) == 1:
+        return data
+    region, band = _fewer_of(data.region, step), _fewer_of(data.band, step)
+    organs = {name: _fewer_of(mask, step) for name, mask in data.organs.items()}
+    source, change = _fewer(data.source, step), _fewer(data.change, step)
+    return replace(data, source=source, region=region, band=band, change=change, organs=organs)
+
+
+def _fewer(image: Image, step: int) -> Image:
+    """Means of step x step pixels."""
+    return np.asarray(Pillow.fromarray(image).reduce(step))
+
+
+def _fewer_of(mask: Mask, step: int) -> Mask:
+    return _fewer(mask.astype(np.float32), step) >= 0.5
 
 
 def _grey(axes: Axes, image: Image, title: str) -> None:
@@ -170,6 +192,9 @@ def _caption(figure: Figure, words: Sequence[str], *, height: float) -> None:
 
 def overlay(source: Image, masks: Mapping[str, Mask], path: Path, *, title: str = "") -> None:
     """Write one picture: masks as tints and outlines on the source, named in a legend."""
+    if (step := -(-max(source.shape) // MOST)) > 1:
+        source = _fewer(source, step)
+        masks = {name: _fewer_of(mask, step) for name, mask in masks.items()}
     rows, columns = source.shape
     with _settings():
         figure = Figure((5.0, 5.0 * rows / columns + 0.55), dpi=180)
@@ -188,8 +213,6 @@ def overlay(source: Image, masks: Mapping[str, Mask], path: Path, *, title: str 
 
 def grey_png(image: Image, path: Path) -> None:
     """Write H x W values 0..1 as an 8-bit grey PNG of the same size."""
-    from PIL import Image as Pillow
-
     path.parent.mkdir(parents=True, exist_ok=True)
     Pillow.fromarray(np.rint(np.clip(image, 0, 1) * GREY).astype(np.uint8)).save(path, "PNG")
 

@@ -147,7 +147,7 @@ def _checked(radiograph: Radiograph, member: Member) -> Member:
             code="counterfactual_range",
             hint="Make the values with Radiograph.to_stored.",
         )
-    return Member(stored.astype(radiograph.stored.dtype), member.label)
+    return Member(stored.astype(radiograph.stored.dtype, copy=False), member.label)
 
 
 def _check_options(options: OutputOptions) -> None:

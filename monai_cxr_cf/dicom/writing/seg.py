@@ -90,12 +90,12 @@ def _encode(
     plan: OutputPlan, masks: dict[str, NDArray[np.bool_]], ids: SeriesIds
 ) -> HighdicomSegmentation:
     """The SEG by highdicom, from a carrier without patient data (its log would quote it)."""
-    stack = np.stack(list(masks.values()), axis=-1)[np.newaxis]
+    stack = np.stack([mask.view(np.uint8) for mask in masks.values()], axis=-1)[np.newaxis]
     calibrated = plan.radiograph.spacing.display is not None and not plan.is_raster
     with withheld():
         return HighdicomSegmentation(
             source_images=[_carrier(plan)],
-            pixel_array=stack.astype(np.uint8),
+            pixel_array=stack,
             segmentation_type=SegmentationTypeValues.BINARY,
             segment_descriptions=[
                 _description(number, name, plan) for number, name in enumerate(masks, start=1)
