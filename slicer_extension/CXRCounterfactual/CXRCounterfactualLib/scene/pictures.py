@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 _GREY_SCALE = (
     "PhotometricInterpretation", "WindowCenter", "WindowWidth", "BitsStored",
-    "PixelRepresentation", "RescaleSlope", "RescaleIntercept",
+    "BitsAllocated", "PixelRepresentation", "RescaleSlope", "RescaleIntercept",
 )  # fmt: skip
+SAMPLE = 200_000  # pixels that tell how a volume was read
+LEAST_SHARE = 0.4  # of them that one relation must explain: an edit changes fewer
 TOLERANCE = 1e-6  # mm; geometry read twice from the same numbers
 
 
@@ -111,8 +113,9 @@ def mend_window(source: Any, path: str) -> bool:
     """Turn the window of a MONOCHROME1 file over, as its pixels were; True if that was needed.
 
     Slicer's GDCM reader inverts the pixels of MONOCHROME1 but takes WindowCenter as it stands,
-    which is the window of the pixels before. The mirrored window is taken only where the node
-    shows the file's own, and more of the picture lies in the mirrored one.
+    which is the window of the pixels before. A mirrored window is taken only where the node shows
+    the file's own, and more of the picture lies in the mirrored one: over BitsStored, or over
+    BitsAllocated as for a JPEG 2000 stream of that precision.
 
     Args:
         source: the volume node.
@@ -124,39 +127,49 @@ def mend_window(source: Any, path: str) -> bool:
     shown = ((display.GetLevel(), grey.level), (display.GetWindow(), grey.width))
     if not all(math.isclose(a, b, rel_tol=1e-4, abs_tol=0.5) for a, b in shown):
         return False
-    mirrored = grey.mirror - grey.level
-    if _share_within(source, mirrored, grey.width) <= _share_within(source, grey.level, grey.width):
+    levels = (grey.level, *(mirror - grey.level for mirror in grey.mirrors))
+    best = max(levels, key=lambda level: _share_within(source, level, grey.width))
+    if best == grey.level:
         return False
-    display.SetWindowLevel(grey.width, mirrored)
+    display.SetWindowLevel(grey.width, best)
     return True
 
 
-def match_polarity(source: Any, volume: Any, path: str) -> bool:
-    """Turn a MONOCHROME1 volume over that was read otherwise than its source; True if it was.
+def match_polarity(source: Any, volume: Any) -> bool:
+    """Bring a volume that was read otherwise than its source to the source's values; True if so.
 
-    Slicer's GDCM reader inverts, its DCMTK reader does not, and which one reads a file depends on
-    a setting and on the file. All but the edited region tells which is which.
+    One reader inverts MONOCHROME1, another does not, and those that do may invert over different
+    ends: over BitsStored, or over the precision of a JPEG 2000 stream. No header tells which reader
+    a file met, but the pixels outside the edited region do: they are equal, or one is a constant
+    less the other, or the two differ by a constant.
 
     Args:
         source: the radiograph's volume node.
         volume: the counterfactual's, on the same grid.
-        path: the counterfactual's file.
     """
-    grey = _monochrome1(path)
-    if grey is None:
+    import numpy as np
+
+    theirs, ours = pixels(source), pixels(volume)
+    step = max(1, theirs.size // SAMPLE)
+    some, own = (a.ravel()[::step].astype(np.int64) for a in (theirs, ours))
+    best, sign, offset = float((some == own).mean()), 1, 0
+    for way in (-1, 1):
+        values, counts = np.unique(some - way * own, return_counts=True)
+        share = float(counts.max()) / some.size
+        if share > max(best, LEAST_SHARE):
+            best, sign, offset = share, way, int(values[counts.argmax()])
+    if (sign, offset) == (1, 0):
         return False
-    ours, theirs = pixels(volume), pixels(source)
-    turned = (grey.mirror - ours).astype(ours.dtype)
-    if (turned == theirs).mean() <= (ours == theirs).mean():
-        return False
-    put_pixels(volume, turned)
+    ends = np.iinfo(theirs.dtype)
+    matched = offset + sign * ours.astype(np.int64)
+    put_pixels(volume, np.clip(matched, ends.min, ends.max).astype(theirs.dtype))
     return True
 
 
 class Monochrome1(NamedTuple):
     """Grey scale of a file whose large values are dark, in the units that Slicer shows."""
 
-    mirror: float  # sum of both ends of the scale: a value and its inverse add up to it
+    mirrors: tuple[float, ...]  # what a value and its inverse add up to, by either end
     level: float
     width: float  # 0: the file has no window
 
@@ -170,10 +183,10 @@ def _monochrome1(path: str) -> Monochrome1 | None:
     if ds.get("PhotometricInterpretation") != "MONOCHROME1":
         return None
     level, width = (_first(ds.get(name) or 0) for name in ("WindowCenter", "WindowWidth"))
-    ends = -1 if ds.PixelRepresentation else (1 << int(ds.BitsStored)) - 1
-    slope = float(ds.get("RescaleSlope") or 1.0)
-    mirror = slope * ends + 2 * float(ds.get("RescaleIntercept") or 0.0)
-    return Monochrome1(mirror, level, width)
+    bits = dict.fromkeys(int(ds[name].value) for name in ("BitsStored", "BitsAllocated"))
+    ends = (-1,) if ds.PixelRepresentation else tuple((1 << each) - 1 for each in bits)
+    slope, start = float(ds.get("RescaleSlope") or 1.0), float(ds.get("RescaleIntercept") or 0.0)
+    return Monochrome1(tuple(slope * end + 2 * start for end in ends), level, width)
 
 
 def _first(value: Any) -> float:

@@ -109,8 +109,8 @@ def _bring_images(
     for volume in load_images(place, images, [story.name(k) for k in range(len(images))]):
         made.append(volume)
     moved = [pictures.match_geometry(place.source, volume) for volume in made]
-    for volume, file in zip(made, images, strict=True):
-        pictures.match_polarity(place.source, volume, str(file.path))
+    for volume in made:
+        pictures.match_polarity(place.source, volume)
     _match_windows(place, made)
     return (GEOMETRY,) if any(moved) else ()
 
