@@ -147,7 +147,7 @@ def _many(whole: NDArray[np.int64], top: int, low: int, *, lossy: bool) -> Drawi
     levels = np.unique(whole)
     if len(levels) == 2 and low > 0:
         raise _wrong("No pixel of the mask is 0: which of its two values is drawn is not clear.")
-    if len(levels) <= 2 and not lossy:
+    if len(levels) <= 2:
         return Drawing(whole, True)
     if _soft(whole, top):
         return _solid(whole * 2 >= top, SOFT)

@@ -38,12 +38,12 @@ class Volume:
     notes: tuple[tuple[str, str], ...] = ()
 
 
-def read_volume(file: Path, stored: Size | None, suffixes: str) -> Volume:
+def read_volume(file: Path, sizes: tuple[Size, Size] | None, suffixes: str) -> Volume:
     """Layers and lie of a mask volume.
 
     Args:
         file: what SimpleITK reads.
-        stored: (H, W) of the radiograph as its file has it; None: any size.
+        sizes: (H, W) of the radiograph as its file has it, and upright; None: any size.
         suffixes: what to name where the file is no image.
 
     Raises:
@@ -61,9 +61,10 @@ def read_volume(file: Path, stored: Size | None, suffixes: str) -> Volume:
     header = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
     layers = _layers(sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel())
     turn, upright = lie_of(image, nifti=".nii" in file.name.lower())
-    if stored is not None:
-        layers = _uncrop(layers, header.get(OFFSET, ""), turn.pair(stored))
-        check_shape(turn.pair((layers.shape[1], layers.shape[2])), (stored,))
+    if sizes is not None:
+        goal = sizes[1] if upright else sizes[0]
+        layers = _uncrop(layers, header.get(OFFSET, ""), turn.pair(goal))
+        check_shape(turn.pair((layers.shape[1], layers.shape[2])), (goal,))
     plain = not any(key.startswith(("NRRD_kinds", "NRRD_space", "sform")) for key in header)
     square = layers.shape[1] == layers.shape[2]
     return Volume(layers, header, turn, upright, (AXES,) if plain and square else ())

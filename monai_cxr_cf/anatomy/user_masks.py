@@ -36,7 +36,9 @@ Mask = NDArray[np.bool_]
 Notes = list[tuple[str, str]]
 
 LABELS = {1: "right_lung", 2: "left_lung", 3: "heart", 4: "roi"}
-SUFFIXES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".png", ".jpg", ".jpeg")
+VOLUMES = (".nrrd", ".nhdr", ".nii", ".nii.gz")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
+SUFFIXES = (*VOLUMES, *PICTURES)
 _SYNONYMS = {
     "right_lung": ("right_lung", "lung_right", "rightlung", "lungright", "r_lung", "lung_r"),
     "left_lung": ("left_lung", "lung_left", "leftlung", "lungleft", "l_lung", "lung_l"),
@@ -155,7 +157,9 @@ def _known(file: Path) -> bool:
 
 
 def _stem(file: Path) -> str:
-    return re.sub(r"(\.seg)?\.(nrrd|nhdr|nii|nii\.gz|png|jpe?g)$", "", file.name.lower())
+    name = file.name.lower()
+    suffix = max((each for each in SUFFIXES if name.endswith(each)), key=len, default="")
+    return name.removesuffix(suffix).removesuffix(".seg")
 
 
 def _opened(file: Path, on: Canvas | None, notes: Notes | None) -> _Opened:
@@ -171,7 +175,9 @@ def _opened(file: Path, on: Canvas | None, notes: Notes | None) -> _Opened:
         if on is not None:
             layers, more = _picture_on(found, on)
     else:
-        found = read_volume(file, None if on is None else on.stored, ", ".join(SUFFIXES))
+        found = read_volume(
+            file, None if on is None else (on.stored, on.shape), ", ".join(SUFFIXES)
+        )
         header, more = found.header, found.notes
         layers, labelled = found.turn.apply(found.layers), True
         if not _is_slicers(header):
