@@ -61,15 +61,48 @@ def test_a_job_file_shows_where_its_edit_would_act(
     assert (regions["words"] & masks["left_lung"]).sum() > 0.9 * regions["words"].sum() > 0
 
 
-def test_segment_refuses_what_is_no_chest_and_leaves_nothing(
+def test_segment_refuses_what_is_no_chest_and_shows_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     y, x = np.mgrid[:256, :256]
     Image.fromarray(((x // 32 + y // 32) % 2 * 200).astype(np.uint8)).save(tmp_path / "board.png")
     words = ["segment", str(tmp_path / "board.png"), "--out", str(tmp_path / "o")]
     assert main([*words, "--allow-raster"]) == 2
-    assert "frontal chest" in capsys.readouterr().err
-    assert [p.name for p in tmp_path.iterdir()] == ["board.png"]
+    told = capsys.readouterr().err
+    assert "frontal chest" in told
+    assert "labels.png" in told
+    assert "--roi" in told
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["board.png", "o"]
+    assert {"overlay.png", "labels.png"} <= {p.name for p in (tmp_path / "o").iterdir()}
+    with Image.open(tmp_path / "o" / "labels.png") as labels:
+        assert labels.size == (256, 256)
+
+
+def test_segment_says_what_the_reader_and_the_masks_warn_of(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ds = dcmread(root / "docs" / "example.dcm")
+    upright = read_source(root / "docs" / "example.dcm")
+    stored = ds.pixel_array[:, ::-1]
+    ds.PixelData, ds.PatientOrientation = stored.tobytes(), ["R", "F"]
+    ds.save_as(source := tmp_path / "mirrored.dcm")
+    words = ["segment", str(source), "--out", str(tmp_path / "o"), "--json"]
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert "warning: The header says that the picture is stored mirrored" in told.err
+    assert "orientation" in [w["code"] for w in json.loads(told.out)["warnings"]]
+    with Image.open(tmp_path / "o" / "labels.png") as image:
+        labels = np.asarray(image)
+    columns = [np.nonzero(labels == value)[1].mean() for value in (1, 2)]
+    assert columns[0] > columns[1], "the right lung lies on the right of the file's own pixels"
+    radiograph = read_source(source)
+    assert np.array_equal(radiograph.stored, upright.stored)
+    masks = read_segmentation(tmp_path / "o" / "seg.dcm", radiograph)
+    assert np.array_equal(masks["right_lung"], labels[:, ::-1] == 1)
+    assert np.array_equal(dcmread(tmp_path / "o" / "seg.dcm").pixel_array[0], labels == 1)
+    ignored = [*words, "--overwrite", "--orientation", "L/F"]
+    assert main(ignored) == 0
+    assert "The heart lies on the patient's right" in capsys.readouterr().err
 
 
 def test_pixels_that_are_not_square_are_seen_as_an_edit_sees_them(
