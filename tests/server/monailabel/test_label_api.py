@@ -47,8 +47,10 @@ WRONG: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def volume(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example as Slicer sends it: NIfTI, header lost, axes turned, spacing kept."""
+    """The example as Slicer may send it: NIfTI, header lost, stored turned and saying so."""
     source = SimpleITK.ReadImage(str(root / "docs" / "example.dcm"))
+    turned = SimpleITK.GetArrayFromImage(source)[:, ::-1, ::-1]
+    source = SimpleITK.GetImageFromArray(turned)
     source.SetSpacing((0.29, 0.3, 1.0))
     source.SetOrigin((12.5, -7.0, 3.0))
     source.SetDirection((-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
@@ -100,7 +102,11 @@ def test_slicer_gets_masks_with_the_geometry_of_what_it_sent(
     assert masks.GetSize() == source.GetSize()
     for name in ("GetSpacing", "GetOrigin", "GetDirection"):
         np.testing.assert_allclose(getattr(masks, name)(), getattr(source, name)(), atol=1e-5)
-    assert set(np.unique(SimpleITK.GetArrayFromImage(masks))) == {0, 1, 2, 3}
+    labels = SimpleITK.GetArrayFromImage(masks)[0]
+    assert set(np.unique(labels)) == {0, 1, 2, 3}
+    right, left, heart = (np.argwhere(labels == value).mean(axis=0) for value in (1, 2, 3))
+    assert right[1] > left[1], "the right lung lies on the right of the turned picture"
+    assert heart[0] < right[0]
     assert params["label_names"]["heart"] == 3
 
 

@@ -6,7 +6,9 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from monai_cxr_cf.errors import BadRequest, UnreadableInput, UnsupportedImage
 from monai_cxr_cf.server.settings import Limits
@@ -97,6 +99,7 @@ def test_examining_tells_nothing_of_the_patient(tmp_path: Path) -> None:
     [
         (b"NRRD0005\n", "../../x.nhdr", "masks.nrrd"),
         (b"\x89PNG\r\n\x1a\n", "C:\\masks\\Heart.png", "heart.png"),
+        (b"\xff\xd8\xff\xe0", "heart.jpeg", "heart.jpg"),
         (b"\x1f\x8b\x08", "right_lung.nii.gz", "right_lung.nii.gz"),
         (bytes(344) + b"n+1\0", "", "masks.nii"),
         (bytes(128) + b"DICM", "seg", "masks.dcm"),
@@ -104,6 +107,24 @@ def test_examining_tells_nothing_of_the_patient(tmp_path: Path) -> None:
 )
 def test_a_mask_is_named_by_its_content(head: bytes, name: str, kept: str) -> None:
     assert mask_name(head, name) == kept
+
+
+def test_examining_reads_masks_as_the_edit_does(tmp_path: Path) -> None:
+    save(tmp_path / "source", Spec(sop="CR").with_(PatientOrientation=["R", "F"]))
+    (tmp_path / "roi").mkdir()
+    box = np.zeros((120, 96), np.uint8)
+    box[60:90, 20:50] = 255
+    layer = np.dstack([np.full_like(box, 255)] * 3 + [box])
+    for name, picture in (("masks.png", layer), ("masks.jpg", box)):
+        for old in (tmp_path / "roi").iterdir():
+            old.unlink()
+        Image.fromarray(picture).save(tmp_path / "roi" / name)
+        told = examine(str(tmp_path), {})
+        assert "orientation" in [code for code, _ in told["warnings"]]
+    clear = Image.fromarray(np.dstack([box] * 3 + [np.zeros_like(box)]))
+    clear.save(tmp_path / "roi" / "masks.jpg", "PNG")
+    with pytest.raises(BadRequest, match="wholly transparent"):
+        examine(str(tmp_path), {})
 
 
 @pytest.mark.parametrize("field", ["data file", "datafile", "DATA FILE", " data file"])
