@@ -114,3 +114,10 @@ def test_other_shapes_values_and_files_are_refused(tmp_path: Path, labels) -> No
     empty.mkdir()
     with pytest.raises(BadRequest, match="known name"):
         read_masks(empty)
+
+
+def test_two_files_of_one_organ_are_refused(tmp_path: Path, labels) -> None:
+    for name in ("heart.png", "cardiac.bmp"):
+        Image.fromarray((labels == 3).astype(np.uint8)).save(tmp_path / name)
+    with pytest.raises(BadRequest, match="Two mask files mean heart"):
+        read_masks(tmp_path)
