@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A mask file in (NRRD, Slicer .seg.nrrd, NIfTI, PNG, or a folder of them), named masks out.
+"""A mask file in (NRRD, Slicer .seg.nrrd, NIfTI, picture, or a folder of them), named masks out.
 
 They override what the segmenter found (``--masks``). DICOM SEG is read by ``dicom/seg_read.py``.
 """

@@ -73,7 +73,10 @@ REQUEST_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
         "--finding": FINDING,
         "--source-prompt": {"metavar": "TEXT", "help": "what the source shows, if known"},
         "--negative-prompt": {"metavar": "TEXT", "help": "what to avoid"},
-        "--masks": {"metavar": "FILE", "help": "your organ masks: DICOM SEG, NRRD, NIfTI, PNG"},
+        "--masks": {
+            "metavar": "FILE",
+            "help": "your organ masks: SEG, NRRD, NIfTI, PNG, JPEG",
+        },
         "--roi": {"metavar": "FILE", "help": "your region instead of the one from words"},
         "--sham": {**SWITCH, "help": "control: the same edit without its words"},
     },

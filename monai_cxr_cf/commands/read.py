@@ -87,7 +87,7 @@ def _collection(args: argparse.Namespace) -> int:
 def describe(radiograph: "Radiograph") -> dict[str, Any]:
     """JSON-ready facts of a radiograph; nothing that names a patient or a day."""
     header = radiograph.header
-    rows, columns = radiograph.shape
+    rows, columns = radiograph.turn.pair(radiograph.shape)  # as the file has them
     found = {
         name: str(header[name].value) for name in FACTS if header is not None and name in header
     }
@@ -99,7 +99,7 @@ def describe(radiograph: "Radiograph") -> dict[str, Any]:
         "signed": radiograph.signed,
         "polarity": radiograph.polarity,
         "voi": radiograph.voi.as_dict(),
-        "spacing": radiograph.spacing.as_dict(),
+        "spacing": radiograph.as_stored().spacing.as_dict(),
         "padding": list(radiograph.padding) if radiograph.padding else None,
         "valid_share": round(float(radiograph.valid.mean()), 4),
         "header": found,

@@ -98,7 +98,7 @@ def _open(path: Path) -> Dataset:
     wrong = UnreadableInput(
         "The masks are not a DICOM Segmentation.",
         code="not_a_segmentation",
-        hint="Give a DICOM SEG, NRRD, NIfTI or PNG file.",
+        hint="Give a DICOM SEG, NRRD, NIfTI, PNG or JPEG file.",
     )
     try:
         with withheld():

@@ -46,7 +46,7 @@ def masks_and_region(choice: MaskChoice, radiograph: Radiograph) -> Given:
 def user_masks(
     path: str | None, radiograph: Radiograph, notes: Notes | None = None
 ) -> dict[str, Mask]:
-    """Masks of a DICOM SEG, NRRD, NIfTI or PNG by name, on the radiograph's grid; {} for None."""
+    """Masks of a SEG, NRRD, NIfTI or picture by name, on the radiograph's grid; {} for None."""
     if path is None:
         return {}
     file = mask_file(path)

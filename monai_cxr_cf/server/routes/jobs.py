@@ -42,7 +42,7 @@ class JobForm(BaseModel):
     )
     masks: UploadFile | None = Field(
         None,
-        description="Your organ masks instead of the segmenter's: DICOM SEG, NRRD, NIfTI or PNG.",
+        description="Your organ masks instead of the segmenter's: SEG, NRRD, NIfTI, PNG, JPEG.",
     )
     roi: UploadFile | None = Field(
         None, description="Your region instead of the one from words, in the same formats."

@@ -44,7 +44,7 @@ def examine(folder: str, reading: Mapping[str, Any]) -> dict[str, Any]:
         if (home / part).is_dir():
             (file,) = (home / part).iterdir()
             _check_mask(file, radiograph, part)
-    rows, columns = radiograph.shape
+    rows, columns = radiograph.turn.pair(radiograph.shape)  # as the file has them
     notes = [list(note) for note in radiograph.warnings]
     return {"rows": rows, "columns": columns, "warnings": notes}
 

@@ -110,7 +110,7 @@ def test_a_mask_is_named_by_its_content(head: bytes, name: str, kept: str) -> No
 
 
 def test_examining_reads_masks_as_the_edit_does(tmp_path: Path) -> None:
-    save(tmp_path / "source", Spec(sop="CR").with_(PatientOrientation=["R", "F"]))
+    save(tmp_path / "source", Spec(sop="CR").with_(PatientOrientation=["F", "R"]))
     (tmp_path / "roi").mkdir()
     box = np.zeros((120, 96), np.uint8)
     box[60:90, 20:50] = 255
@@ -121,6 +121,7 @@ def test_examining_reads_masks_as_the_edit_does(tmp_path: Path) -> None:
         Image.fromarray(picture).save(tmp_path / "roi" / name)
         told = examine(str(tmp_path), {})
         assert "orientation" in [code for code, _ in told["warnings"]]
+        assert (told["rows"], told["columns"]) == (120, 96)
     clear = Image.fromarray(np.dstack([box] * 3 + [np.zeros_like(box)]))
     clear.save(tmp_path / "roi" / "masks.jpg", "PNG")
     with pytest.raises(BadRequest, match="wholly transparent"):
