@@ -101,7 +101,14 @@ def turn_like(move: Callable[[NDArray[Any]], NDArray[Any]]) -> Turn:
 
 def exif_turn(image: Any) -> Turn:
     """What the EXIF orientation of a picture decoded by Pillow asks for; upright without one."""
-    value = image.getexif().get(EXIF_TAG, 1)
+    try:
+        value = image.getexif().get(EXIF_TAG, 1)
+    except Exception as error:  # Pillow's parser raises many types on hostile bytes
+        raise UnsupportedImage(
+            "The picture's EXIF cannot be read; it may ask for another orientation.",
+            code="orientation",
+            hint="Save it again without EXIF, the right way up.",
+        ) from error
     if value not in EXIF:
         raise UnsupportedImage(
             f"The picture's EXIF orientation is {str(value)[:20]}; expected 1 to 8.",
