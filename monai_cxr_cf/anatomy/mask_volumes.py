@@ -8,6 +8,7 @@ as the patient does.
 
 import re
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ AXES = (
     "mask_axes",
     "The mask file states no directions: its first axis is taken to run along the rows.",
 )
+LARGEST = 512_000_000  # pixels; the reader's own limit may have been raised
 OFFSET = "Segmentation_ReferenceImageExtentOffset"
 _REDRAW = "Save it again as PNG, or from 3D Slicer with the radiograph as reference."
 Size = tuple[int, int]
@@ -52,12 +54,7 @@ def read_volume(file: Path, sizes: tuple[Size, Size] | None, suffixes: str) -> V
     """
     import SimpleITK as sitk
 
-    try:
-        image = sitk.ReadImage(str(file))
-    except RuntimeError as error:
-        raise UnreadableInput(
-            f"{file.name} cannot be read as an image.", hint=f"Use one of {suffixes}, or DICOM SEG."
-        ) from error
+    image = _read(file, suffixes)
     header = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
     layers = _layers(sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel())
     turn, upright = lie_of(image, nifti=".nii" in file.name.lower())
@@ -68,6 +65,28 @@ def read_volume(file: Path, sizes: tuple[Size, Size] | None, suffixes: str) -> V
     plain = not any(key.startswith(("NRRD_kinds", "NRRD_space", "sform")) for key in header)
     square = layers.shape[1] == layers.shape[2]
     return Volume(layers, header, turn, upright, (AXES,) if plain and square else ())
+
+
+def _read(file: Path, suffixes: str) -> Any:
+    """A SimpleITK image, its slices and size judged from the header."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(file))
+    try:
+        reader.ReadImageInformation()
+        size = reader.GetSize()
+        if sum(count > 1 for count in size) > 2:
+            raise BadRequest(
+                f"The mask has {size[2]} slices.", hint="A radiograph's mask has one slice."
+            )
+        if prod(size) > LARGEST:
+            raise BadRequest(f"The mask has more than {LARGEST / 1e6:g} Mpixel.", hint=_REDRAW)
+        return reader.Execute()
+    except RuntimeError as error:
+        raise UnreadableInput(
+            f"{file.name} cannot be read as an image.", hint=f"Use one of {suffixes}, or DICOM SEG."
+        ) from error
 
 
 def lie_of(image: Any, *, nifti: bool) -> tuple[Turn, bool]:
@@ -100,12 +119,7 @@ def _layers(array: NDArray[np.generic], components: int) -> NDArray[np.generic]:
     planes = np.moveaxis(array, -1, 0) if components > 1 else array[None]
     if planes.ndim > 3:
         flat = [axis for axis in range(1, planes.ndim) if planes.shape[axis] == 1]
-        extra = planes.ndim - 3
-        if len(flat) < extra:
-            raise BadRequest(
-                f"The mask has {planes.shape[1]} slices.", hint="A radiograph's mask has one slice."
-            )
-        planes = planes.squeeze(tuple(flat[:extra]))
+        planes = planes.squeeze(tuple(flat[: planes.ndim - 3]))
     return planes
 
 

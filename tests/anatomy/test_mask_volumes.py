@@ -211,3 +211,13 @@ def test_values_of_a_volume_are_labels(name: str, tmp_path: Path) -> None:
         return
     with pytest.raises(BadRequest, match=words):
         read_region(tmp_path / "a.nrrd", SHAPE)
+
+
+def test_size_and_slices_are_judged_before_the_pixels_are_read(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "a.nii", DRAWN.T, np.diag([-1, -1, 1, 1]))
+    head = bytearray(path.read_bytes())
+    for sizes, words in (((3, 140, 23868, 256), "256 slices"), ((2, 32000, 32000, 1), "Mpixel")):
+        struct.pack_into("<4h", head, 40, *sizes)
+        path.write_bytes(bytes(head))
+        with pytest.raises(BadRequest, match=words):
+            read_region(path, SHAPE)
