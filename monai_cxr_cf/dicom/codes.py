@@ -57,6 +57,7 @@ SOURCE_IMAGE = Concept("121322", "DCM", "Source image for image processing opera
 IMAGING_REPORT = Concept("126000", "DCM", "Imaging Measurement Report")
 DEVICE = Concept("121007", "DCM", "Device")
 NO_UNITS = Concept("1", "UCUM", "no units")
+CHEST = Concept("816094009", "SCT", "Chest")
 CHEST_IMAGING = Concept("413815006", "SCT", "Chest imaging")
 
 # Private scheme: what no public registry holds (docs/dicom-conformance.md 6); CID 7203 of PS3.16

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from monai_cxr_cf.dicom.values import numbers, text, uid
+from monai_cxr_cf.dicom.values import numbers, raw_value, text, uid
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
 
+SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 SC_CLASS = "1.2.840.10008.5.1.4.1.1.7"
 _ANISOTROPY = 0.005  # relative difference of row and column spacing that counts as anisotropic
+_FINEST, _COARSEST = 1e-4, 1e3  # mm; what lies beyond is no spacing of a radiograph
 
 Pair = tuple[float, float]
 
@@ -92,12 +94,12 @@ def physical_spacing(ds: Dataset) -> tuple[Pair | None, str]:
 
 
 def usable_pair(ds: Dataset, keyword: str) -> Pair | None:
-    """Two positive finite numbers of an attribute, or None (real files hold ``0\\0``)."""
+    """Two numbers that can be a spacing in mm, or None (real files hold ``0\\0``)."""
     try:
         values = numbers(ds, keyword)
     except (UnreadableInput, UnsupportedImage):
         return None
-    if len(values) != 2 or not all(v > 0 for v in values):
+    if len(values) != 2 or not all(_FINEST < v < _COARSEST for v in values):
         return None
     return values[0], values[1]
 
@@ -107,4 +109,18 @@ def _magnification(ds: Dataset) -> float | None:
         factors = numbers(ds, "EstimatedRadiographicMagnificationFactor")
     except (UnreadableInput, UnsupportedImage):
         return None
-    return factors[0] if len(factors) == 1 and factors[0] > 0 else None
+    return factors[0] if len(factors) == 1 and 0.1 < factors[0] < 10.0 else None
+
+
+def unusable_spacings(ds: Dataset) -> list[str]:
+    """Attributes of the spacing that are there and not usable; they count as absent."""
+    lost = [name for name in SPACINGS if _filled(ds, name) and usable_pair(ds, name) is None]
+    factor = "EstimatedRadiographicMagnificationFactor"
+    return [*lost, factor] if _filled(ds, factor) and _magnification(ds) is None else lost
+
+
+def _filled(ds: Dataset, keyword: str) -> bool:
+    try:
+        return raw_value(ds, keyword) is not None
+    except UnreadableInput:
+        return False  # left out by name, as all that cannot be parsed

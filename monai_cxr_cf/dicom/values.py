@@ -2,6 +2,7 @@
 """Header attribute -> plain Python value, or a refusal that names the attribute, never its text."""
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,9 @@ from pydicom.uid import UID
 from pydicom.valuerep import STR_VR
 
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
+
+# Python reads more than DICOM allows: 1_0, nan, digits of other scripts.
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def raw_value(ds: Dataset, keyword: str) -> Any:
@@ -48,6 +52,11 @@ def text(ds: Dataset, keyword: str) -> str:
     return "" if value is None else str(value).strip().upper()
 
 
+def says_yes(ds: Dataset, keyword: str) -> bool:
+    """Whether a YES/NO attribute says YES, in any of its values and in the words in use."""
+    return any(value.strip().upper() in ("YES", "Y", "TRUE", "1") for value in texts(ds, keyword))
+
+
 def texts(ds: Dataset, keyword: str) -> list[str]:
     """All values as text, empty if absent."""
     value = raw_value(ds, keyword)
@@ -77,19 +86,24 @@ def whole(ds: Dataset, keyword: str, *, default: int | None = None) -> int:
     value = raw_value(ds, keyword)
     if value is None and default is not None:
         return default
-    try:
-        return int(value)
-    except (TypeError, ValueError, OverflowError) as error:
+    number = finite(value)
+    if not number.is_integer():
         found = "missing" if value is None else "not one whole number"
         raise UnsupportedImage(
             f"{keyword} is {found}; an image needs it.",
             code="bad_value",
             hint="Have the file repaired or exported again.",
-        ) from error
+        )
+    return int(number)
 
 
-def numbers(ds: Dataset, keyword: str) -> tuple[float, ...]:
+def numbers(ds: Dataset, keyword: str, *, hint: str = "") -> tuple[float, ...]:
     """All values of a numeric attribute, empty if absent.
+
+    Args:
+        ds: the header.
+        keyword: the attribute.
+        hint: what to do about a value that is none.
 
     Raises:
         UnsupportedImage: a value is not a finite number.
@@ -97,17 +111,28 @@ def numbers(ds: Dataset, keyword: str) -> tuple[float, ...]:
     value = raw_value(ds, keyword)
     if value is None:
         return ()
-    try:
-        found = tuple(float(each) for each in (value if _is_multi(value) else [value]))
-    except (TypeError, ValueError, OverflowError):
-        found = (math.nan,)
-    if not all(math.isfinite(each) for each in found):
+    found = tuple(finite(each) for each in (value if _is_multi(value) else [value]))
+    if not all(map(math.isfinite, found)):
         raise UnsupportedImage(
             f"{keyword} is not a finite number.",
             code="not_finite",
-            hint="Have the file repaired or exported again.",
+            hint=hint or "Have the file repaired or exported again.",
         )
     return found
+
+
+def finite(value: Any) -> float:
+    """A value as a number, by DICOM's grammar where it is text; nan if it is none, or too large."""
+    written = getattr(value, "original_string", value)
+    if isinstance(written, bytes):
+        return math.nan
+    if isinstance(written, str) and not _DECIMAL.fullmatch(written.strip(" \0")):
+        return math.nan
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def _is_multi(value: Any) -> bool:
@@ -144,9 +169,22 @@ def _items_of(element: DataElement) -> Iterable[Dataset]:
         return nested
     # pydicom guesses at a value that its VR does not allow; made anew, the guess shows.
     str(DataElement(element.tag, element.VR, element.value).value)  # names are decoded here
+    _check_numbers(element)
     if dictionary_has_tag(element.tag) and not _alike(element.VR, dictionary_VR(element.tag)):
         raise ValueError("a value of another kind than DICOM gives the attribute")
     return ()
+
+
+def _check_numbers(element: DataElement) -> None:
+    """ValueError if a number is none: a comma, a unit, nan, or 1.5 where a whole one belongs."""
+    if element.VR not in ("DS", "IS", "FL", "FD") or element.is_empty:
+        return
+    found = [finite(v) for v in (element.value if _is_multi(element.value) else [element.value])]
+    whole_ones = element.VR != "IS" or all(
+        number.is_integer() and -(2**31) <= number < 2**31 for number in found
+    )
+    if not all(map(math.isfinite, found)) or not whole_ones:
+        raise ValueError("not a number")
 
 
 def _alike(found: str, expected: str) -> bool:

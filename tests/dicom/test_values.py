@@ -90,13 +90,13 @@ def test_a_second_lookup_table_that_does_not_fit_is_left_out_of_the_copy(tmp_pat
     short.LUTData = b"\0\0"
     ds.VOILUTSequence = Sequence([ds.VOILUTSequence[0], short])
     path = save_dataset(tmp_path / "a.dcm", ds)
-    header, lost = source_header(read_radiograph(path))
-    assert lost == ["VOILUTSequence"]
+    header, repairs = source_header(read_radiograph(path))
+    assert repairs.lost == ["VOILUTSequence"]
     assert len(header.VOILUTSequence) == 1
     ds.VOILUTSequence = Sequence([short])
     path = save_dataset(tmp_path / "b.dcm", ds)
-    header, lost = source_header(read_radiograph(path, options=ReadOptions(ignore_voi=True)))
-    assert lost == ["VOILUTSequence"]
+    header, repairs = source_header(read_radiograph(path, options=ReadOptions(ignore_voi=True)))
+    assert repairs.lost == ["VOILUTSequence"]
     assert "VOILUTSequence" not in header
 
 

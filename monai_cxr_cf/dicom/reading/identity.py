@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from monai_cxr_cf.dicom.reading.options import ReadOptions
-from monai_cxr_cf.dicom.values import items, text, uid
+from monai_cxr_cf.dicom.reading.view import sideways
+from monai_cxr_cf.dicom.values import items, says_yes, text, texts, uid
 from monai_cxr_cf.errors import UnsupportedImage
 
 Note = tuple[str, str]  # (code, message) of a warning
@@ -22,7 +23,7 @@ CR, DX, SC = (
 )
 _DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-_UID_FORM = re.compile(r"[0-9]+(\.[0-9]+)*")
+_UID_FORM = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")  # PS3.5 9.1
 _CHEST_WORDS = ("CHEST", "THORAX", "TORAX", "LUNG", "HEART")
 _NO_PART = frozenset({"", "UNKNOWN", "OTHER", "NONE", "UNSPECIFIED", "N/A"})
 # Only these are repeated in messages: the attribute is free text in practice.
@@ -42,14 +43,6 @@ _CHEST_CODES = frozenset(
         *("R-FAB55", "R-FAB54", "R-FAB52", "R-FAB53", "R-FAB56"),
     }
 )
-_VIEW_CODES = {
-    **dict.fromkeys(("272479007", "R-10214", "R-40888"), "PA"),
-    **dict.fromkeys(("399348003", "R-10206"), "AP"),
-    **dict.fromkeys(("399067008", "R-102CD"), "LATERAL"),
-    **dict.fromkeys(("399173006", "R-10236"), "LL"),
-    **dict.fromkeys(("399198007", "R-10232"), "RL"),
-}
-_LATERAL = re.compile(r"LL|RL|((L|R|LEFT|RIGHT)[ _-]?)?(LAT|LATERAL)")
 
 
 def check_identity(ds: Dataset, options: ReadOptions) -> list[Note]:
@@ -67,11 +60,6 @@ def check_identity(ds: Dataset, options: ReadOptions) -> list[Note]:
         _check_synthetic(ds, options),
     ]
     return [note for note in notes if note is not None]
-
-
-def view_of(ds: Dataset) -> str:
-    """PA, AP, LL, RL, LATERAL or what ViewPosition says; empty if the header names no view."""
-    return text(ds, "ViewPosition") or _VIEW_CODES.get(first_code(ds, "ViewCodeSequence"), "")
 
 
 def names_body_part(ds: Dataset) -> bool:
@@ -114,7 +102,7 @@ def _check_uids(ds: Dataset) -> None:
         if len(value) > 64 or not _UID_FORM.fullmatch(value):
             raise UnsupportedImage(
                 f"{keyword} ({len(value)} characters) is not a UID; expected at most 64 digits "
-                "and dots.",
+                "and dots, no part empty or with a leading zero.",
                 code="invalid_uid",
                 hint="Export the image again from the archive.",
             )
@@ -142,19 +130,23 @@ def _check_body_part(ds: Dataset, options: ReadOptions) -> Note | None:
 
 
 def _check_view(ds: Dataset, options: ReadOptions) -> Note | None:
-    if not _LATERAL.fullmatch(view_of(ds)):
+    found = sideways(ds)
+    if found is None:
         return None
     if options.allow_lateral:
-        return "lateral", "The view is lateral; organs and regions are made for frontal views."
+        return (
+            "lateral",
+            f"The view is {found.words}; organs and regions are made for frontal views.",
+        )
     raise UnsupportedImage(
-        "The view is lateral; expected a frontal view (PA or AP).",
+        f"The view is {found.words} by {found.keyword}; expected a frontal view (PA or AP).",
         code="lateral",
         hint="Choose the frontal image of the study, or pass --allow-lateral.",
     )
 
 
 def _check_burned_in(ds: Dataset, options: ReadOptions) -> Note | None:
-    if text(ds, "BurnedInAnnotation") != "YES":
+    if not says_yes(ds, "BurnedInAnnotation"):
         return None
     if options.allow_burned_in:
         return "burned_in", "BurnedInAnnotation is YES: the result keeps the burned-in text."
@@ -166,7 +158,8 @@ def _check_burned_in(ds: Dataset, options: ReadOptions) -> Note | None:
 
 
 def _check_synthetic(ds: Dataset, options: ReadOptions) -> Note | None:
-    synthetic = text(ds, "SyntheticData") == "YES" or text(ds, "ConversionType") == "SYN"
+    converted = [value.strip().upper() for value in texts(ds, "ConversionType")]
+    synthetic = says_yes(ds, "SyntheticData") or "SYN" in converted
     if not synthetic:
         return None
     if options.allow_synthetic:

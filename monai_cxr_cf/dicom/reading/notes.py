@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 from pydicom.dataset import Dataset
 
-from monai_cxr_cf.dicom.reading.identity import SC, Note, names_body_part, view_of
+from monai_cxr_cf.dicom.reading.identity import SC, Note, names_body_part
 from monai_cxr_cf.dicom.reading.matrix import Matrix
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.dicom.reading.transfer import LOSSY_SYNTAXES, Syntax
-from monai_cxr_cf.dicom.spacing import Spacing
+from monai_cxr_cf.dicom.reading.view import sideways, view_of, words_against
+from monai_cxr_cf.dicom.spacing import Spacing, unusable_spacings
 from monai_cxr_cf.dicom.values import items, raw_value, text
 
 _WIDEST = 1.6  # longer over shorter side
@@ -33,13 +34,15 @@ def header_notes(ds: Dataset, syntax: Syntax, options: ReadOptions) -> list[Note
     """Warnings about identity, view, window and origin, in a fixed order."""
     checks: tuple[Callable[[Dataset], Note | None], ...] = (
         _view,
+        _view_words,
         _body_part,
+        _spacing,
         _overlays,
         _secondary,
         _missing,
     )
     notes = [note for check in checks if (note := check(ds)) is not None]
-    if syntax.uid in LOSSY_SYNTAXES or text(ds, "LossyImageCompression") == "01":
+    if syntax.uid in LOSSY_SYNTAXES or _says_lossy(ds):
         notes.append(("lossy_source", "The source has been compressed with loss."))
     return notes + _voi(ds, options)
 
@@ -76,10 +79,26 @@ def _view(ds: Dataset) -> Note | None:
     return None if view == "PA" else ("view_unusual", "The view is neither PA nor AP.")
 
 
+def _view_words(ds: Dataset) -> Note | None:
+    if sideways(ds) is not None or not (keyword := words_against(ds)):
+        return None
+    return "view_words", f"{keyword} names another view too: check that this is the frontal image."
+
+
 def _body_part(ds: Dataset) -> Note | None:
     if names_body_part(ds):
         return None
     return "no_body_part", "No BodyPartExamined: taken as a chest."
+
+
+def _says_lossy(ds: Dataset) -> bool:
+    return text(ds, "LossyImageCompression") in ("01", "1", "YES", "Y", "TRUE")
+
+
+def _spacing(ds: Dataset) -> Note | None:
+    if not (lost := unusable_spacings(ds)):
+        return None
+    return "unusable_spacing", f"No usable numbers, counted as absent: {', '.join(lost)}."
 
 
 def _overlays(ds: Dataset) -> Note | None:

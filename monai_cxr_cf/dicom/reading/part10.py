@@ -4,14 +4,16 @@
 from typing import BinaryIO
 
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+from monai_cxr_cf.dicom.reading.characters import items_of, settle_characters
 from monai_cxr_cf.dicom.reading.transfer import Syntax
 from monai_cxr_cf.errors import UnreadableInput
 
 
-def read_header(file: BinaryIO, syntax: Syntax) -> Dataset:
-    """The header of an open Part-10 file; the file is then at the PixelData element.
+def read_header(file: BinaryIO, syntax: Syntax) -> tuple[Dataset, list[tuple[str, str]]]:
+    """The header of an open Part-10 file and warnings; the file is then at the PixelData element.
 
     The result holds no path (pydicom's FileDataset does), and its word data (LUT entries) are
     little endian whatever the source was, so that it can be written again as it is.
@@ -22,9 +24,10 @@ def read_header(file: BinaryIO, syntax: Syntax) -> Dataset:
     try:
         file.seek(0)
         found = dcmread(file, stop_before_pixels=True)
+        told = settle_characters(found)
         if not syntax.little_endian:
             _swap_words(found)
-        return _header_of(found, syntax)
+        return _header_of(found, syntax), [] if told is None else [told]
     except MemoryError:
         raise
     except Exception as error:  # pydicom raises many types on hostile bytes
@@ -45,9 +48,18 @@ def _header_of(found: Dataset, syntax: Syntax) -> Dataset:
 
 
 def _swap_words(ds: Dataset) -> None:
-    """pydicom hands out OW bytes in file order; turn them round, nested sequences included."""
-    for element in ds.iterall():
+    """pydicom hands out OW bytes in file order; turn them round, nested sequences included.
+
+    Nothing else is looked at: a damaged number elsewhere is left out later, by name.
+    """
+    for element in list(ds.elements()):
         if element.VR == "OW" and isinstance(element.value, bytes) and len(element.value) % 2 == 0:
             swapped = bytearray(element.value)
             swapped[0::2], swapped[1::2] = element.value[1::2], element.value[0::2]
-            element.value = bytes(swapped)
+            if isinstance(element, RawDataElement):
+                ds[element.tag] = element._replace(value=bytes(swapped))
+            else:
+                element.value = bytes(swapped)
+        elif element.VR == "SQ":
+            for item in items_of(ds, element.tag):
+                _swap_words(item)

@@ -85,8 +85,8 @@ def read_radiograph(path: Source, *, options: ReadOptions = _DEFAULT) -> Radiogr
             return read_raster(file, options)
         _check_magic(head)  # 2
         syntax = read_syntax(source)  # 3
-        header = read_header(file, syntax)  # 4
-        notes = check_identity(header, options)
+        header, told = read_header(file, syntax)  # 4
+        notes = [*check_identity(header, options), *told]
         expect_pixels(file, syntax)
         judged = _judge(header, syntax, options)  # 5
         check_payload(file, syntax, judged.matrix)  # 6

@@ -21,6 +21,8 @@ from monai_cxr_cf.errors import UnsupportedImage
 
 Table = npt.NDArray[np.float64]
 ROBUST = (0.5, 99.5)  # percentiles of our own window
+LARGEST = 1e9  # of a slope or a window: far beyond any 16 bits, far below what overflows
+OUR_WINDOW = "Pass --ignore-voi to use a window of our own."
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 
@@ -96,8 +98,7 @@ def window(x: Table, voi: Voi) -> Table:
 
 
 def _rescale(ds: Dataset) -> tuple[float, float]:
-    slope = (*numbers(ds, "RescaleSlope"), 1.0)[0]
-    intercept = (*numbers(ds, "RescaleIntercept"), 0.0)[0]
+    slope, intercept = _one(ds, "RescaleSlope", 1.0), _one(ds, "RescaleIntercept", 0.0)
     if slope == 0:
         raise UnsupportedImage(
             "RescaleSlope is 0; expected a finite number other than 0.",
@@ -107,6 +108,18 @@ def _rescale(ds: Dataset) -> tuple[float, float]:
     return slope, intercept
 
 
+def _one(ds: Dataset, keyword: str, default: float) -> float:
+    found = numbers(ds, keyword) or (default,)
+    if len(found) > 1 or abs(found[0]) > LARGEST:
+        why = f"has {len(found)} values" if len(found) > 1 else "is too large"
+        raise UnsupportedImage(
+            f"{keyword} {why}; expected one number.",
+            code="rescale_slope",
+            hint="Have the file repaired or exported again.",
+        )
+    return found[0]
+
+
 def _with_voi(plan: DisplayPlan, ds: Dataset) -> DisplayPlan:
     """The plan with the file's VOI: a LUT wins over a window, the first of several counts."""
     base = (plan.low, plan.modality, plan.modality_kind, plan.slope, plan.intercept)
@@ -114,9 +127,10 @@ def _with_voi(plan: DisplayPlan, ds: Dataset) -> DisplayPlan:
     if luts:
         voi = _voi(plan, "LUT", f"VOI LUT 1 of {len(luts)}")
         shown = apply_lut(luts[0], plan.modality, name="VOILUTSequence", normalise=True)
-        _check_monotone(shown, hint="Pass --ignore-voi to use a window of our own.")
+        _check_monotone(shown, hint=OUR_WINDOW)
         return DisplayPlan(*base, voi, shown)
-    centers, widths = numbers(ds, "WindowCenter"), numbers(ds, "WindowWidth")
+    centers = numbers(ds, "WindowCenter", hint=OUR_WINDOW)
+    widths = numbers(ds, "WindowWidth", hint=OUR_WINDOW)
     if not centers and not widths:
         return plan
     if len(centers) != len(widths):
@@ -124,7 +138,13 @@ def _with_voi(plan: DisplayPlan, ds: Dataset) -> DisplayPlan:
             f"WindowCenter has {len(centers)} values and WindowWidth {len(widths)}; expected as "
             "many of each.",
             code="window",
-            hint="Pass --ignore-voi to use a window of our own.",
+            hint=OUR_WINDOW,
+        )
+    if max(map(abs, (*centers, *widths))) > LARGEST:
+        raise UnsupportedImage(
+            f"WindowCenter or WindowWidth is beyond {LARGEST:g}; expected a window on the pixels.",
+            code="window",
+            hint=OUR_WINDOW,
         )
     function = _window_function(ds, widths[0])
     voi = _voi(plan, function, f"window 1 of {len(centers)}", (centers[0], widths[0]))
@@ -137,7 +157,7 @@ def _window_function(ds: Dataset, width: float) -> str:
         raise UnsupportedImage(
             "VOILUTFunction is unknown; expected LINEAR, LINEAR_EXACT or SIGMOID.",
             code="voi_function",
-            hint="Pass --ignore-voi to use a window of our own.",
+            hint=OUR_WINDOW,
         )
     too_narrow = width < 1 if function == "LINEAR" else width <= 0
     if too_narrow:
@@ -145,7 +165,7 @@ def _window_function(ds: Dataset, width: float) -> str:
         raise UnsupportedImage(
             f"WindowWidth is {width:g}; expected {least} for {function}.",
             code="window",
-            hint="Pass --ignore-voi to use a window of our own.",
+            hint=OUR_WINDOW,
         )
     return function
 

@@ -15,47 +15,79 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.valuerep import format_number_as_ds
 
+from monai_cxr_cf.dicom import codes
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.radiograph import Radiograph
+from monai_cxr_cf.dicom.reading.identity import DX
 from monai_cxr_cf.dicom.reading.lut import fits
 from monai_cxr_cf.dicom.reading.transfer import LOSSY_SYNTAXES
-from monai_cxr_cf.dicom.spacing import SC_CLASS, usable_pair
+from monai_cxr_cf.dicom.spacing import SC_CLASS, SPACINGS, usable_pair
 from monai_cxr_cf.dicom.values import items
 from monai_cxr_cf.dicom.writing import policy
-from monai_cxr_cf.dicom.writing.repair import repair
+from monai_cxr_cf.dicom.writing.repair import Repairs, repair
 from monai_cxr_cf.dicom.writing.uids import stable_uid
 
 LUTS = ("VOILUTSequence", "ModalityLUTSequence")
 UTF8 = "ISO_IR 192"
-SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+_CALIBRATION = ("PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription")
+_INHERITED = frozenset(
+    {
+        *(*policy.PATIENT, *policy.STUDY, *policy.IMAGE, *policy.EQUIPMENT, *SPACINGS),
+        *(*_CALIBRATION, "SeriesNumber", "ContentDate", "ContentTime"),
+    }
+)
 _JPEG = "1.2.840.10008.1.2.4."
 _METHODS = {f"{_JPEG}50": "ISO_10918_1", f"{_JPEG}81": "ISO_14495_1", f"{_JPEG}91": "ISO_15444_1"}
-_CALIBRATION = ("PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription")
 
 
-def source_header(radiograph: Radiograph) -> tuple[Dataset, list[str]]:
+def source_header(radiograph: Radiograph, *, everything: bool = False) -> tuple[Dataset, Repairs]:
     """A cleaned copy of the header, without private elements, text decoded, values legal.
 
     A raster has no header: it gets a study of its own, made from its pixels, and no patient.
 
+    Args:
+        radiograph: the source.
+        everything: all of the header will be copied (``for_same_iod``), so all of it is looked at.
+
     Returns:
-        The header, and the keywords of attributes whose illegal values were left out.
+        The header, and the keywords of attributes whose illegal values were left out or rewritten.
     """
     if radiograph.header is None:
-        return _raster_header(radiograph), []
+        return _raster_header(radiograph), Repairs()
     with withheld():
         clean = _without_private(radiograph.header)
         clean.decode()
         _admit_loss(clean, str(radiograph.header.file_meta.TransferSyntaxUID))
-    lost = _without_misfit_luts(clean)
-    inherited = (*policy.PATIENT, *policy.STUDY, *policy.IMAGE, *SPACINGS)
-    return clean, lost + repair(clean, inherited)
+    misfit = _without_misfit_luts(clean)
+    done = repair(clean, _of_derived if everything else _of_capture)
+    _say_how_identity_was_removed(clean)
+    done.lost[:0] = misfit
+    return clean, done
+
+
+def _of_capture(keyword: str) -> bool:
+    """Whether a Secondary Capture, its masks and its report make use of an attribute."""
+    return keyword in _INHERITED
+
+
+def _of_derived(keyword: str) -> bool:
+    """Whether a derived CR or DX makes use of an attribute."""
+    return keyword in _INHERITED or keyword not in policy.UNTRUE
+
+
+def _say_how_identity_was_removed(clean: Dataset) -> None:
+    """PatientIdentityRemoved YES needs a method (type 1C): say that none is stated."""
+    methods = ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
+    if clean.get("PatientIdentityRemoved") == "YES" and not any(map(clean.get, methods)):
+        clean.pop("DeidentificationMethodCodeSequence", None)
+        clean.DeidentificationMethod = "Not stated by the source"
 
 
 def patient_and_study(header: Dataset) -> Dataset:
     """Patient, study and character set; type 2 attributes the source lacks are empty."""
     out = Dataset()
     copy_elements(header, out, ("SpecificCharacterSet", *policy.PATIENT, *policy.STUDY))
+    _without_empty(out)
     for keyword in policy.TYPE_2:
         if keyword not in out:
             setattr(out, keyword, None)
@@ -66,7 +98,7 @@ def for_secondary_capture(header: Dataset) -> Dataset:
     """What a Secondary Capture inherits: patient, study, view, geometry, grey scale."""
     out = patient_and_study(header)
     copy_elements(header, out, policy.IMAGE)
-    _without_empty_items(out)
+    _without_empty(out)
     if not out.get("Modality"):
         out.Modality = "OT"
     if not out.get("BodyPartExamined"):
@@ -95,6 +127,14 @@ def for_same_iod(header: Dataset) -> Dataset:
     for keyword in SPACINGS:
         if keyword in out and usable_pair(out, keyword) is None:
             del out[keyword]
+    if not out.get("DeidentificationMethod"):
+        out.pop("DeidentificationMethod", None)
+    digital = header.SOPClassUID == DX
+    if not out.get("Modality"):
+        out.Modality = "DX" if digital else "CR"
+    if digital and "AnatomicRegionSequence" not in out:
+        chest = "CHEST" in str(out.get("BodyPartExamined"))
+        out.AnatomicRegionSequence = Sequence([codes.CHEST.item()] if chest else [])  # type 2
     return out
 
 
@@ -128,8 +168,8 @@ def _without_private(source: Dataset) -> Dataset:
     """A deep copy without private elements at any depth."""
     out = Dataset()
     for element in source:
-        if element.tag.is_private:
-            continue
+        if element.tag.is_private or element.tag.group < 8 or element.tag.element == 0:
+            continue  # neither what is of a file meta group nor what is the length of a group
         value = element.value
         if element.VR == "SQ":
             value = Sequence([_without_private(item) for item in value])
@@ -151,12 +191,18 @@ def _without_misfit_luts(clean: Dataset) -> list[str]:
     return lost
 
 
-def _without_empty_items(out: Dataset) -> None:
-    """Drop empty nested sequences: type 2 in a DX (ViewModifierCodeSequence), 1-n in an SC."""
+def _without_empty(out: Dataset) -> None:
+    """Drop what is there and empty, nested too, but for type 2: optional means filled or absent.
+
+    Such as ViewModifierCodeSequence: type 2 in a DX, 1-n items in an SC.
+    """
     for element in list(out):
-        for item in element.value if element.VR == "SQ" else ():
-            for inner in [e.tag for e in item if e.VR == "SQ" and not e.value]:
-                del item[inner]
+        if element.VR == "SQ":
+            for item in element.value:
+                for inner in [e for e in item if e.is_empty]:
+                    del item[inner.tag]
+        if element.is_empty and element.keyword not in (*policy.TYPE_2, "PatientOrientation"):
+            del out[element.tag]
 
 
 def copy_elements(source: Dataset, target: Dataset, keywords: Iterable[str]) -> None:

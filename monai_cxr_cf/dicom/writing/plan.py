@@ -33,6 +33,10 @@ BURNT_IN = (
     "burnt_in",
     "SYNTHETIC is burnt into the pixels: they differ from the source outside region and band too.",
 )
+_REPAIRS = {
+    "illegal_values": "Left out, as illegal in DICOM",
+    "rewritten": "Written in another way, as illegal in DICOM",
+}
 OVERLAYS = ("overlays_dropped", "The source's overlays are not copied into the output.")
 
 
@@ -96,13 +100,14 @@ def plan_output(
     checked = tuple(_checked(radiograph, member) for member in members)
     if options.burn_in:
         checked = tuple(burn_in(member, radiograph) for member in checked)
-    header, lost = source_header(radiograph)
+    header, repairs = source_header(radiograph, everything=options.iod == "same")
     blank = SeriesIds("", (), 0)
     warnings = [BURNT_IN] if options.burn_in and members else []
     if any(0x6000 <= element.tag.group <= 0x60FF for element in header):
         warnings.append(OVERLAYS)
-    if lost:
-        warnings.append(("illegal_values", f"Left out, as illegal in DICOM: {', '.join(lost)}."))
+    for code, keywords in (("illegal_values", repairs.lost), ("rewritten", repairs.rewritten)):
+        if keywords:
+            warnings.append((code, f"{_REPAIRS[code]}: {', '.join(keywords)}."))
     plan = OutputPlan(
         radiograph, record, options, header, checked,
         blank, blank, _content_time(header, options), tuple(warnings),

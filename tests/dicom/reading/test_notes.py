@@ -30,7 +30,7 @@ WARNED: dict[str, tuple[Spec, str]] = {
         ),
         "view_ap",
     ),
-    "oblique": (Spec().with_(ViewPosition="LAO"), "view_unusual"),
+    "lordotic": (Spec().with_(ViewPosition="LORDOTIC"), "view_unusual"),
     "no spacing": (Spec(sop="CR", spacing="none"), "no_spacing"),
     "zero spacing": (Spec(sop="CR", spacing="zero"), "no_spacing"),
     "several windows": (Spec(voi="two"), "several_windows"),

@@ -66,7 +66,7 @@ def test_header_drops_what_is_no_longer_true(iod: str, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_illegal_values_of_the_source_are_left_out_and_named_not_quoted(tmp_path: Path) -> None:
     spec = Spec(sop="CR").with_(
-        PatientAge="62", PatientSex="female", BodyPartExamined="Chest",
+        PatientAge="62", PatientSex="unclear", BodyPartExamined="Chest",
         WindowCenter="2047.50000000000000001",
     )  # fmt: skip
     plan = plan_of(case_of(save(tmp_path / "source.dcm", spec)))
