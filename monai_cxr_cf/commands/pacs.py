@@ -60,6 +60,8 @@ def run_find(args: argparse.Namespace) -> int:
     if args.json:
         show([vars(item) for item in found])
         return 0
+    if not found:
+        say("The store has no CR or DX image that fits.")
     for item in found:
         last = getattr(item, "instance", None) or f"{getattr(item, 'instances', '?')} images"
         say(f"{item.modality or '--'}  {item.study}  {item.series}  {last}")
@@ -96,14 +98,17 @@ def run_store(args: argparse.Namespace) -> int:
     images = [path for path in paths if path.parent.name == "cf"]
     if not images:
         raise BadRequest("The folder holds no counterfactual.", hint="Name the --out of an edit.")
+    told: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         paths.append(write_banner(images, Path(folder)).path)
         if node is not None:
-            count = send(paths, node)
+            count = send(paths, node, warn=told.append)
         else:
-            count = Pacs(args.to).store(paths, verify=args.verify)
+            count = Pacs(args.to).store(paths, verify=args.verify, warn=told.append)
     if args.json:
-        show({"stored": count, "verified": args.verify})
+        show({"stored": count, "verified": args.verify, "warnings": told})
     else:
+        for text in told:
+            say(f"warning: {text}")
         say(f"{count} files stored{', pixels compared' if args.verify else ''}.")
     return 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No patient data in logs: pydicom's and highdicom's own words are withheld, for they echo values.
+"""No patient data in logs: what DICOM and web libraries say is withheld, for they echo values.
 
 The reader runs inside ``withheld()``; the command line and the server call
 ``install_privacy_filter`` once for the whole process.
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LIBRARIES = ("pydicom", "highdicom")
+_LIBRARIES = ("pydicom", "highdicom", "dicomweb_client", "pynetdicom", "urllib3")
 logger = logging.getLogger(__name__)
 
 

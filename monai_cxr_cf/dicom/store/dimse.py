@@ -5,11 +5,12 @@ In: ``dimse://CALLED_AET@host:port`` and files. DIMSE travels in the clear: trus
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from monai_cxr_cf.dicom.privacy import withheld
+from monai_cxr_cf.dicom.store.answers import reason
 from monai_cxr_cf.dicom.writing.fileio import load
 from monai_cxr_cf.errors import INSTALL_EXTRA, BadRequest, ComponentMissing, RemoteFailure
 
@@ -39,8 +40,15 @@ def parse_node(text: str) -> Node:
     return Node(found[1], found[2], int(found[3]))
 
 
-def send(paths: Sequence[Path], node: Node) -> int:
+def send(
+    paths: Sequence[Path], node: Node, *, warn: Callable[[str], None] = lambda text: None
+) -> int:
     """Send files by C-STORE over one association; returns how many were accepted.
+
+    Args:
+        paths: DICOM files of ours.
+        node: where to.
+        warn: called with what the node says of a file that it has stored.
 
     Raises:
         RemoteFailure: the node cannot be reached, does not take a kind of object, or refuses one.
@@ -69,13 +77,14 @@ def send(paths: Sequence[Path], node: Node) -> int:
             )
         try:
             for number, ds in enumerate(datasets, 1):
-                _send_one(association, ds, number)
+                if told := _send_one(association, ds, number):
+                    warn(told)
         finally:
             association.release()
     return len(datasets)
 
 
-def _send_one(association: object, ds: object, number: int) -> None:
+def _send_one(association: object, ds: object, number: int) -> str:
     """One C-STORE; status 0 and the warnings B000..BFFF count as stored (PS3.4 B.2.3)."""
     try:
         answer = association.send_c_store(ds)  # type: ignore[attr-defined]
@@ -87,5 +96,6 @@ def _send_one(association: object, ds: object, number: int) -> None:
         ) from None
     status = getattr(answer, "Status", None)
     if status is None or (status != 0 and status >> 12 != 0xB):
-        told = "no answer" if status is None else f"status {status:04X}"
+        told = "no answer" if status is None else reason(status)
         raise RemoteFailure(f"The DICOM node refused file {number}: {told}.", code="store_refused")
+    return f"file {number}: {reason(status)}" if status else ""

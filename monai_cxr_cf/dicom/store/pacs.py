@@ -7,24 +7,31 @@ instances found, files fetched byte for byte, files stored. C-STORE is in ``dims
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 from pydicom.dataset import Dataset
 
 from monai_cxr_cf.dicom.privacy import withheld
-from monai_cxr_cf.dicom.store.remote import check_uids, check_url, remote, session_for, unpack
+from monai_cxr_cf.dicom.store.answers import check_json, check_stored, missing, save_instance
+from monai_cxr_cf.dicom.store.remote import UID, check_uids, check_url, remote, session_for
 from monai_cxr_cf.dicom.writing.fileio import load
 from monai_cxr_cf.errors import INSTALL_EXTRA, BadRequest, ComponentMissing, RemoteFailure
+
+if TYPE_CHECKING:
+    from requests import Response
 
 MODALITIES = ("CR", "DX")
 MAX_BYTES = 512_000_000  # of one fetched instance
 CHUNK = 1 << 20
 T = TypeVar("T")
+Warn = Callable[[str], None]
 Fetch = Callable[[str, str, str, Path], None]
 
 
@@ -73,6 +80,8 @@ class Pacs:
             ) from error
         self._session = session_for(self._url)
         self._client = DICOMwebClient(self._url, session=self._session)
+        self._heard: Response | None = None  # the last answer
+        self._session.hooks["response"].append(self._hear)
 
     def find_series(
         self, study: str | None = None, *, date: str | None = None, limit: int = 200
@@ -89,24 +98,44 @@ class Pacs:
             raise BadRequest("A date is YYYYMMDD or YYYYMMDD-YYYYMMDD.", code="date")
         filters = {"StudyDate": date} if date else {}
         found: list[SeriesFound] = []
-        with remote():
+        with remote(), self._as_json():
             for modality in MODALITIES:
                 answers = self._client.search_for_series(
                     study, search_filters={**filters, "Modality": modality}, limit=limit
                 )
                 found += _parsed(answers, partial(_series, modality=modality))
-        return tuple(found)
+        # A store that ignores the filter lists everything, twice.
+        return tuple(one for one in dict.fromkeys(found) if one.modality in MODALITIES)
 
     def find(self, *, study: str | None = None, series: str | None = None) -> tuple[Instance, ...]:
         """Instances of a study or a series, by QIDO; those of CR and DX if no series is named."""
         check_uids(*filter(None, [study, series]))
         filters = {"SeriesInstanceUID": series} if series else {}
-        with remote():
+        with remote(), self._as_json():
             answers = self._client.search_for_instances(
                 study, search_filters=filters, fields=["Modality", "Rows", "Columns"], limit=500
             )
         found = _parsed(answers, _instance)
         return tuple(i for i in found if series or i.modality in (*MODALITIES, ""))
+
+    def _hear(self, response: "Response", *args: Any, **more: Any) -> None:
+        self._heard = response
+
+    @contextmanager
+    def _as_json(self) -> Iterator[None]:
+        """Around a query: RemoteFailure if the last answer is no JSON, in our words.
+
+        The client library fails on a page, and takes an empty page for an empty list. Raising
+        within the session would not do: the library asks again five times, for half a minute.
+        """
+        try:
+            yield
+        except ValueError:
+            if self._heard is not None:
+                check_json(self._heard)
+            raise
+        if self._heard is not None:
+            check_json(self._heard)
 
     def fetch(self, study: str, series: str, instance: str, path: Path) -> None:
         """Write one instance to a new file, byte for byte as the store sends it, by WADO.
@@ -123,21 +152,28 @@ class Pacs:
             self._session.get(place, headers={"Accept": accept}, stream=True) as answer,
             tempfile.TemporaryFile(dir=path.parent) as body,
         ):
-            if answer.status_code == 404:
-                raise BadRequest("The DICOM store has no such instance.", code="not_in_store")
+            if refusal := missing(answer.status_code):
+                raise refusal
             answer.raise_for_status()
             for count, chunk in enumerate(answer.iter_content(CHUNK), 1):
                 body.write(chunk)
                 if count * CHUNK > MAX_BYTES + CHUNK:
                     raise RemoteFailure("The store's answer is too large.", code="too_many_bytes")
-            unpack(body, answer.headers.get("Content-Type", ""), path)
+            stated = answer.headers.get("Content-Type", "")
+            save_instance(body, stated, path, asked=instance)
 
-    def store(self, paths: Iterable[Path], *, verify: bool = False) -> int:
-        """Send files by STOW, one a request; sending twice is harmless as UIDs repeat.
+    def store(
+        self, paths: Iterable[Path], *, verify: bool = False, warn: Warn = lambda text: None
+    ) -> int:
+        """Send files by STOW, one a request, byte for byte; twice is harmless as UIDs repeat.
+
+        Own request: the client library asks for no media type, and takes an answer whose content
+        type carries a parameter for an empty one.
 
         Args:
             paths: DICOM files of ours.
             verify: fetch each back and compare its pixels.
+            warn: called with what the store says of a file that it has stored.
 
         Returns:
             How many the store has accepted.
@@ -149,18 +185,31 @@ class Pacs:
         for path in paths:
             ds = load(path)
             with remote():
-                answer = self._client.store_instances([ds])
-            # A success carries an empty FailedSOPSequence, so its presence says nothing.
-            if answer.get("FailedSOPSequence") or not answer.get("ReferencedSOPSequence"):
-                raise RemoteFailure(
-                    f"The DICOM store refused file {count + 1}.",
-                    code="store_refused",
-                    hint="Its log says why.",
-                )
+                answer = self._post(path.read_bytes())
+            for text in check_stored(answer, count + 1):
+                warn(text)
             if verify:
                 self._compare(ds)
             count += 1
         return count
+
+    def _post(self, content: bytes) -> "Response":
+        edge = uuid4().hex
+        head = f"--{edge}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        kind = f'multipart/related; type="application/dicom"; boundary="{edge}"'
+        answer = self._session.post(
+            f"{self._url}/studies",
+            data=head + content + f"\r\n--{edge}--\r\n".encode(),
+            headers={"Content-Type": kind, "Accept": "application/dicom+json"},
+            allow_redirects=False,  # to another page the files would not go along
+        )
+        if answer.is_redirect:
+            raise RemoteFailure(
+                "The DICOM store sends to another address, perhaps to log in.",
+                code="store_refused",
+                hint="Name the store's own DICOMweb root; are the credentials right?",
+            )
+        return answer
 
     def _compare(self, sent: Dataset) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -195,11 +244,13 @@ def pixel_hash(ds: Dataset) -> str:
     return sha256(pixels).hexdigest()
 
 
-def _parsed(answers: Iterable[Any], make: Callable[[Dataset], T]) -> list[T]:
-    """What a store's JSON says; RemoteFailure for what is no DICOM JSON."""
+def _parsed(answers: Iterable[Any] | None, make: Callable[[Dataset], T]) -> list[T]:
+    """What a store's JSON says; null is an empty list. RemoteFailure for what is no DICOM JSON."""
     try:
         with withheld():
-            return [make(Dataset.from_json(item)) for item in answers]
+            return [make(Dataset.from_json(item)) for item in answers or ()]
+    except RemoteFailure:
+        raise
     except Exception:  # pydicom's converters raise many types; their texts hold values
         raise RemoteFailure(
             "The DICOM store's answer cannot be parsed.", code="store_answer"
@@ -209,20 +260,34 @@ def _parsed(answers: Iterable[Any], make: Callable[[Dataset], T]) -> list[T]:
 def _series(ds: Dataset, modality: str) -> SeriesFound:
     number = ds.get("NumberOfSeriesRelatedInstances")
     return SeriesFound(
-        str(ds.get("StudyInstanceUID", "")),
-        str(ds.get("SeriesInstanceUID", "")),
-        modality,
-        None if number is None else int(number),
+        _uid(ds, "StudyInstanceUID"),
+        _uid(ds, "SeriesInstanceUID"),
+        str(ds.get("Modality") or modality),
+        _count(number),
     )
 
 
 def _instance(ds: Dataset) -> Instance:
     return Instance(
-        str(ds.get("StudyInstanceUID", "")),
-        str(ds.get("SeriesInstanceUID", "")),
-        str(ds.get("SOPInstanceUID", "")),
-        str(ds.get("SOPClassUID", "")),
-        str(ds.get("Modality", "")),
-        ds.get("Rows"),
-        ds.get("Columns"),
+        _uid(ds, "StudyInstanceUID"),
+        _uid(ds, "SeriesInstanceUID"),
+        _uid(ds, "SOPInstanceUID"),
+        str(ds.get("SOPClassUID") or ""),
+        str(ds.get("Modality") or ""),
+        _count(ds.get("Rows")),
+        _count(ds.get("Columns")),
     )
+
+
+def _uid(ds: Dataset, keyword: str) -> str:
+    """An identifier that every entry of a list must have, fit for an address."""
+    value = str(ds.get(keyword) or "")
+    if not UID.fullmatch(value):
+        raise RemoteFailure(
+            f"An entry of the DICOM store's answer has no usable {keyword}.", code="store_answer"
+        )
+    return value
+
+
+def _count(value: Any) -> int | None:
+    return None if value is None or value == "" else int(value)

@@ -8,8 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from monai_cxr_cf.dicom.privacy import withheld
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 UID = re.compile(r"[0-9.]{1,64}")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CONNECT_S, ANSWER_S = 10.0, 60.0
-CHUNK, EDGE = 1 << 20, 1 << 16  # bytes: the edges of a part lie in the first and last of these
 USER, PASSWORD, TOKEN = "CXR_CF_PACS_USER", "CXR_CF_PACS_PASSWORD", "CXR_CF_PACS_TOKEN"
 
 
@@ -77,7 +75,7 @@ def session_for(url: str) -> "Session":
 @contextmanager
 def remote() -> Iterator[None]:
     """Failures of the store as ours; their texts are dropped, for they may name patients."""
-    from requests import HTTPError, RequestException
+    from requests import HTTPError, JSONDecodeError, RequestException
 
     try:
         with withheld():
@@ -89,36 +87,16 @@ def remote() -> Iterator[None]:
             code="store_refused",
             hint="401 and 403: check the credentials.",
         ) from None
+    except JSONDecodeError:
+        raise RemoteFailure(
+            "The DICOM store's answer cannot be parsed; expected DICOM JSON.", code="store_answer"
+        ) from None
     except (RequestException, OSError, ValueError) as error:
         raise RemoteFailure(
             f"The DICOM store cannot be used ({type(error).__name__}).",
             code="store_unreachable",
             hint="Is its URL right, is it running, is its certificate trusted?",
         ) from None
-
-
-def unpack(body: IO[bytes], content_type: str, path: Path) -> None:
-    """The first part of a multipart answer into a file; a bare answer as it is.
-
-    Raises:
-        RemoteFailure: the answer is not what its content type says.
-    """
-    start, end = 0, body.seek(0, os.SEEK_END)
-    named = re.search(r'boundary="?([^";,]+)"?', content_type)
-    if content_type.startswith("multipart/") and named:
-        edge = b"--" + named[1].encode()
-        body.seek(0)
-        head = body.read(EDGE)
-        rest = max(0, end - EDGE)
-        body.seek(rest)
-        found = body.read().rfind(b"\r\n" + edge)
-        start, end = head.find(b"\r\n\r\n") + 4, rest + found
-        if not head.lstrip(b"\r\n").startswith(edge) or start < 4 or found < 0 or end < start:
-            raise RemoteFailure("The store's answer is no multipart message.", code="store_answer")
-    body.seek(start)
-    with path.open("xb") as file:
-        while start < end and (chunk := body.read(min(CHUNK, end - start))):
-            start += file.write(chunk)
 
 
 def check_uids(*uids: str) -> None:

@@ -45,6 +45,7 @@ class StoreBody(BaseModel):
     stored: int = Field(description="How many files, the banner included.")
     roles: list[str] = Field(description="Their roles: `cf`, `diff`, `seg`, `sr`, `banner`.")
     verified: bool = Field(description="Whether their pixels were compared.")
+    warnings: list[str] = Field(description="What the store says of files that it has stored.")
 
 
 @router.post("/{id}/store", summary="Send the results to the DICOM store")
@@ -64,11 +65,15 @@ def store(id: Id, order: StoreOrder, desk: AtDesk) -> StoreBody:
 
         paths: list[Path] = [file.path for file in files]
         paths.append(write_banner(images, folder).path)
-        count = pacs.store(paths, verify=order.verify)
+        told: list[str] = []
+        count = pacs.store(paths, verify=order.verify, warn=told.append)
     finally:
         desk.discard(folder)
     return StoreBody(
-        stored=count, roles=[*(file.role for file in files), "banner"], verified=order.verify
+        stored=count,
+        roles=[*(file.role for file in files), "banner"],
+        verified=order.verify,
+        warnings=told,
     )
 
 

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may be asked of a DICOM store, and what a store may answer, without one at hand."""
 
-import io
 from pathlib import Path
 
 import pytest
 
 from monai_cxr_cf.dicom.store import pacs
 from monai_cxr_cf.dicom.store.dimse import Node, parse_node
-from monai_cxr_cf.dicom.store.remote import USER, unpack
+from monai_cxr_cf.dicom.store.remote import USER
 from monai_cxr_cf.errors import BadRequest, RemoteFailure
 
 pytest.importorskip("dicomweb_client", reason="pip install '.[server]'")
@@ -51,20 +50,6 @@ def test_a_store_that_is_not_there_is_a_remote_failure(tmp_path: Path) -> None:
     with pytest.raises(RemoteFailure) as failed:
         pacs.fetcher(CLOSED)("1.2", "1.3", "1.4", tmp_path / "out")
     assert (failed.value.code, failed.value.http_status) == ("store_unreachable", 502)
-
-
-def test_the_first_part_of_a_multipart_answer_is_the_file(tmp_path: Path) -> None:
-    data = b"\x00\r\n--not the edge\r\n" * 3
-    body = b"--edge\r\nContent-Type: application/dicom\r\n\r\n" + data + b"\r\n--edge--\r\n"
-    kind = 'multipart/related; type="application/dicom"; boundary="edge"'
-    unpack(io.BytesIO(body), kind, tmp_path / "file")
-    assert (tmp_path / "file").read_bytes() == data
-
-
-def test_half_an_answer_is_no_file(tmp_path: Path) -> None:
-    body = io.BytesIO(b"--edge\r\nContent-Type: application/dicom\r\n\r\nhalf")
-    with pytest.raises(RemoteFailure):
-        unpack(body, "multipart/related; boundary=edge", tmp_path / "file")
 
 
 def test_a_node_is_title_host_and_port() -> None:
