@@ -126,10 +126,12 @@ def finite(value: Any) -> float:
     written = getattr(value, "original_string", value)
     if isinstance(written, bytes):
         return math.nan
-    if isinstance(written, str) and not _DECIMAL.fullmatch(written.strip(" \0")):
-        return math.nan
+    if isinstance(written, str):
+        written = written.strip(" \0")
+        if not _DECIMAL.fullmatch(written):
+            return math.nan
     try:
-        number = float(value)
+        number = float(written)
     except (TypeError, ValueError, OverflowError):
         return math.nan
     return number if math.isfinite(number) else math.nan
