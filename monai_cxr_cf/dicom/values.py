@@ -69,8 +69,9 @@ def uid(ds: Dataset, keyword: str) -> str:
     """A unique identifier, empty if absent; UnreadableInput if the value is of another kind."""
     value = raw_value(ds, keyword)
     if value is not None and not isinstance(value, UID):
+        found = f"has {len(value)} values" if _is_multi(value) else "is not stored as a UID"
         raise UnreadableInput(
-            f"{keyword} is not stored as a UID.",
+            f"{keyword} {found}; expected one UID.",
             code="bad_value",
             hint="Have the file repaired or exported again.",
         )

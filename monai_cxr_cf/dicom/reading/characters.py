@@ -13,7 +13,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
-from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
+from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS, PersonName
 
 UTF8 = "ISO_IR 192"
 _TAG = BaseTag(0x00080005)
@@ -80,7 +80,9 @@ def _declared_encodings(values: list[str]) -> list[str]:
     except (LookupError, ValueError):
         return ["ascii"]
     known = declared_legally(values) or encodings != [default_encoding] * len(encodings)
-    return encodings if known else ["ascii"]
+    if not known or encodings[0] == default_encoding:  # of which pydicom makes Latin-1
+        encodings = ["ascii", *(encodings[1:] if known else ())]
+    return encodings
 
 
 def _items(ds: Dataset, *, own: bool) -> Iterator[Dataset]:
@@ -138,5 +140,26 @@ def _declare(ds: Dataset, encodings: list[str], *, top: bool = True) -> None:
         ds.SpecificCharacterSet = UTF8
         # pydicom notes the declared set as that of the bytes; they are what they were.
         ds.set_original_encoding(implicit, little_endian, encodings)
+    for element in list(ds.elements()):
+        if _vr(element) == "PN":
+            _settle_name(ds, element.tag)
     for item in _items(ds, own=False):
         _declare(item, encodings, top=False)
+
+
+def _settle_name(ds: Dataset, tag: BaseTag) -> None:
+    """pydicom keeps the bytes of a name and decodes them by what is declared: exchange them."""
+    try:
+        element = ds[tag]
+        if element.value is not None:
+            element.value = (
+                [_in_utf8(str(name)) for name in element.value]
+                if element.VM > 1
+                else _in_utf8(str(element.value))
+            )
+    except Exception:  # damaged: left out later, by name
+        return
+
+
+def _in_utf8(name: str) -> PersonName:
+    return PersonName(name, ["utf_8"], name.encode("utf_8", "replace"))
