@@ -52,7 +52,7 @@ def check_identity(ds: Dataset, options: ReadOptions) -> list[Note]:
         UnsupportedImage: SOP class, UIDs, body part, view, burned-in text or synthetic origin.
     """
     _check_class(ds)
-    _check_uids(ds)
+    check_uids(ds)
     notes = [
         _check_body_part(ds, options),
         _check_view(ds, options),
@@ -60,6 +60,25 @@ def check_identity(ds: Dataset, options: ReadOptions) -> list[Note]:
         _check_synthetic(ds, options),
     ]
     return [note for note in notes if note is not None]
+
+
+def check_uids(ds: Dataset) -> None:
+    """UnsupportedImage if study, series or instance has no identifier, or a malformed one."""
+    for keyword in _UIDS:
+        value = uid(ds, keyword)
+        if not value:
+            raise UnsupportedImage(
+                f"{keyword} is missing; without it the result cannot refer to its source.",
+                code="missing_uid",
+                hint="Export the image again from the archive.",
+            )
+        if len(value) > 64 or not _UID_FORM.fullmatch(value):
+            raise UnsupportedImage(
+                f"{keyword} ({len(value)} characters) is not a UID; expected at most 64 digits "
+                "and dots, no part empty or with a leading zero.",
+                code="invalid_uid",
+                hint="Export the image again from the archive.",
+            )
 
 
 def names_body_part(ds: Dataset) -> bool:
@@ -88,24 +107,6 @@ def _check_class(ds: Dataset) -> None:
         code="sop_class",
         hint=hint,
     )
-
-
-def _check_uids(ds: Dataset) -> None:
-    for keyword in _UIDS:
-        value = uid(ds, keyword)
-        if not value:
-            raise UnsupportedImage(
-                f"{keyword} is missing; without it the result cannot refer to its source.",
-                code="missing_uid",
-                hint="Export the image again from the archive.",
-            )
-        if len(value) > 64 or not _UID_FORM.fullmatch(value):
-            raise UnsupportedImage(
-                f"{keyword} ({len(value)} characters) is not a UID; expected at most 64 digits "
-                "and dots, no part empty or with a leading zero.",
-                code="invalid_uid",
-                hint="Export the image again from the archive.",
-            )
 
 
 def _check_body_part(ds: Dataset, options: ReadOptions) -> Note | None:

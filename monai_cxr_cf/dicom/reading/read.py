@@ -17,7 +17,7 @@ from monai_cxr_cf.dicom.display import Integers
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.radiograph import Polarity, Radiograph, freeze, pixel_digest
 from monai_cxr_cf.dicom.reading.decode import check_content, read_pixels
-from monai_cxr_cf.dicom.reading.identity import Note, check_identity
+from monai_cxr_cf.dicom.reading.identity import Note, check_identity, check_uids
 from monai_cxr_cf.dicom.reading.matrix import Matrix, check_matrix, check_padding, check_polarity
 from monai_cxr_cf.dicom.reading.notes import geometry_notes, header_notes, polarity_notes
 from monai_cxr_cf.dicom.reading.options import ReadOptions
@@ -159,7 +159,9 @@ def _assemble(judged: _Judged, stored: Integers, notes: list[Note]) -> Radiograp
     display, voi = finish_display(judged.plan, judged.polarity, stored[valid])
     pixels = np.where(valid, display.render(stored), np.float32(0.0))
     _check_visible(pixels[valid])
-    if lost := leave_out_damaged(judged.header):
+    lost = leave_out_damaged(judged.header)
+    check_uids(judged.header)  # again: one stored as another kind of value is gone now
+    if lost:
         names = ", ".join(dict.fromkeys(lost))
         notes = [*notes, ("damaged_attributes", f"Left out, as they cannot be parsed: {names}.")]
     if not valid.all():

@@ -101,14 +101,26 @@ def for_secondary_capture(header: Dataset) -> Dataset:
     _without_empty(out)
     if not out.get("Modality"):
         out.Modality = "OT"
-    if not out.get("BodyPartExamined"):
-        out.BodyPartExamined = "CHEST"  # without it Laterality is missed (type 2C): 1 error
+    _laterality(out)
     if "PatientOrientation" not in out:
         out.PatientOrientation = None
     _capture_spacing(header, out)
     _rescale(out)
     _sixteen_bit_luts(out)
     return out
+
+
+def _laterality(out: Dataset) -> None:
+    """Laterality is type 2C: there for a paired part, perhaps empty, and for no other.
+
+    Whatever is not in the list of unpaired parts counts as paired: THORAX, CHEST PA, UNKNOWN.
+    """
+    if not out.get("BodyPartExamined"):
+        out.BodyPartExamined = "CHEST"
+    if out.BodyPartExamined in policy.UNPAIRED:
+        out.pop("Laterality", None)
+    elif "Laterality" not in out:
+        out.Laterality = None
 
 
 def for_same_iod(header: Dataset) -> Dataset:

@@ -171,7 +171,7 @@ def _age(text: str) -> str | None:
 
 
 def _identifier(text: str) -> str | None:
-    form = r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+"
+    form = r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*"
     return text if len(text) <= 64 and re.fullmatch(form, text) else None
 
 

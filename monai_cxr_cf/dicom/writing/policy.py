@@ -76,6 +76,15 @@ UNTRUE = (
 )  # fmt: skip
 """What a derived CR or DX drops; private groups, overlays and curves go by group number."""
 
+UNPAIRED = (
+    "CHEST", "HEART", "MEDIASTINUM", "TRACHEA", "STERNUM", "AORTA", "ESOPHAGUS", "NECKCHEST",
+    "CHESTABDOMEN", "CHESTABDPELVIS", "ABDOMEN", "ABDOMENPELVIS", "PELVIS", "WHOLEBODY", "HEAD",
+    "HEADNECK", "SKULL", "BRAIN", "JAW", "NOSE", "NECK", "LARYNX", "PHARYNX", "SPINE", "CSPINE",
+    "CTSPINE", "TSPINE", "TLSPINE", "LSPINE", "LSSPINE", "SSPINE", "COCCYX", "STOMACH", "LIVER",
+    "SPLEEN", "PANCREAS", "BLADDER", "UTERUS", "PROSTATE",
+)  # fmt: skip
+"""Body parts without a side (PS3.16 annex L): what a chest and its neighbours are called."""
+
 EQUIPMENT = (
     "Manufacturer", "InstitutionName", "StationName", "InstitutionalDepartmentName",
     "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions", "DeviceUID",
