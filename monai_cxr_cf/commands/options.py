@@ -25,7 +25,7 @@ READING = {  # what each permission of the reader is about
     "max_bytes": "bytes of a file",
     "min_side": "pixels of the shorter side",
     "allow_body_part": "the header names another body part",
-    "allow_lateral": "a lateral view",
+    "allow_lateral": "a lateral, oblique or decubitus view",
     "allow_burned_in": "text burned into the picture",
     "allow_synthetic": "a source that is marked synthetic",
     "allow_raster": "PNG or JPEG: without patient data",

@@ -105,7 +105,7 @@ def _how() -> None:
         for value, words in (
             ("allow_burned_in", "text burned into the picture"),
             ("allow_body_part", "another body part in the header"),
-            ("allow_lateral", "a lateral view"),
+            ("allow_lateral", "a lateral or oblique view"),
         ):
             v.VCheckbox(v_model=("accepted",), value=value, label=words, density="compact",
                         hide_details=True, disabled=(INPUTS,))  # fmt: skip

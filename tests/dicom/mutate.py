@@ -5,6 +5,7 @@
 reading, by a refusal that comes only at writing, by half a file, or by more than ten seconds.
 """
 
+import faulthandler
 import random
 import struct
 import sys
@@ -132,6 +133,7 @@ def run(count: int, seed: int) -> int:
     failed, slowest = [], 0.0
     for number in range(seed, seed + count):
         began = time.monotonic()
+        faulthandler.dump_traceback_later(6 * PATIENCE_S, exit=True, file=sys.__stderr__)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 outcomes[attempt(mutated(number), Path(folder)) or "accepted"] += 1
@@ -143,6 +145,7 @@ def run(count: int, seed: int) -> int:
         if took > PATIENCE_S:
             failed.append(number)
             _say(f"seed {number}: {took:.1f} s")
+    faulthandler.cancel_dump_traceback_later()
     _say(f"{count} headers from seed {seed}: {len(failed)} failed, slowest {slowest:.2f} s")
     _say(", ".join(f"{name} {many}" for name, many in outcomes.most_common()))
     return 1 if failed else 0

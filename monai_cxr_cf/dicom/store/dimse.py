@@ -45,10 +45,7 @@ def send(
 ) -> int:
     """Send files by C-STORE over one association; returns how many were accepted.
 
-    Args:
-        paths: DICOM files of ours.
-        node: where to.
-        warn: called with what the node says of a file that it has stored.
+    ``warn`` is called with what the node says of a file that it has stored.
 
     Raises:
         RemoteFailure: the node cannot be reached, does not take a kind of object, or refuses one.
@@ -76,11 +73,11 @@ def send(
                 hint="Are host, port and AE title right, and is ours (CXR_CF) known there?",
             )
         try:
-            for number, ds in enumerate(datasets, 1):
-                if told := _send_one(association, ds, number):
-                    warn(told)
+            told = [_send_one(association, ds, number) for number, ds in enumerate(datasets, 1)]
         finally:
             association.release()
+    for text in filter(None, told):
+        warn(text)
     return len(datasets)
 
 
