@@ -167,14 +167,14 @@ def leave_out_damaged(ds: Dataset) -> list[str]:
 
 def _items_of(element: DataElement) -> Iterable[Dataset]:
     """What is nested in a converted element; raises if its value cannot be looked at."""
+    if dictionary_has_tag(element.tag) and not _alike(element.VR, dictionary_VR(element.tag)):
+        raise ValueError("a value of another kind than DICOM gives the attribute")
     if element.VR == "SQ":
         nested: Iterable[Dataset] = element.value
         return nested
     # pydicom guesses at a value that its VR does not allow; made anew, the guess shows.
     str(DataElement(element.tag, element.VR, element.value).value)  # names are decoded here
     _check_numbers(element)
-    if dictionary_has_tag(element.tag) and not _alike(element.VR, dictionary_VR(element.tag)):
-        raise ValueError("a value of another kind than DICOM gives the attribute")
     return ()
 
 
