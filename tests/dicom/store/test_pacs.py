@@ -4,11 +4,14 @@
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 
+from monai_cxr_cf.cli import main
 from monai_cxr_cf.dicom.store import pacs
-from monai_cxr_cf.dicom.store.dimse import Node, parse_node
+from monai_cxr_cf.dicom.store.dimse import Node, _send_one, parse_node
 from monai_cxr_cf.dicom.store.remote import USER
 from monai_cxr_cf.errors import BadRequest, RemoteFailure
+from tests.dicom.store.small_store import Answer, small_store
 
 pytest.importorskip("dicomweb_client", reason="pip install '.[server]'")
 CLOSED = "http://127.0.0.1:9/dicom-web"  # nobody listens on the discard port
@@ -60,3 +63,46 @@ def test_a_node_is_title_host_and_port() -> None:
 def test_what_is_no_node_is_refused(text: str) -> None:
     with pytest.raises(BadRequest):
         parse_node(text)
+
+
+class Association:
+    """Answers every C-STORE with one status."""
+
+    def __init__(self, status: int | None) -> None:
+        self.status = status
+
+    def send_c_store(self, ds: object) -> object:
+        """An answer as pynetdicom gives it: without a status if the node fell silent."""
+        answer = Dataset()
+        if self.status is not None:
+            answer.Status = self.status
+        return answer
+
+
+def test_a_node_s_warning_is_told_and_its_refusal_has_a_reason() -> None:
+    assert _send_one(Association(0), Dataset(), 1) == ""
+    assert _send_one(Association(0xB006), Dataset(), 2) == "file 2: elements were discarded (B006)"
+    for status, words in ((0xA700, "out of resources (A700)"), (None, "no answer")):
+        with pytest.raises(RemoteFailure, match="refused file 3") as refused:
+            _send_one(Association(status), Dataset(), 3)
+        assert words in str(refused.value)
+
+
+def test_the_command_line_says_when_nothing_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    with small_store(Answer(b"", "", 204)) as store:
+        assert main(["pacs", "find", store.url, "--study", "1.2.3"]) == 0
+        assert capsys.readouterr().out == "The store has no CR or DX image that fits.\n"
+        assert main(["pacs", "find", store.url, "--json"]) == 0
+        assert capsys.readouterr().out == "[]\n"
+
+
+def test_a_page_is_one_sentence_and_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with small_store(Answer(b"<html/>", "text/html")) as store:
+        out = ["--out", str(tmp_path / "film.dcm")]
+        assert main(["pacs", "fetch", store.url, "1.2.3", "1.2.4", "1.2.5", *out]) == 5
+    told = capsys.readouterr().err
+    assert "answered with a web page, perhaps a page to log in" in told
+    assert "Traceback" not in told
+    assert not list(tmp_path.iterdir())

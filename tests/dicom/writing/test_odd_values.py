@@ -221,6 +221,30 @@ def test_an_odd_value_in_an_item_costs_at_most_the_item(
     assert (sequence in told.get("illegal_values", "")) == (expected == "gone")
 
 
+@pytest.mark.conformance
+@pytest.mark.parametrize(
+    ("part", "laterality", "expected"),
+    [
+        ("CHEST", None, None),
+        ("CHEST", "L", None),
+        ("HEART", None, None),
+        ("THORAX", None, ""),
+        ("TORAX AP", None, ""),
+        ("LUNG", "R", "R"),
+        ("PORT CHEST", None, ""),
+        ("UNKNOWN", None, ""),
+        (None, "L", None),
+    ],
+)
+def test_laterality_is_there_for_what_is_not_known_to_be_unpaired(
+    part: str | None, laterality: str | None, expected: str | None, tmp_path: Path
+) -> None:
+    spec = CR.with_(BodyPartExamined=part, Laterality=laterality)
+    ds = written(case_of(save(tmp_path / "source.dcm", spec)), tmp_path)
+    assert (ds.BodyPartExamined, ds.get("Laterality")) == (part or "CHEST", expected)
+    assert not dciodvfy_errors(tmp_path / "cf" / "0001.dcm")
+
+
 def test_a_clean_source_is_copied_without_a_word(tmp_path: Path) -> None:
     case = case_of(save(tmp_path / "source.dcm", CR))
     assert plan_of(case).warnings == ()
