@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.prompts.pairs import COMPARED
 from monai_cxr_cf.prompts.scan import EXCEPTION, Item, Mark
-from monai_cxr_cf.prompts.segments import NEGATIONS, segments
+from monai_cxr_cf.prompts.segments import NEGATIONS, Segment, segments
 from monai_cxr_cf.prompts.words import hints
 
 _STRANGE = re.compile(
@@ -24,8 +25,11 @@ _SIGNED = re.compile(
     r"|\bno\s*(?:[:–—]|-\s)",
     re.IGNORECASE,
 )
+_DASH = re.compile(r"[-–—]")
 _ZERO = re.compile(r"(?<![\w.,])0+(?:[.,]0+)?(?![\w.,]*\d)")
 _BETWEEN = frozenset({"anatomy", "articles", "fillers", "prepositions", "seen"})
+_LIST = frozenset({"and", "or"})
+_NAME_ONE = "Name the one that the image should show."
 _HINT = "Say it in words: 'left effusion', 'no effusion', 'larger effusion'."
 
 
@@ -45,15 +49,57 @@ def refuse_words(text: str, labelled: Sequence[Mark]) -> None:
         if mark.kind == "doubt":
             word = text[mark.start : mark.end]
             raise _ambiguous(f"{word!r} leaves open what to change.", hints()[mark.value])
-    for a, b in pairwise(labelled):
+    for a, b in pairwise([m for m in labelled if m.kind != "articles"]):
         if a.value == "from" and b.kind in ("severity", "side", "zone"):
             raise _ambiguous("'From' names what is left behind.", hints()["comparison"])
+        if a.value == "to" and b.kind == "severity" and not _range(labelled, a):
+            raise _ambiguous("The prompt names a change and a degree.", hints()["comparison"])
+        if a.kind == "finding" and b.value == "like":
+            raise _ambiguous(f"'{a.value[0]}-like' names two findings, or one.", _NAME_ONE)
+        if a.kind == "finding" and "+" in text and _DASH.search(text[a.end : b.start]):
+            raise _ambiguous("Beside a '+', a dash can be a minus.", _HINT)
+        if a.value in COMPARED and not (b.kind == "side" or text[b.start].isdigit()):
+            raise _ambiguous("The prompt compares a degree.", hints()["comparison"])
     for k, mark in enumerate(labelled):
         if mark.kind == "side" and (_picture(labelled[k + 1 :]) or _picture(labelled[:k][::-1])):
             raise _ambiguous(
                 "The prompt names a side of the picture; left and right are the patient's.",
                 "The left of a frontal image is the patient's right: write 'right effusion'.",
             )
+
+
+def refuse_uneven(items: Sequence[Item]) -> None:
+    """ "Left and large right effusion": a degree that stands with a later place is that place's.
+
+    One before the first place of a list holds for all: "large left and right effusions".
+    """
+    for item in items:
+        pre, post = segments(item.pre), segments(item.post)
+        placed = [p for p in (*pre, *post) if p.kinds & {"side", "zone"} and not _compares(p)]
+        if not any(p.joint and _elsewhere(p, placed[0]) for p in placed[1:]):
+            continue
+        own = [k for k, p in enumerate(placed) if p.of("severity")]
+        listed = all(p in pre for p in placed) and any(p.joint & _LIST for p in placed[1:])
+        if own and not (own == [0] and listed):
+            raise _ambiguous(
+                f"It is unclear for which places of {item.mark.value[0]} the degree holds.",
+                "Name the finding for each: 'left effusion and large right effusion'.",
+            )
+
+
+def _compares(part: Segment) -> bool:
+    return any(m.value in COMPARED for m in part.of("prepositions"))
+
+
+def _elsewhere(part: Segment, first: Segment) -> bool:
+    zoned = bool(part.of("zone") and first.of("zone"))
+    return zoned or bool(part.sides and first.sides and part.sides != first.sides)
+
+
+def _range(labelled: Sequence[Mark], to: Mark) -> bool:
+    """Is it the "to" of "small to moderate"? A degree stands before it."""
+    before = [m for m in labelled if m.end <= to.start]
+    return bool(before) and before[-1].kind == "severity"
 
 
 def _picture(following: Sequence[Mark]) -> bool:
@@ -77,6 +123,7 @@ def refuse_forms(items: Sequence[Item]) -> None:
         _refuse_leftover(item)
         _refuse_between(item)
         _refuse_new(item)
+        _refuse_header(items, k)
         if item.mark.kind == "generic":
             _refuse_everything(items, item)
 
@@ -182,6 +229,20 @@ def _refuse_new(item: Item) -> None:
             f"'No new {item.mark.value[0]}' leaves open what becomes of an old one.",
             "Write 'no X' to remove it, or leave it out.",
         )
+
+
+def _refuse_header(items: Sequence[Item], k: int) -> None:
+    """ "Left lung: edema, effusion": does the place before the colon hold for the whole list?"""
+    colon = next((m.start for m in items[k].pre if m.value == ":"), 0)
+    place = any(m.kind in ("side", "zone") and m.start < colon for m in items[k].pre)
+    for item in items[k + 1 :] if place else ():
+        if "boundary" in item.joiner or item.own("side", "zone"):
+            return
+        if item.mark.kind == "finding" and "comma" in item.joiner:
+            raise _ambiguous(
+                "It is unclear whether the place before the colon holds for the whole list.",
+                "Name the place with each finding: 'left edema; left effusion'.",
+            )
 
 
 def _refuse_everything(items: Sequence[Item], item: Item) -> None:

@@ -17,7 +17,7 @@ from monai_cxr_cf.prompts.segments import Segment, segments
 Place = tuple[str | None, str | None]  # side, zone
 _FINER = {"apical": "upper", "costophrenic": "lower", "retrocardiac": "lower"}
 _WHOLE = ("lung", "lungs", "hemithorax", "thorax", "chest")
-_COMPARED = ("greater than", "more than", "larger than", "worse than", "less than")
+COMPARED = ("greater than", "more than", "larger than", "worse than", "less than")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _part(segment: Segment, name: str) -> _Part | None:
         return None
     values = list(dict.fromkeys(m.value for m in sides))
     if len(values) > 1:
-        if zones or not any(m.value in _COMPARED for m in segment.of("prepositions")):
+        if zones or not any(m.value in COMPARED for m in segment.of("prepositions")):
             raise _unclear(name)
         values = ["both"]  # "left greater than right"
     side = values[0] if values else None

@@ -17,10 +17,10 @@ from monai_cxr_cf.prompts.compose import (
     prompt_from_findings,
 )
 from monai_cxr_cf.prompts.contrast import apart
-from monai_cxr_cf.prompts.doubt import refuse_forms, refuse_signs, refuse_words
+from monai_cxr_cf.prompts.doubt import refuse_forms, refuse_signs, refuse_uneven, refuse_words
 from monai_cxr_cf.prompts.findings import VOCABULARY, get, nearest
-from monai_cxr_cf.prompts.place import checked_place, places
-from monai_cxr_cf.prompts.scan import Item, Mark, itemise, marks
+from monai_cxr_cf.prompts.place import checked_place, placed
+from monai_cxr_cf.prompts.scan import NORMAL_WORDS, Item, Mark, itemise, marks
 from monai_cxr_cf.prompts.scope import Action, actions
 from monai_cxr_cf.request import FindingEdit
 
@@ -49,14 +49,16 @@ def parse_prompt(text: str) -> ParsedPrompt:
     _refuse_empty(items)
     refuse_forms(items)
     items = apart(items)
+    refuse_uneven(items)
     todo = actions(items)
     _refuse_unchanged(items, todo)
+    _refuse_unnamed(items, todo)
     _refuse_alternatives(items, todo)
-    notes: list[str] = []
+    notes = _general(items, todo)
     found: list[FindingEdit] = []
     for k, (item, action) in enumerate(zip(items, todo, strict=True)):
         if item.mark.kind == "finding":
-            found += edits(text, item.mark, action, places(items, k, notes))
+            found += edits(text, item.mark, action, placed(items, k, notes))
     findings = _without_repeats(found, notes)
     _refuse_contradiction(findings)
     if len(findings) > MAX_FINDINGS:
@@ -163,11 +165,39 @@ def _refuse_unchanged(items: Sequence[Item], todo: Sequence[Action]) -> None:
             )
 
 
+def _refuse_unnamed(items: Sequence[Item], todo: Sequence[Action]) -> None:
+    """ "Everything but the effusion", "effusion and other findings": what else is meant?
+
+    A general word for something wrong must be denied ("no abnormality"), or be told in the words
+    that follow it: "findings: left effusion", "findings suggestive of edema", "everything clear".
+    """
+    for k, (item, action) in enumerate(zip(items, todo, strict=True)):
+        calm = item.mark.kind != "generic" or item.mark.value in NORMAL_WORDS
+        after = items[k + 1] if k + 1 < len(items) else None
+        told = after is not None and (not after.joiner or "as" in after.joiner)
+        if not calm and not told and action.direction != "remove":
+            raise BadRequest(
+                f"The prompt speaks of {item.mark.value!r} without saying what it is.",
+                code="ambiguous_prompt",
+                hint="Name each finding, or write 'no X'; leave the general word out.",
+            )
+
+
+def _general(items: Sequence[Item], todo: Sequence[Action]) -> list[str]:
+    """Notes on general words beside findings ("lungs clear", "no acute process"): not used."""
+    return [
+        f"{item.mark.value!r} names no finding; nothing was changed for it"
+        for item, action in zip(items, todo, strict=True)
+        if item.mark.kind == "generic"
+        and (item.mark.value in NORMAL_WORDS or action.direction == "remove")
+    ]
+
+
 def _refuse_alternatives(items: Sequence[Item], todo: Sequence[Action]) -> None:
     for k in range(1, len(items)):
         both = items[k - 1].mark.kind == items[k].mark.kind == "finding"
-        added = todo[k - 1].direction != "remove" and todo[k].direction != "remove"
-        if both and added and "or" in items[k].joiner:
+        absent = todo[k - 1].direction == todo[k].direction == "remove"
+        if both and not absent and "or" in items[k].joiner:
             raise BadRequest(
                 f"'{items[k - 1].mark.value[0]} or {items[k].mark.value[0]}' leaves open which.",
                 code="ambiguous_prompt",

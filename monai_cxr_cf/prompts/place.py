@@ -11,9 +11,12 @@ from dataclasses import replace
 
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.prompts.findings import VOCABULARY, ZONES, Finding
-from monai_cxr_cf.prompts.pairs import Place, impossible, pairs
+from monai_cxr_cf.prompts.pairs import COMPARED, Place, impossible, pairs
 from monai_cxr_cf.prompts.scan import Item, Mark
+from monai_cxr_cf.prompts.words import hints
 from monai_cxr_cf.request import DIRECTIONS, SIDES, FindingEdit
+
+_NEAR = frozenset({"adjacent", "associated", "underlying", "overlying"})
 
 
 def places(items: Sequence[Item], k: int, notes: list[str]) -> list[Place]:
@@ -30,6 +33,24 @@ def places(items: Sequence[Item], k: int, notes: list[str]) -> list[Place]:
     for side, zone in found:
         _check(finding, side, zone)
     return list(dict.fromkeys(found))
+
+
+def placed(items: Sequence[Item], k: int, notes: list[str]) -> list[Place]:
+    """``places`` for a prompt: BadRequest where a word like "adjacent" is all that says where."""
+    item = items[k]
+    name = item.mark.value[0]
+    found = places(items, k, notes)
+    near = next((m.value for m in item.own("descriptors") if m.value in _NEAR), None)
+    sided = any(_named([*other.pre, *other.post]) for other in items)
+    if near and sided and found == [(None, None)] and VOCABULARY[name].sided:
+        raise BadRequest(
+            f"{near!r} leaves open on which side {name} should be.",
+            code="ambiguous_prompt",
+            hint=hints()["which side"],
+        )
+    if any(m.value in COMPARED for m in item.own("prepositions")) and found[0][0] == "both":
+        notes.append(f"the sides of {name} are compared; both were read with the same degree")
+    return found
 
 
 def checked_place(edit: FindingEdit, notes: list[str]) -> FindingEdit:

@@ -20,6 +20,11 @@ CONTRAST = frozenset({"but", "however", "yet", "although", "whereas", "while"})
 EXCEPTION = frozenset(
     {"except", "except for", "apart from", "aside from", "save for", "excepting", "otherwise"}
 )
+# General words that call the image, or a part of it, normal; the others name something wrong.
+NORMAL_WORDS = frozenset(
+    {"normal", "clear", "unremarkable", "within normal limits", "healthy", "no finding"}
+    | {"well expanded", "well aerated"}
+)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,11 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-# A letter may carry combining marks (decomposed accents); the marks belong to the word.
-_WORD = re.compile(r"(?:[^\W\d_][\u0300-\u036f]*)+|\d+(?:\.\d+)?|[.,;:/&+\n]|[^\s\w]|_")
+# A letter may carry combining marks (decomposed accents); the marks belong to the word. The stop
+# of "vs." ends no sentence.
+_WORD = re.compile(
+    r"(?:[^\W\d_][\u0300-\u036f]*)+|\d+(?:\.\d+)?|(?<!\bvs)[.]|[,;:/&+\n]|[^\s\w.]|_"
+)
 _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss"})
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prompts with their meaning, by kind: each is read as it is meant, or refused; none is reversed.
 
-``meanings.tsv`` has one prompt a line: kind, prompt, expected, now. ``expected`` lists what the
+``meanings.tsv`` grew with the grammar; ``meanings_stranger.tsv`` was written by someone who had not
+read it. Both have one prompt a line: kind, prompt, expected, now. ``expected`` lists what the
 prompt asks for as finding/side/zone/direction/severity ("-" where nothing is said), with "; "
 between, or says "refused" where the words leave it open. The last column says "refused" where a
 prompt has a meaning that the grammar does not read. Add a line to add a case.
@@ -16,14 +17,16 @@ from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.prompts.parse import parse_prompt
 from monai_cxr_cf.request import FindingEdit
 
-TABLE = Path(__file__).with_name("meanings.tsv")
+TABLES = ("meanings.tsv", "meanings_stranger.tsv")
 
 
 def rows() -> list[dict[str, str]]:
-    """The table; missing last cells are empty."""
-    with TABLE.open(encoding="utf-8", newline="") as text:
-        reader = csv.DictReader(text, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
-        return list(reader)
+    """All tables, one after the other; missing last cells are empty."""
+    found: list[dict[str, str]] = []
+    for name in TABLES:
+        with Path(__file__).with_name(name).open(encoding="utf-8", newline="") as text:
+            found += csv.DictReader(text, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
+    return found
 
 
 def entry(edit: FindingEdit) -> str:
@@ -62,7 +65,7 @@ def test_a_prompt_is_read_as_meant_or_refused(row: dict[str, str]) -> None:
         assert read(row["prompt"]) == meant(row)
 
 
-def test_the_table_holds_many_kinds_and_no_prompt_twice() -> None:
+def test_the_tables_hold_many_kinds_and_no_prompt_twice() -> None:
     table = rows()
     assert len({row["kind"] for row in table}) >= 12
     assert len({row["prompt"] for row in table}) == len(table)

@@ -226,3 +226,21 @@ def test_findings_given_as_data_are_checked_and_put_into_words() -> None:
     assert [f.finding for f in parsed.findings] == ["pleural effusion", "cardiomegaly"]
     assert [parsed.text[slice(*f.span)] for f in parsed.findings] == [
         "pleural effusion", "cardiomegaly"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (
+            "bilateral effusions, left greater than right",
+            "the sides of pleural effusion are compared; both were read with the same degree",
+        ),
+        ("lungs clear, heart enlarged", "'clear' names no finding; nothing was changed for it"),
+        (
+            "no effusion or other acute process",
+            "'acute process' names no finding; nothing was changed for it",
+        ),
+    ],
+)
+def test_words_that_change_nothing_are_named_in_the_notes(text: str, note: str) -> None:
+    assert parse_prompt(text).notes == (note,)
