@@ -22,12 +22,16 @@ _STRANGE = re.compile(
 )
 _SIGNED = re.compile(
     r"\(\s*[-–—+]|[-–—+]\s*\)|(?<!\S)[-–—+](?=\w)|[-–—+]\s*$|[-–—]{2}|\+\s*/|/\s*[-–—]|!\s*\w"
-    r"|\bno\s*(?:[:–—]|-\s)",
+    r"|\bno\s*(?:[:–—]|-\s)|\w[-–—]less\b",
     re.IGNORECASE,
 )
 _DASH = re.compile(r"[-–—]")
 _ZERO = re.compile(r"(?<![\w.,])0+(?:[.,]0+)?(?![\w.,]*\d)")
 _BETWEEN = frozenset({"anatomy", "articles", "fillers", "prepositions", "seen"})
+_DEGREES = frozenset({"decrease", "worsen"})
+_COMPARATIVES = frozenset({"less", "lesser", "more", "greater"})
+_MOSTLY = frozenset({"mostly", "mainly", "predominantly", "approximately", "about", "early"})
+_SMALL = 0.5  # the largest degree that "more" would make less of
 _LIST = frozenset({"and", "or"})
 _NAME_ONE = "Name the one that the image should show."
 _HINT = "Say it in words: 'left effusion', 'no effusion', 'larger effusion'."
@@ -49,6 +53,17 @@ def refuse_words(text: str, labelled: Sequence[Mark]) -> None:
         if mark.kind == "doubt":
             word = text[mark.start : mark.end]
             raise _ambiguous(f"{word!r} leaves open what to change.", hints()[mark.value])
+    _refuse_pairs(text, labelled)
+    for k, mark in enumerate(labelled):
+        if mark.kind == "side" and (_picture(labelled[k + 1 :]) or _picture(labelled[:k][::-1])):
+            raise _ambiguous(
+                "The prompt names a side of the picture; left and right are the patient's.",
+                "The left of a frontal image is the patient's right: write 'right effusion'.",
+            )
+
+
+def _refuse_pairs(text: str, labelled: Sequence[Mark]) -> None:
+    """Two words side by side that leave the degree or the finding open."""
     for a, b in pairwise([m for m in labelled if m.kind != "articles"]):
         if a.value == "from" and b.kind in ("severity", "side", "zone"):
             raise _ambiguous("'From' names what is left behind.", hints()["comparison"])
@@ -58,14 +73,17 @@ def refuse_words(text: str, labelled: Sequence[Mark]) -> None:
             raise _ambiguous(f"'{a.value[0]}-like' names two findings, or one.", _NAME_ONE)
         if a.kind == "finding" and "+" in text and _DASH.search(text[a.end : b.start]):
             raise _ambiguous("Beside a '+', a dash can be a minus.", _HINT)
+        if (
+            b.kind == "severity"
+            and b.value <= _SMALL
+            and a.value in _DEGREES
+            and (text[a.start : a.end].casefold() in _COMPARATIVES)
+        ):
+            raise _ambiguous("'Less mild' and 'more mild' turn round.", hints()["comparison"])
+        if "gone" in (a.value, b.value) and (a.value in _MOSTLY or b.value in _MOSTLY):
+            raise _ambiguous("The prompt says that something is partly gone.", hints()["extent"])
         if a.value in COMPARED and not (b.kind == "side" or text[b.start].isdigit()):
             raise _ambiguous("The prompt compares a degree.", hints()["comparison"])
-    for k, mark in enumerate(labelled):
-        if mark.kind == "side" and (_picture(labelled[k + 1 :]) or _picture(labelled[:k][::-1])):
-            raise _ambiguous(
-                "The prompt names a side of the picture; left and right are the patient's.",
-                "The left of a frontal image is the patient's right: write 'right effusion'.",
-            )
 
 
 def refuse_uneven(items: Sequence[Item]) -> None:

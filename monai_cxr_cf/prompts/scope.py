@@ -25,8 +25,8 @@ _ABSENT = (*NEGATIONS, "gone")
 # Changes that such a negation may deny instead of the finding: "remove A without B".
 _DENIABLE = {
     "without": frozenset({"remove"}),
-    "not": frozenset({"remove", "add", *_DEGREES}),
-    "instead": frozenset({"remove", "add", *_DEGREES}),
+    "not": frozenset({"remove", "gone", "add", *_DEGREES}),
+    "instead": frozenset({"remove", "gone", "add", *_DEGREES}),
 }
 PARTIAL = 0.5  # share removed when a prompt only says "improved"
 
@@ -221,6 +221,8 @@ def _refuse_change_of_place(item: Item) -> None:
 def _refuse_lost_wish(items: Sequence[Item], k: int) -> None:
     """ "Remove the nodule but not the effusion": "not" may deny the finding or the removal."""
     verbs = [m.value for m in items[k].pre if m.kind == "operator"]
+    if _ends_with_not(items[k]) and any(_changes(i) for i in items):
+        raise _unclear("It is unclear what the 'not' after a finding denies.")
     if not verbs or not set(verbs) <= NEGATIONS or items[k].contrast:
         return
     sentence = []
@@ -228,9 +230,21 @@ def _refuse_lost_wish(items: Sequence[Item], k: int) -> None:
         if a.joiner & {".", ";", "\n"}:
             break
         sentence.append(b)
-    wishes = {m.value for i in sentence for m in i.pre if m.kind == "operator"}
+    wishes = {m.value for i in sentence for m in i.own("operator")}
     if wishes & _DENIABLE.get(verbs[0], frozenset()):
         raise _unclear("It is unclear whether the negation denies a finding or the change itself.")
+
+
+def _ends_with_not(item: Item) -> bool:
+    """ "Edema worse, effusion not": nothing of its own stands after the "not"."""
+    operators = [k for k, m in enumerate(item.post) if m.kind == "operator"]
+    if not operators or item.post[operators[-1]].value != "not":
+        return False
+    return not any(m.kind in ("seen", "articles") for m in item.post[operators[-1] :])
+
+
+def _changes(item: Item) -> bool:
+    return any(m.value not in NEGATIONS for m in item.own("operator"))
 
 
 def _spread_back(items: Sequence[Item], verbs: list[str | None], k: int, *, strict: bool) -> None:

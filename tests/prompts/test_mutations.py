@@ -16,7 +16,7 @@ from monai_cxr_cf.prompts.compose import ParsedPrompt
 from monai_cxr_cf.prompts.findings import VOCABULARY
 from monai_cxr_cf.prompts.parse import parse_prompt
 from monai_cxr_cf.prompts.scan import marks
-from monai_cxr_cf.prompts.words import lexicon, split
+from monai_cxr_cf.prompts.words import lexicon, normalise, split
 from tests.fuzz import examples
 from tests.prompts.test_meanings import rows
 
@@ -94,7 +94,7 @@ def sided(found: ParsedPrompt, *, other: bool = False) -> set[tuple[object, ...]
 
 def check_sides(text: str) -> int:
     """1 if both prompts are read, and then as mirror images."""
-    if ONE_SIDED.search(text):
+    if ONE_SIDED.search(normalise(text)):
         return 0
     here, there = parsed(text), parsed(exchanged(text))
     if here is None or there is None:
