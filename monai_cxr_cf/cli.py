@@ -15,7 +15,6 @@ from monai_cxr_cf import __version__, imports, threads
 from monai_cxr_cf.commands import (
     doctor,
     edit,
-    evaluate,
     info,
     pacs,
     read,
@@ -24,6 +23,7 @@ from monai_cxr_cf.commands import (
     train,
     viewer,
 )
+from monai_cxr_cf.commands.evaluate import verb as evaluate
 from monai_cxr_cf.commands.say import complain, count, details, show
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.runs.cancel import Cancellation, cancellable

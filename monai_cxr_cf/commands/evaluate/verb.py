@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """``cxr-cf evaluate``: shipped weights and held-out images in, a table of figures out.
 
-Each evaluation is a module ``evaluate_NAME`` beside this one.
+Each evaluation is a module beside this one.
 """
 
 import argparse
 from typing import Any
 
-from monai_cxr_cf.commands import (
-    evaluate_ablation,
-    evaluate_calibrate,
-    evaluate_classifier,
-    evaluate_edits,
-    evaluate_samples,
-    evaluate_segmentation,
+from monai_cxr_cf.commands.evaluate import (
+    ablation,
+    calibrate,
+    classifier,
+    edits,
+    samples,
+    segmentation,
 )
 
 EXAMPLES = """\
@@ -26,14 +26,7 @@ examples:
   cxr-cf evaluate calibrate --data cxr --out cal   which settings suit this backbone?
   cxr-cf evaluate segmentation --help              every option of one evaluation
 """
-KINDS = (
-    evaluate_edits,
-    evaluate_segmentation,
-    evaluate_samples,
-    evaluate_ablation,
-    evaluate_classifier,
-    evaluate_calibrate,
-)
+KINDS = (edits, segmentation, samples, ablation, classifier, calibrate)
 
 
 def add(verbs: Any, common: argparse.ArgumentParser) -> None:
