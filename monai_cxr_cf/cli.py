@@ -21,6 +21,7 @@ from monai_cxr_cf.commands import (
     segment,
     serve,
     train,
+    verify,
     viewer,
 )
 from monai_cxr_cf.commands.evaluate import verb as evaluate
@@ -42,7 +43,7 @@ first steps:
   cxr-cf edit chest.dcm --prompt "no cardiomegaly" --out out2
   cxr-cf edit --help                               every dial, with its meaning
 """
-VERBS = (edit, read, segment, info, doctor, train, evaluate, serve, viewer, pacs)
+VERBS = (edit, read, segment, info, doctor, train, evaluate, serve, viewer, pacs, verify)
 
 
 class Parser(argparse.ArgumentParser):

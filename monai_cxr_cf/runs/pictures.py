@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from monai_cxr_cf.runs.origin import COMPOSITE, DATA, png_info
+
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -87,7 +89,7 @@ def preview(data: PreviewData, path: Path) -> None:
         )
         _colour_bar(figure, drawn, bar)
         _caption(figure, words, height=total_h)
-        _save(figure, path)
+        _save(figure, path, kind=COMPOSITE)
 
 
 def _for_screen(data: PreviewData) -> PreviewData:
@@ -226,11 +228,12 @@ def _settings() -> Iterator[None]:
         yield
 
 
-def _save(figure: Figure, path: Path, *, crop: bool = False) -> None:
+def _save(figure: Figure, path: Path, *, crop: bool = False, kind: str = "") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
     box = "tight" if crop else None
-    figure.savefig(path, format="png", metadata={"Software": None}, bbox_inches=box)
+    told = {"pil_kwargs": {"pnginfo": png_info(kind)}} if kind else {"metadata": {"Software": None}}
+    figure.savefig(path, format="png", bbox_inches=box, **told)
     figure.clear()  # its parts know each other: they would wait for the collector
 
 
@@ -256,7 +259,7 @@ def trace_figure(trace: Mapping[str, Any], path: Path) -> None:
         moved.set_xlabel("executed step (first: most noise); tinted: boost window")
         moved.xaxis.get_major_locator().set_params(integer=True)
         figure.align_ylabels()
-        _save(figure, path, crop=True)
+        _save(figure, path, crop=True, kind=DATA)
 
 
 def _score_lines(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:

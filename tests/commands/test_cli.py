@@ -24,7 +24,7 @@ from monai_cxr_cf.runs.result import OURS, check_folder
 from tests.posix import posix
 
 TUNE = ("train", "diffusion", "--data", "d", "--out", "o")
-VERBS = ("edit", "read", "segment", "info", "doctor", "train", "evaluate")
+VERBS = ("edit", "read", "segment", "info", "doctor", "train", "evaluate", "verify")
 EDIT = ["edit", "x.dcm", "--out", "out"]
 
 

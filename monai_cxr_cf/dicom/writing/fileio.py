@@ -53,15 +53,19 @@ def save(ds: Dataset, path: Path, *, role: str, label: str = "") -> WrittenFile:
     return written_file(role, path, dataset=ds, label=label)
 
 
-def load(path: Path) -> Dataset:
+def load(path: Path, *, pixels: bool = True) -> Dataset:
     """A whole DICOM file, as it is sent or referred to; its class and identifiers are there.
+
+    Args:
+        path: the file.
+        pixels: False stops before PixelData.
 
     Raises:
         UnreadableInput: no DICOM file, or a damaged one.
     """
     try:
         with withheld():
-            ds = dcmread(path)
+            ds = dcmread(path, stop_before_pixels=not pixels)
             str(ds.SOPClassUID + ds.SOPInstanceUID + ds.SeriesInstanceUID + ds.StudyInstanceUID)
             str(ds.file_meta.TransferSyntaxUID)
     except MemoryError:
