@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from monai_cxr_cf.dicom import codes
 from monai_cxr_cf.dicom.values import items, text, texts
 from monai_cxr_cf.dicom.writing.marking import MANUFACTURER, MODEL
+from monai_cxr_cf.dicom.writing.overlay import has_overlay
 from monai_cxr_cf.dicom.writing.uids import IMPLEMENTATION_UID
 
 ROLES = {
@@ -62,12 +63,14 @@ def _implementation(ds: Dataset) -> bool:
 
 MARKS: dict[str, Callable[[Dataset], bool]] = {
     "SyntheticData": lambda ds: text(ds, "SyntheticData") == "YES",
+    "ContentQualification": lambda ds: text(ds, "ContentQualification") == "RESEARCH",
     "ConversionType": lambda ds: text(ds, "ConversionType") == "SYN",
     "ImageType": lambda ds: texts(ds, "ImageType")[:1] == ["DERIVED"],
     "SeriesDescription": lambda ds: text(ds, "SeriesDescription").startswith("SYNTHETIC"),
     "DerivationDescription": lambda ds: "SYNTHETIC COUNTER" in text(ds, "DerivationDescription"),
     "DerivationCodeSequence": _derivation_code,
     "CodingSchemeIdentificationSequence": _scheme,
+    "OverlayData": has_overlay,
     "SourceImageSequence": _source_image,
     "Manufacturer": _manufacturer,
     "ManufacturerModelName": _model,
@@ -79,8 +82,8 @@ OWN = (
     "DerivationCodeSequence", "CodingSchemeIdentificationSequence", "Manufacturer",
     "ContributingEquipmentSequence", "ImplementationClassUID",
 )  # fmt: skip
-_MAKER = ("Manufacturer", "ManufacturerModelName", "ContributingEquipmentSequence",
-          "ImplementationClassUID")  # fmt: skip
+_MAKER = ("ContentQualification", "Manufacturer", "ManufacturerModelName",
+          "ContributingEquipmentSequence", "ImplementationClassUID")  # fmt: skip
 _MADE = ("SyntheticData", "SeriesDescription", "CodingSchemeIdentificationSequence", *_MAKER)
 _IMAGE = (*_MADE, "ImageType", "DerivationDescription", "DerivationCodeSequence")
 
@@ -103,8 +106,10 @@ def expected(ds: Dataset) -> tuple[str, ...]:
     """
     role = role_of(ds)
     wanted = {"masks": _MAKER, "report": _MADE, "banner": _MADE}.get(role, _IMAGE)
-    if wanted is _IMAGE and text(ds, "SOPClassUID") == SC_CLASS:
+    if text(ds, "SOPClassUID") == SC_CLASS:
         wanted = (*wanted, "ConversionType")
+    if role == "counterfactual":
+        wanted = (*wanted, "OverlayData")
     return tuple(name for name in MARKS if name in wanted)
 
 

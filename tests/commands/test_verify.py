@@ -35,7 +35,9 @@ def verified(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, d
     code = main(["verify", *map(str, words), "--json"])
     told = json.loads(capsys.readouterr().out)
     assert told.get("ok") is (code == 0)
-    return code, {Path(one["path"]).name: one for one in told["files"]}
+    paths = [Path(one["path"]) for one in told["files"]]
+    names = [f"diff/{p.name}" if p.parent.name == "diff" else p.name for p in paths]
+    return code, dict(zip(names, told["files"], strict=True))
 
 
 def test_a_whole_output_folder_is_ours_with_every_mark_and_hash(
@@ -43,9 +45,9 @@ def test_a_whole_output_folder_is_ours_with_every_mark_and_hash(
 ) -> None:
     code, told = verified(capsys, out)
     assert code == 0
-    assert set(told) == {"0001.dcm", "report.json", "seg.dcm", "sr.dcm"}
+    assert set(told) == {"0001.dcm", "diff/0001.dcm", "report.json", "seg.dcm", "sr.dcm"}
     assert [told[name]["hash"] for name in ("0001.dcm", "seg.dcm", "sr.dcm")] == ["holds"] * 3
-    assert [told[n]["role"] for n in ("seg.dcm", "sr.dcm")] == ["masks", "report"]
+    assert [told[n]["role"] for n in ("diff/0001.dcm", "seg.dcm")] == ["difference", "masks"]
     assert set(told["0001.dcm"]["marks"]) == set(MARKS)
     assert main(["verify", str(out)]) == 0
     first = capsys.readouterr().out.splitlines()[0]
@@ -78,6 +80,7 @@ def test_one_changed_byte_is_told_although_all_marks_are_there(
     [
         ("SyntheticData", "SyntheticData"),
         ("ConversionType", "ConversionType"),
+        ("ContentQualification", "ContentQualification"),
         ("ImageType", "ImageType"),
         ("SeriesDescription", "SeriesDescription"),
         ("DerivationDescription", "DerivationDescription"),

@@ -22,7 +22,13 @@ from monai_cxr_cf import __version__
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.record import WrittenFile
 from monai_cxr_cf.dicom.writing.fileio import clip, load, save
-from monai_cxr_cf.dicom.writing.marking import LO, MANUFACTURER, MODEL, mark_synthetic
+from monai_cxr_cf.dicom.writing.marking import (
+    LO,
+    MANUFACTURER,
+    MODEL,
+    mark_synthetic,
+    qualify,
+)
 from monai_cxr_cf.dicom.writing.uids import stable_uid
 from monai_cxr_cf.errors import BadRequest
 
@@ -72,6 +78,7 @@ def banner_dataset(images: Files[Dataset]) -> Dataset:
     _inherit(ds, first)
     _display(ds, images)
     mark_synthetic(ds, "counterfactual CXR: banner")
+    qualify(ds)
     return ds
 
 

@@ -28,16 +28,20 @@ _GLYPHS = {
 
 def burn_in(member: Member, radiograph: Radiograph) -> Member:
     """A copy of ``member`` with bright letters on a dark box, a third of the image wide."""
-    dots = _word()
-    scale = max(1, radiograph.shape[1] // (3 * dots.shape[1]))
-    letters = np.kron(dots, np.ones((scale, scale), dtype=bool))
-    rows = min(letters.shape[0], radiograph.shape[0])
-    columns = min(letters.shape[1], radiograph.shape[1])
+    drawn = letters(*radiograph.shape)
+    rows, columns = drawn.shape
     low, high = stored_range(radiograph.bits_stored, radiograph.signed)
     dark, bright = (high, low) if radiograph.polarity == "MONOCHROME1" else (low, high)
     stored = member.stored.copy()
-    stored[:rows, :columns] = np.where(letters[:rows, :columns], bright, dark)
+    stored[:rows, :columns] = np.where(drawn, bright, dark)
     return Member(stored, member.label)
+
+
+def letters(rows: int, columns: int) -> NDArray[np.bool_]:
+    """The word a third of an image of ``rows`` x ``columns`` wide; True where a letter is."""
+    dots = _word()
+    scale = max(1, columns // (3 * dots.shape[1]))
+    return np.kron(dots, np.ones((scale, scale), dtype=bool))[:rows, :columns]
 
 
 def _word() -> NDArray[np.bool_]:

@@ -50,8 +50,14 @@ def equip(ds: Dataset, plan: OutputPlan) -> None:
         ds.pop(keyword, None)
     ds.Manufacturer, ds.ManufacturerModelName = MANUFACTURER, MODEL
     ds.SoftwareVersions = clip(plan.record.code_version, LO)
+    qualify(ds)
     earlier = deepcopy(list(plan.header.get("ContributingEquipmentSequence") or ()))
     ds.ContributingEquipmentSequence = Sequence([*earlier, *acquisition, _ourselves(plan.record)])
+
+
+def qualify(ds: Dataset) -> None:
+    """Every object of ours is research content (SOP Common, PS3.3 C.12.1)."""
+    ds.ContentQualification = "RESEARCH"
 
 
 def mark_synthetic(ds: Dataset, description: str) -> None:

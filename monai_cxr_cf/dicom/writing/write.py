@@ -27,6 +27,7 @@ from monai_cxr_cf.dicom.writing.marking import (
     mark_image,
     mark_synthetic,
 )
+from monai_cxr_cf.dicom.writing.overlay import put_overlay
 from monai_cxr_cf.dicom.writing.plan import OutputPlan
 
 
@@ -64,6 +65,7 @@ def counterfactual_dataset(plan: OutputPlan, index: int) -> Dataset:
     mark_image(ds, plan, member, codes.COUNTERFACTUAL)
     put_pixels(ds, member.stored, plan.radiograph.bits_stored)
     _put_photometry(ds, plan)
+    put_overlay(ds, *member.stored.shape)
     return declare_characters(ds, plan.unicode)
 
 

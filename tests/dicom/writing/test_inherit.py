@@ -52,6 +52,7 @@ def test_header_drops_what_is_no_longer_true(iod: str, tmp_path: Path) -> None:
     inner = ds.ViewCodeSequence[0].private_block(0x0011, "PLANTED", create=True)
     inner.add_new(1, "LO", "SECRET")
     ds.add_new(0x60000010, "US", 8)
+    ds.add_new(0x60020010, "US", 8)
     case = case_of(save_dataset(tmp_path / "source.dcm", ds))
     plan = plan_of(case, OutputOptions(iod=iod))
     out = dcmread(write_counterfactuals(plan, tmp_path)[0].path)
@@ -59,7 +60,8 @@ def test_header_drops_what_is_no_longer_true(iod: str, tmp_path: Path) -> None:
     assert left == []
     assert [i.ReferencedSOPInstanceUID for i in out.SourceImageSequence] == [ds.SOPInstanceUID]
     assert b"SECRET" not in (tmp_path / "cf" / "0001.dcm").read_bytes()
-    assert not [e for e in out if 0x6000 <= e.tag.group <= 0x60FF]
+    assert {e.tag.group for e in out if 0x6000 <= e.tag.group <= 0x60FF} == {0x6000}  # ours alone
+    assert (out[0x60000010].value, out[0x60001500].value) == (9, "SYNTHETIC")
     assert "overlays_dropped" in dict(plan.warnings)
 
 

@@ -14,6 +14,8 @@ from pydicom import dcmread
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.dicom.record import Member, OutputOptions
+from monai_cxr_cf.dicom.writing.banner import write_banner
+from monai_cxr_cf.dicom.writing.burn import letters
 from monai_cxr_cf.dicom.writing.difference import outside_max_diff, write_differences
 from monai_cxr_cf.dicom.writing.plan import plan_output
 from monai_cxr_cf.dicom.writing.write import write_counterfactuals
@@ -235,3 +237,31 @@ def test_writing_says_nothing_of_the_patient_in_any_log_or_warning(
     said = caplog.text + "".join(capfd.readouterr()) + "".join(str(w.message) for w in shown)
     for word in ("planted", case.radiograph.source_sop_uid, RECORD.request["prompt"]):
         assert word not in said.lower()
+
+
+@pytest.mark.parametrize("iod", ["sc", "same"])
+@pytest.mark.parametrize("shape", [(120, 96), (64, 300)])
+def test_the_overlay_says_synthetic_and_leaves_the_pixels(
+    iod: str, shape: tuple[int, int], tmp_path: Path
+) -> None:
+    case = case_of(save(tmp_path / "source.dcm", Spec(rows=shape[0], columns=shape[1])))
+    ds = written(case, tmp_path, OutputOptions(iod=iod))
+    np.testing.assert_array_equal(ds.pixel_array, case.member.stored)
+    drawn = ds.overlay_array(0x6000).astype(bool)
+    np.testing.assert_array_equal(drawn, letters(*shape))
+    assert drawn.shape[0] <= shape[0]
+    assert drawn.shape[1] <= shape[1]
+    assert (ds[0x6000, 0x0040].value, list(ds[0x6000, 0x0050].value)) == ("G", [1, 1])
+    assert (ds[0x6000, 0x0100].value, ds[0x6000, 0x0102].value) == (1, 0)
+    assert ds[0x6000, 0x1500].value == "SYNTHETIC"
+    assert len(ds[0x6000, 0x3000].value) == 2 * -(-drawn.size // 16)
+
+
+def test_every_object_is_research_content(case: Case, tmp_path: Path) -> None:
+    spec = Spec().with_(ContentQualification="PRODUCT")
+    case = case_of(save(tmp_path / "product.dcm", spec))
+    for iod in ("sc", "same"):
+        files = write_everything(plan_of(case, OutputOptions(iod=iod)), case, tmp_path / iod)
+        paths = [f.path for f in files if f.sop_uid]
+        paths.append(write_banner([f.path for f in files if f.role == "cf"], tmp_path / iod).path)
+        assert [dcmread(path).ContentQualification for path in paths] == ["RESEARCH"] * 5
