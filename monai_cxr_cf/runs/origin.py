@@ -30,9 +30,10 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
 
 
 def png_info(kind: str) -> PngInfo:
-    """The chunk that goes into a PNG; ``kind`` is COMPOSITE or DATA."""
+    """The chunk that goes into a PNG; ``kind`` is COMPOSITE, DATA or empty, which says nothing."""
     info = PngInfo()
-    info.add_itxt(KEY, XMP.format(tool=TOOL, terms=TERMS, kind=kind))
+    if kind:
+        info.add_itxt(KEY, XMP.format(tool=TOOL, terms=TERMS, kind=kind))
     return info
 
 

@@ -153,14 +153,8 @@ def _tint(axes: Axes, mask: Mask, colour: str, alpha: float) -> None:
 
 def _stamp(axes: Axes) -> None:
     box = {"facecolor": "black", "alpha": 0.55, "pad": 1.5, "edgecolor": "none"}
-    axes.text(
-        *(0.015, 0.985, "SYNTHETIC"),
-        transform=axes.transAxes,
-        va="top",
-        color=BAND,
-        fontsize=7,
-        bbox=box,
-    )
+    place: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "bbox": box}
+    axes.text(0.015, 0.985, "SYNTHETIC", color=BAND, fontsize=7, **place)
 
 
 def _change(axes: Axes, data: PreviewData) -> Any:
@@ -231,9 +225,8 @@ def _settings() -> Iterator[None]:
 def _save(figure: Figure, path: Path, *, crop: bool = False, kind: str = "") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
-    box = "tight" if crop else None
-    told = {"pil_kwargs": {"pnginfo": png_info(kind)}} if kind else {"metadata": {"Software": None}}
-    figure.savefig(path, format="png", bbox_inches=box, **told)
+    told = {"pnginfo": png_info(kind)}
+    figure.savefig(path, format="png", bbox_inches="tight" if crop else None, pil_kwargs=told)
     figure.clear()  # its parts know each other: they would wait for the collector
 
 
