@@ -19,6 +19,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 PATHS = [path for top in FOLDERS for path in sorted((ROOT / top).rglob("*.py"))]
 FILES = [path.relative_to(ROOT).as_posix() for path in PATHS]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PAGES += ["bundles/cxr_counterfactual/README.md"]
 PAGES += ["slicer_extension/README.md", "bundles/cxr_counterfactual/docs/README.md"]
 PAGES += ["bundles/cxr_counterfactual/models/cxr-mini/MODEL_CARD.md"]
 PAGES += sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
