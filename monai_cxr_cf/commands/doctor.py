@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.commands import torchvision
 from monai_cxr_cf.commands.say import say, show
 from monai_cxr_cf.devices import AUTO, device_of
 from monai_cxr_cf.errors import REINSTALL, ComponentMissing
@@ -106,14 +107,8 @@ def _imports() -> list[Check]:
 
 def _torchvision() -> list[Check]:
     """transformers and diffusers import torchvision if it is there, broken or not."""
-    if importlib.util.find_spec("torchvision") is None:
-        return [Check("torchvision", True, "absent, as it should be")]
-    try:
-        importlib.import_module("torchvision")
-    except Exception as error:  # as above
-        found, cure = f"broken ({type(error).__name__})", "python -m pip uninstall torchvision"
-        return [Check("torchvision", False, found, cure)]
-    return [Check("torchvision", True, "present and whole; not used")]
+    ok, found, cure = torchvision.look()
+    return [Check("torchvision", ok, found, cure)]
 
 
 def _codecs() -> list[Check]:
