@@ -134,6 +134,26 @@ def test_no_print_no_assert_outside_the_self_test_and_no_bare_except(path: Path)
         assert not (called and node.func.id == "print"), f"line {node.lineno}"
 
 
+# Slicer/ExtensionsIndex 07f1d1b (2026-08-07), scripts/check_description_files.py.
+ACCEPTED = """Active Learning,Analysis,Auto3dgm,BigImage,Cardiac,Chest Imaging Platform,Conda,
+Converters,DICOM,DSCI,Developer Tools,Diffusion,Examples,Exporter,FTV Segmentation,Filtering,
+Filtering.Morphology,Filtering.Vesselness,Holographic Display,Image Synthesis,IGT,Informatics,
+Netstim,Neuroimaging,Nuclear Medicine,Orthodontics,Osteotomy Planning,Otolaryngology,
+Photogrammetry,Pipelines,Planning,Printing,Quantification,Radiotherapy,Registration,Remote,
+Rendering,SPHARM,Segmentation,Sequences,Shape Analysis,Shape Regression,Shape Visualization,
+Simulation,SlicerCMF,SlicerMorph,Spectral Imaging,Supervisely,Surface Models,SurfaceLearner,
+Tomographic Reconstruction,Tracking,Tractography,Training,Ultrasound,Utilities,
+Vascular Modeling Toolkit,Virtual Reality,VisSimTools,Web System Tools,Wizards"""
+
+
+def test_the_category_is_one_that_the_index_accepts() -> None:
+    entry = json.loads((EXTENSION / "CXRCounterfactual.json").read_text(encoding="utf-8"))
+    accepted = ACCEPTED.replace("\n", "").split(",")
+    assert len(accepted) == 61
+    assert entry["category"] in accepted
+    assert "Radiology" not in accepted
+
+
 def test_the_catalogue_entry_follows_the_schema() -> None:
     entry = json.loads((EXTENSION / "CXRCounterfactual.json").read_text(encoding="utf-8"))
     allowed = {"$schema", "build_dependencies", "build_subdirectory", "category", "scm_revision",

@@ -20,6 +20,7 @@ def card(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setattr(stage.session.setup.card, "_around", None)
     stage.w.pythonEdit.setText("/gone/python")
     monkeypatch.setattr(environment_card, "base_python", lambda environment: "/usr/bin/python3")
+    monkeypatch.setattr(environment_card, "base_uv", lambda environment: None)
     return stage
 
 
@@ -105,6 +106,20 @@ def test_a_computer_without_python_is_told_too(
     assert "no Python 3.11 to 3.13 was found" in card.w.setupMessageLabel.text()
 
 
+def test_where_no_python_is_uv_makes_the_environment_run_by_slicers_own(
+    card: Stage, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment_card, "base_python", lambda environment: None)
+    monkeypatch.setattr(environment_card, "base_uv", lambda environment: "/opt/uv")
+    card.w.packageEdit.setText(str(wheel))
+    card.widget.enter()
+    assert offered(card).splitlines()[0] == "/opt/uv --version"
+    card.w.createButton.click()
+    command = card.questions.command
+    assert command is not None
+    assert command.program == card.desk.app.slicer_python() != "/opt/uv"
+
+
 def test_for_a_server_nothing_is_to_be_installed(card: Stage) -> None:
     card.widget.enter()
     card.w.backendTabs.setCurrentIndex(1)
@@ -152,3 +167,67 @@ def test_the_environment_is_made_by_a_button(stage: Stage, end: Any, tmp_path: P
     assert stage.w.createButton.text() == "Create environment"
     made = stage.w.pythonEdit.text() != sys.executable
     assert made == (end.exit_code == 0), "the new one is used, and looked at"
+
+
+@pytest.fixture
+def made(stage: Stage) -> Path:
+    """An environment where the module makes its own, and the module's setting names it."""
+    folder = stage.session.setup.card.folder
+    (folder / "bin").mkdir(parents=True)
+    (folder / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (folder / "bin" / "python").write_text("#!/bin/sh\n")
+    (folder / "bin" / "python").chmod(0o755)
+    stage.session.setup.made(str(folder / "bin" / "python"))
+    return folder
+
+
+def test_the_environment_that_the_module_made_is_removed_by_a_button(
+    stage: Stage, made: Path
+) -> None:
+    asked: list[str] = []
+    stage.session.setup.card.confirm = lambda question: bool(asked.append(question)) or True
+    assert stage.w.removeButton.isEnabled()
+    stage.w.removeButton.click()
+    assert str(made) in asked[0]
+    assert list(made.parent.iterdir()) == []
+    assert stage.w.pythonEdit.text() == stage.desk.app.settings("python") == ""
+    assert not stage.w.removeButton.isEnabled()
+
+
+def test_no_is_no_and_another_environment_stays_named(stage: Stage, made: Path) -> None:
+    card = stage.session.setup.card
+    card.confirm = lambda question: False
+    stage.w.removeButton.click()
+    assert (made / "pyvenv.cfg").is_file()
+    stage.w.pythonEdit.setText("/other/environment/bin/python")
+    card.confirm = lambda question: True
+    stage.w.removeButton.click()
+    assert not made.exists()
+    assert stage.w.pythonEdit.text() == "/other/environment/bin/python"
+
+
+def test_what_is_no_environment_of_the_module_is_never_deleted(
+    stage: Stage, tmp_path: Path
+) -> None:
+    card = stage.session.setup.card
+    card.confirm = lambda question: True
+    assert not stage.w.removeButton.isEnabled()
+    card.folder.mkdir(parents=True)
+    (card.folder / "thesis.tex").write_text("mine")
+    card.refresh()
+    assert not stage.w.removeButton.isEnabled()
+    card._remove()
+    assert (card.folder / "thesis.tex").is_file()
+
+
+def test_what_cannot_be_deleted_is_told(
+    stage: Stage, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(folder)
+
+    monkeypatch.setattr(environment_card, "remove", refuse)
+    stage.session.setup.card.confirm = lambda question: True
+    stage.w.removeButton.click()
+    assert "something of it is in use" in stage.w.doctorLabel.text()
+    assert stage.w.removeButton.isEnabled()

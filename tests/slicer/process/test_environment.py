@@ -14,10 +14,12 @@ from CXRCounterfactualLib.process.commands import Command, create_command
 from CXRCounterfactualLib.process.environment import (
     Plan,
     base_python,
+    base_uv,
     checkout_around,
     clean_environment,
     create_commands,
     find_runner,
+    maker,
     package_of,
     python_in,
 )
@@ -106,6 +108,74 @@ def test_the_plan_is_shown_as_it_is_run_and_uses_the_lock_of_a_checkout(
     assert f"-c {root / 'constraints.txt'} {root}" in lines[2]
     assert "-c" not in create_commands(tmp_path, "/a/monai_cxr_cf-1.whl", python="p").steps[2]
     assert all("slicer" not in step[0].lower() for step in plan.steps)
+
+
+@pytest.mark.parametrize(
+    ("python", "uv", "made_by"),
+    [
+        ("/usr/bin/python3.12", "/opt/uv", "/usr/bin/python3.12"),
+        ("/usr/bin/python3", "/opt/uv", "/opt/uv"),  # may be 3.9: its name does not tell
+        ("/usr/bin/python3", None, "/usr/bin/python3"),
+        (None, "/opt/uv", "/opt/uv"),
+        (None, None, None),
+    ],
+)
+def test_uv_makes_it_where_no_python_is_known_to_do(
+    python: str | None, uv: str | None, made_by: str | None
+) -> None:
+    assert maker(python, uv) == made_by
+
+
+def test_the_plan_of_uv_brings_a_python_and_is_run_by_another(tmp_path: Path) -> None:
+    plan = create_commands(tmp_path / "e", "/a/monai_cxr_cf-1.whl", python="/o/uv", driver="/s/py")
+    assert [name for name, _ in plan.stages] == ["check", "create", "install", "doctor"]
+    assert plan.text.splitlines()[:2] == [
+        "/o/uv --version", f"/o/uv venv --seed --no-project --python 3.12 {tmp_path / 'e'}"
+    ]  # fmt: skip
+    assert plan.steps[2][0] == str(python_in(tmp_path / "e"))
+    assert create_command(plan, environment={}).program == "/s/py"
+    plain = create_commands(tmp_path, "/a/monai_cxr_cf-1.whl", python="/u/python3", driver="/s/py")
+    assert create_command(plain, environment={}).program == "/u/python3"
+
+
+@pytest.mark.usefixtures("application")
+def test_uv_on_the_path_makes_an_environment(tmp_path: Path) -> None:
+    stand_in = tmp_path / "bin" / "uv"
+    stand_in.parent.mkdir()
+    stand_in.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && exit 0\n'
+        f'for last; do :; done\nexec {sys.executable} -m venv --without-pip "$last"\n'
+    )
+    stand_in.chmod(0o755)
+    assert base_uv({"PATH": str(stand_in.parent)}) == str(stand_in)
+    assert base_uv({"PATH": ""}) is None
+    whole = create_commands(tmp_path / "made", "x.whl", python=str(stand_in), driver=sys.executable)
+    inside = str(python_in(tmp_path / "made"))
+    steps = (*whole.steps[:2], (inside, "-c", "print('in')"), (inside, "-c", "print('fine')"))
+    plan = Plan(whole.folder, steps, whole.driver)
+    told = drive(Backend(), create_command(plan, environment=dict(os.environ)))
+    assert told.end.exit_code == 0, told.end
+    assert python_in(tmp_path / "made").exists()
+
+
+def test_what_is_left_of_an_environment_in_use_can_be_removed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "environment"
+    folder.mkdir()
+    (folder / "pyvenv.cfg").touch()
+
+    def half(path: Path) -> None:
+        (path / "pyvenv.cfg").unlink()
+        raise PermissionError("in use")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(environment.shutil, "rmtree", half)
+        with pytest.raises(PermissionError):
+            environment.remove(folder)
+    assert environment.is_environment(folder)
+    environment.remove(folder)
+    assert not folder.exists()
 
 
 def test_only_a_wheel_or_a_checkout_that_is_there_is_installed_never_a_name(

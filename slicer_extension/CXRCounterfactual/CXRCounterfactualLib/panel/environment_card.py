@@ -15,13 +15,17 @@ from ..process import commands, doctor
 from ..process.environment import (
     Plan,
     base_python,
+    base_uv,
     checkout_around,
     create_commands,
+    is_environment,
+    maker,
     package_of,
     python_in,
+    remove,
 )  # fmt: skip
 from ..process.questions import Question, Questions
-from .widgets import Widgets, on, text_of
+from .widgets import Widgets, on, say, text_of
 
 if TYPE_CHECKING:
     from ..contract.events import End
@@ -37,6 +41,10 @@ SOURCES = "A wheel, or the pyproject.toml of a checkout (monai_cxr_cf-*.whl pypr
 AROUND = "the checkout of this module"
 
 
+REMOVE = "Delete the environment that this module made ({}), to free its disk space?"
+LEFT = "It could not be deleted whole: something of it is in use. Close what runs in it, try again."
+
+
 class Owner(Protocol):
     """What the card asks of the panel that it belongs to."""
 
@@ -50,11 +58,21 @@ class Owner(Protocol):
     def made(self, python: str) -> None:
         """There is a new environment."""
 
+    def removed(self, folder: Path) -> None:
+        """The environment in that folder is gone."""
+
 
 def chosen_file(caption: str, kinds: str = "") -> str:
     """Let the user choose a file; "" for none. PySide6 answers with a pair."""
     found = qt.QFileDialog.getOpenFileName(None, caption, "", kinds)
     return str(found if isinstance(found, str) else found[0])
+
+
+def confirmed(question: str) -> bool:
+    """Ask the user; the button that is at hand is No."""
+    box = qt.QMessageBox
+    answer = box.question(None, "CXR Counterfactual", question, box.Yes | box.No, box.No)
+    return bool(answer == box.Yes)
 
 
 class EnvironmentCard:
@@ -67,6 +85,7 @@ class EnvironmentCard:
         self._busy = False
         self._around = checkout_around(Path(__file__))
         self.ask_file: Callable[[], str] = lambda: chosen_file("What to install from", SOURCES)
+        self.confirm: Callable[[str], bool] = confirmed
         w = widgets
         w.packageEdit.setText(app.settings("package"))
         if self._around is not None:
@@ -74,6 +93,8 @@ class EnvironmentCard:
         on(w.packageEdit.editingFinished, self._named)
         on(w.packageButton.clicked, self._browse)
         on(w.createButton.clicked, self._create_or_stop)
+        on(w.removeButton.clicked, self._remove)
+        self.refresh()
 
     @property
     def package(self) -> str | None:
@@ -85,7 +106,13 @@ class EnvironmentCard:
     def missing(self) -> tuple[doctor.Row, ...]:
         """Why there is no plan, row by row; empty where there is one."""
         named = text_of(self._w.packageEdit).strip()
-        return doctor.making_rows(base_python(self._owner.environment), named, self.package)
+        return doctor.making_rows(self.maker, named, self.package)
+
+    @property
+    def maker(self) -> str | None:
+        """The program that would make an environment: a Python of the system, or uv."""
+        environment = self._owner.environment
+        return maker(base_python(environment), base_uv(environment))
 
     @property
     def plan_text(self) -> str:
@@ -95,11 +122,34 @@ class EnvironmentCard:
 
     def plan(self) -> Plan | None:
         """How the button would make an environment; None where something is missing for it."""
-        python, package = base_python(self._owner.environment), self.package
+        python, package = self.maker, self.package
         if python is None or package is None:
             return None
-        folder = Path(self._app.home()) / "environment"
-        return create_commands(folder, package, python=python)
+        folder = self.folder
+        own = self._app.slicer_python()
+        return create_commands(folder, package, python=python, driver=own)
+
+    @property
+    def folder(self) -> Path:
+        """Where this module makes its environment."""
+        return Path(self._app.home()) / "environment"
+
+    def refresh(self) -> None:
+        """Offer to remove an environment where this module made one."""
+        self._w.removeButton.setEnabled(not self._busy and is_environment(self.folder))
+
+    def _remove(self) -> None:
+        """Delete what this module made, once the user says so; nothing else is ever deleted."""
+        folder = self.folder
+        if self._busy or not is_environment(folder) or not self.confirm(REMOVE.format(folder)):
+            return
+        try:
+            remove(folder)
+        except OSError:
+            say(self._w.doctorLabel, LEFT)
+            self.refresh()
+            return
+        self._owner.removed(folder)
 
     def _named(self) -> None:
         """Keep what is named, and look whether it will do; an unchanged field asks nothing."""
@@ -147,3 +197,4 @@ class EnvironmentCard:
         self._w.createButton.setText("Stop" if busy else "Create environment")
         for widget in (self._w.checkAgainButton, self._w.packageRow):
             widget.setEnabled(not busy)
+        self.refresh()

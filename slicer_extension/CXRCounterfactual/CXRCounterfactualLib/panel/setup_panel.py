@@ -115,6 +115,7 @@ class SetupPanel:
 
     def check(self) -> None:
         """Ask everything anew; the listener hears the diagnosis."""
+        self.card.refresh()
         if self.remote:
             self._check_server()
             return
@@ -177,6 +178,14 @@ class SetupPanel:
         """A new environment is used, and looked at."""
         self._w.pythonEdit.setText(python)
         self._keep_python()
+        self.check()
+
+    def removed(self, folder: Path) -> None:
+        """The module's environment is gone: a setting that names it is dropped, others stay."""
+        named = text_of(self._w.pythonEdit).strip()
+        if named and folder in (Path(named), *Path(named).parents):
+            self._w.pythonEdit.setText("")
+            self._keep_python()
         self.check()
 
     def _browse(self) -> None:

@@ -68,7 +68,8 @@ def info_command(python: str, *, environment: Mapping[str, str]) -> Command:
 def create_command(plan: Plan, *, environment: Mapping[str, str]) -> Command:
     """Make the runner's environment; its folder is removed again if that fails or is stopped."""
     words = (str(HERE / "run_steps.py"), json.dumps(plan.stages))
-    return Command(plan.steps[0][0], words, environment, folder=plan.folder)
+    driver = plan.driver or plan.steps[0][0]
+    return Command(driver, words, environment, folder=plan.folder)
 
 
 def remote_command(

@@ -81,7 +81,7 @@ def making_rows(python: str | None, named: str, package: str | None) -> tuple[Ro
     """What is missing to create an environment; empty if nothing is.
 
     Args:
-        python: of the system, to make it from.
+        python: of the system, or uv, to make it from.
         named: what the user named to install, or "".
         package: what would be installed.
     """
@@ -92,7 +92,7 @@ def making_rows(python: str | None, named: str, package: str | None) -> tuple[Ro
         rows.append(Row("package", False, found, NO_PACKAGE))
     if python is None:
         found = "no Python 3.11 to 3.13 was found on this computer"
-        rows.append(Row("Python", False, found, "Install one."))
+        rows.append(Row("Python", False, found, "Install one, or uv, which brings one along."))
     return tuple(rows)
 
 

@@ -18,7 +18,9 @@ SCRIPT = "cxr-cf"
 PACKAGE = "monai_cxr_cf"  # as a folder of a checkout, and as the beginning of a wheel's name
 # What Slicer sets for itself and what would break another Python (docs/slicer.md 4.1).
 DROPPED = ("PYTHONHOME", "PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH")
-BASES = ("python3.12", "python3.13", "python3.11", "python3", "python")
+ANY = ("python3", "python")  # their version is not in their name
+BASES = ("python3.12", "python3.13", "python3.11", *ANY)
+UV, UV_PYTHON = "uv", "3.12"  # uv brings a Python of its own where the system has none
 VERSIONS = "sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
 STAGES = ("check", "create", "install", "doctor")
 WINDOWS = os.name == "nt"
@@ -43,6 +45,7 @@ class Plan:
 
     folder: Path
     steps: tuple[tuple[str, ...], ...]
+    driver: str = ""  # the Python that runs the steps; "": the first step's
 
     @property
     def stages(self) -> list[tuple[str, tuple[str, ...]]]:
@@ -115,6 +118,37 @@ def base_python(environment: Mapping[str, str]) -> str | None:
     return None
 
 
+def base_uv(environment: Mapping[str, str]) -> str | None:
+    """``uv``, if it is on the PATH; as the fallback for a Python of a version that will do."""
+    return shutil.which(UV, path=environment.get("PATH", ""))
+
+
+def maker(python: str | None, uv: str | None) -> str | None:
+    """What makes an environment: a Python whose name tells a good version, else uv, else any."""
+    if python is None or uv is None:
+        return python or uv
+    return uv if Path(python).name.lower().removesuffix(".exe") in ANY else python
+
+
+def is_environment(folder: Path) -> bool:
+    """Whether a folder is a virtual environment, and no link to one."""
+    return (folder / "pyvenv.cfg").is_file() and not folder.is_symlink()
+
+
+def remove(folder: Path) -> None:
+    """Delete an environment; what is left of one that is in use can be removed later.
+
+    Raises:
+        OSError: something of it is in use, or may not be deleted.
+    """
+    try:
+        shutil.rmtree(folder)
+    except OSError:
+        if folder.is_dir():
+            (folder / "pyvenv.cfg").touch()  # by which it is known as an environment
+        raise
+
+
 def package_of(named: str) -> str | None:
     """What pip can install there: a wheel of the product, or a checkout; None if it is neither.
 
@@ -139,23 +173,27 @@ def checkout_around(file: Path) -> str | None:
     return next(filter(None, map(package_of, folders)), None)
 
 
-def create_commands(folder: Path, source: str, *, python: str) -> Plan:
+def create_commands(folder: Path, source: str, *, python: str, driver: str = "") -> Plan:
     """How to make the runner's environment.
 
     Args:
         folder: where it will lie; new.
         source: what pip installs: a wheel or a checkout's folder (``package_of``).
-        python: any Python 3.11 to 3.13 with venv.
+        python: any Python 3.11 to 3.13 with venv; or uv, which fetches one if none is there.
+        driver: with uv, the Python that runs the steps, which then is any.
     """
     inside = str(python_in(folder))
     install = [inside, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     lock = Path(source) / "constraints.txt"
     if lock.is_file():  # the versions the product was tested with
         install += ["-c", str(lock)]
-    steps = (
+    first: tuple[tuple[str, ...], ...] = (
         (python, "-c", f"import sys, venv, ensurepip; {VERSIONS}"),
         (python, "-m", "venv", str(folder)),
-        (*install, source),
-        (inside, "-m", "monai_cxr_cf.cli", "doctor"),
     )
-    return Plan(folder, steps)
+    by_uv = Path(python).stem == UV
+    if by_uv:
+        new = ("venv", "--seed", "--no-project", "--python", UV_PYTHON, str(folder))
+        first = ((python, "--version"), (python, *new))
+    last = (*install, source), (inside, "-m", "monai_cxr_cf.cli", "doctor")
+    return Plan(folder, (*first, *last), driver if by_uv else "")

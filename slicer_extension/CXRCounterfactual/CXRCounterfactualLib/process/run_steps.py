@@ -12,7 +12,8 @@ import sys
 MISSING = 3
 HINTS = {
     "check": "Install Python 3.11, 3.12 or 3.13 with venv, or name one in the settings.",
-    "create": "On Debian and Ubuntu: apt install python3-venv. Is the disk full?",
+    "create": "On Debian and Ubuntu: apt install python3-venv. With uv: is the machine online? "
+    "Is the disk full?",
     "install": "Is the machine online, and has the disk 6 GB of room? See the details.",
     "doctor": "The details name what is missing.",
 }
