@@ -116,6 +116,6 @@ def test_the_strip_for_the_documentation_shows_source_counterfactual_and_change(
     parts.append(photo(desk, RIGHT, 400))
     strip = np.concatenate(parts, axis=1).astype(np.uint8)
     folder = Path(os.environ.get("CXR_CF_SCREENSHOTS") or tmp_path)
-    Image.fromarray(strip).save(folder / "compare.png")
+    Image.fromarray(strip).save(folder / "compare.jpg", quality=88)
     assert all((a != b).any() for a, b in ((parts[0], parts[1]), (parts[1], parts[2])))
     assert [bool(amber(part)[:MARKED].any()) for part in parts] == [False, True, True]
