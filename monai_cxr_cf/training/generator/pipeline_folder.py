@@ -15,7 +15,10 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
+
+PREFIX = "text_model."
 
 
 def build_unet(
@@ -78,6 +81,7 @@ def save_pipeline(
     pipeline.to(torch.float16)
     pipeline.save_pretrained(part, safe_serialization=True)
     _forget_origin(part)
+    prefix_text_encoder(part / "text_encoder" / "model.safetensors")
     for name, part_ in _networks(pipeline).items():
         part_.to(dtypes[name])  # type: ignore[arg-type]
     if out.exists():
@@ -85,6 +89,18 @@ def save_pipeline(
     os.replace(part, out)
     shutil.rmtree(old, ignore_errors=True)
     return out
+
+
+def prefix_text_encoder(path: Path) -> None:
+    """Name the weights of a CLIP text encoder as every published one does: ``text_model.*``.
+
+    transformers writes them without since 5.6. It reads both; an older one finds nothing under the
+    bare names, warns, and goes on with random weights.
+    """
+    weights = load_file(path)
+    if any(not name.startswith(PREFIX) for name in weights):
+        named = {PREFIX + name.removeprefix(PREFIX): weight for name, weight in weights.items()}
+        save_file(named, path, metadata={"format": "pt"})
 
 
 def _forget_origin(folder: Path) -> None:
