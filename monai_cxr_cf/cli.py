@@ -74,6 +74,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """What a command line says; BadRequest for what no verb understands."""
+    parser = build_parser()
+    args, surplus = parser.parse_known_args(words)
+    if surplus and "surplus" in args:
+        args.surplus(args, surplus)  # the verb may know what was meant
+    if surplus:
+        parser.error(f"unrecognized arguments: {' '.join(surplus)}")
+    return args
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (0 done, 1 bug, 2 input, 3 missing, 4 resources)."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -81,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     talker: Silent | None = None
     state = Cancellation()
     try:
-        args = build_parser().parse_args(words)
+        args = parse(words)
         threads.prepare(args.threads)  # before any numeric library is loaded
         imports.prepare()
         kind = getattr(args, "progress", "none")

@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_cxr_cf import __version__
 from monai_cxr_cf.commands import options
-from monai_cxr_cf.commands.say import add_place_flags, place_from, say, show
+from monai_cxr_cf.commands.say import add_place_flags, one_source, place_from, say, show
 from monai_cxr_cf.devices import check_place, device_of
 from monai_cxr_cf.imports import loading
 from monai_cxr_cf.runs import facts
@@ -65,7 +65,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     options.add_dial_flags(parser)
     options.add_cache_flags(parser)
     add_place_flags(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, surplus=one_source)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_cxr_cf.commands.options import add_reading_flags, reading_from
-from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.commands.say import one_source, say, show
 
 if TYPE_CHECKING:
     from monai_cxr_cf.dicom.radiograph import Radiograph
@@ -41,7 +41,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     many.add_argument("--layout", choices=LAYOUTS, help="SOURCE is a data folder laid out so")
     many.add_argument("--reports", type=Path, metavar="DIR", help="mimic-cxr-jpg: where they lie")
     many.add_argument("--views", default="PA", metavar="PA,AP", help="projections to count (PA)")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, surplus=one_source)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,11 +8,13 @@ import argparse
 import json
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.devices import AUTO, PRECISIONS
-from monai_cxr_cf.errors import CxrError
+from monai_cxr_cf.dicom.reading.options import ONE_AN_EDIT
+from monai_cxr_cf.errors import BadRequest, CxrError
 
 
 def count(text: str) -> int:
@@ -20,6 +22,30 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1")
     return int(text)
+
+
+def one_source(args: argparse.Namespace, surplus: Sequence[str]) -> None:
+    """Refuse words beside SOURCE: more files, or a prompt without its quotation marks.
+
+    Args:
+        args: what was understood of the command line.
+        surplus: the words that were not; unknown flags among them are left to the parser.
+    """
+    if any(word.startswith("-") for word in surplus):
+        return
+    named = [word for word in (args.source, *surplus) if word]
+    files = [word for word in named if Path(word).suffix or Path(word).exists()]
+    if isinstance(getattr(args, "prompt", None), str) and len(files) < len(named):
+        raise BadRequest(
+            f"{len(named)} words stand apart where one source is expected.",
+            code="usage",
+            hint='Put quotation marks around a prompt: --prompt "left pleural effusion".',
+        )
+    raise BadRequest(
+        f"{len(named)} sources are named; expected one.",
+        code="several_sources",
+        hint=ONE_AN_EDIT,
+    )
 
 
 def add_place_flags(parser: argparse.ArgumentParser) -> None:

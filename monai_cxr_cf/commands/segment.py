@@ -13,7 +13,7 @@ from monai_cxr_cf.commands.options import (
     reading_from,
     request_from,
 )
-from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.commands.say import one_source, say, show
 from monai_cxr_cf.errors import BadRequest, UnsupportedImage
 from monai_cxr_cf.request import EditRequest, OrganRequest
 from monai_cxr_cf.runs.atomic import staged
@@ -50,7 +50,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--segmenter", choices=["hybridgnet", "unet"], default=UNSET)
     add_reading_flags(parser)
     add_cache_flags(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, surplus=one_source)
 
 
 def run(args: argparse.Namespace) -> int:

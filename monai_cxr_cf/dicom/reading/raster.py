@@ -21,6 +21,7 @@ from monai_cxr_cf.dicom.reading.orientation import Lie, raster_orientation
 from monai_cxr_cf.dicom.spacing import Spacing
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
 
+HEAD = 8  # bytes that tell the kind
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}
 _PLAIN_MODE = {"1": "L", "P": "RGBA", "PA": "RGBA", "LA": "RGBA"}
 _DEEP = ("I;16", "I;16B", "I;16L", "I")

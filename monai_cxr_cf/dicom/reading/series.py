@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder -> the one image in it, or a refusal that counts what was found (no DICOMDIR needed)."""
+"""A folder -> the one image in it, or a refusal that counts what was found (no DICOMDIR needed).
+
+Where it holds no DICOM image, PNG and JPEG count.
+"""
 
 from collections import Counter
 from pathlib import Path
 
 from pydicom import dcmread
 
+from monai_cxr_cf.dicom.reading.options import ONE_AN_EDIT
+from monai_cxr_cf.dicom.reading.raster import HEAD, raster_kind
 from monai_cxr_cf.dicom.reading.transfer import read_syntax
 from monai_cxr_cf.dicom.values import text
 from monai_cxr_cf.errors import CxrError, UnreadableInput, UnsupportedImage
@@ -18,13 +23,15 @@ _Key = tuple[str, str, str]  # patient, study and series as found; never shown
 def find_image(folder: Path) -> Path:
     """The single DICOM image below a folder; reports, presentation states and text are passed by.
 
+    Without a DICOM image it is the single PNG or JPEG; whether that may be read, the reader says.
+
     Raises:
-        UnreadableInput: no DICOM image.
+        UnreadableInput: no image.
         UnsupportedImage: several images, series or patients, which are counted, never named.
     """
     images = _images(folder)
     if not images:
-        raise _no_image("exactly one")
+        return _one_picture(folder)
     if len(images) > 1:
         raise _several(images)
     return images[0][0]
@@ -33,12 +40,37 @@ def find_image(folder: Path) -> Path:
 def find_images(folder: Path) -> list[Path]:
     """Every DICOM image below a folder in the order of paths; UnreadableInput if there is none.
 
-    A damaged or exotic one counts, so that reading it gives its own refusal.
+    Without a DICOM image it is every PNG and JPEG. A damaged, exotic or unwanted one counts, so
+    that reading it gives its own refusal.
     """
-    images = _images(folder)
-    if not images:
+    found = [path for path, _, _ in _images(folder)] or _pictures(folder)
+    if not found:
         raise _no_image("at least one")
-    return [path for path, _, _ in images]
+    return found
+
+
+def _one_picture(folder: Path) -> Path:
+    pictures = _pictures(folder)
+    if not pictures:
+        raise _no_image("exactly one")
+    if len(pictures) > 1:
+        raise UnsupportedImage(
+            f"The folder holds {len(pictures)} PNG or JPEG pictures and no DICOM image. "
+            "Expected exactly one image.",
+            code="several_images",
+            hint=ONE_AN_EDIT,
+        )
+    return pictures[0]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Every PNG and JPEG below a folder, by content, in the order of paths."""
+    found = []
+    for path in _files(folder):
+        with path.open("rb") as file:
+            if raster_kind(file.read(HEAD)):
+                found.append(path)
+    return found
 
 
 def _no_image(expected: str) -> UnreadableInput:
@@ -49,7 +81,7 @@ def _no_image(expected: str) -> UnreadableInput:
     )
 
 
-def _images(folder: Path) -> list[tuple[Path, _Key, str]]:
+def _files(folder: Path) -> list[Path]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if len(files) > _MOST_FILES:
         raise UnsupportedImage(
@@ -57,8 +89,12 @@ def _images(folder: Path) -> list[tuple[Path, _Key, str]]:
             code="too_many_files",
             hint="Name the file itself.",
         )
+    return files
+
+
+def _images(folder: Path) -> list[tuple[Path, _Key, str]]:
     found = []
-    for path in files:
+    for path in _files(folder):
         entry = _describe(path)
         if entry is not None:
             found.append((path, *entry))
@@ -97,5 +133,5 @@ def _several(images: list[tuple[Path, _Key, str]]) -> UnsupportedImage:
         f"The folder holds {len(images)} images of {patients} patient(s) in {len(series)} series: "
         f"{shown}. Expected exactly one image.",
         code="several_images",
-        hint="Name the file itself.",
+        hint=ONE_AN_EDIT,
     )

@@ -4,12 +4,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.dicom.reading.read import read_radiograph, read_source
+from monai_cxr_cf.dicom.reading.series import find_images
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
-from tests.dicom.factory import Spec, build, save, save_dataset
+from tests.dicom.factory import Spec, build, phantom, save, save_dataset
+
+RASTER = ReadOptions(allow_raster=True)
 
 
 def beside(folder: Path) -> None:
@@ -81,3 +86,46 @@ def test_a_folder_s_image_is_read_with_the_options_given(tmp_path: Path) -> None
         read_source(tmp_path)
     allowed = read_source(tmp_path, ReadOptions(allow_lateral=True))
     assert "lateral" in [code for code, _ in allowed.warnings]
+
+
+def pictures(folder: Path, *names: str) -> list[Path]:
+    """Grey pictures under these names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.fromarray((phantom(120, 96) * 255).astype(np.uint8)).save(folder / name, "PNG")
+    return [folder / name for name in names]
+
+
+def test_the_one_picture_of_a_folder_is_read_with_permission(tmp_path: Path) -> None:
+    beside(tmp_path)
+    (tmp_path / "._scan.png").write_bytes(b"\x00\x05\x16\x07 left by a Mac")
+    (path,) = pictures(tmp_path / "deep", "scan")
+    assert read_source(tmp_path, RASTER).sha256 == read_source(path, RASTER).sha256
+    with pytest.raises(UnsupportedImage) as caught:
+        read_source(tmp_path)
+    assert caught.value.code == "raster"
+    assert "--allow-raster" in caught.value.hint
+
+
+@pytest.mark.parametrize("options", [RASTER, ReadOptions()])
+def test_several_pictures_of_a_folder_are_counted_and_the_way_is_told(
+    options: ReadOptions, tmp_path: Path
+) -> None:
+    paths = pictures(tmp_path, "a.png", "b.png", "c.jpg")
+    with pytest.raises(UnsupportedImage, match="holds 3 PNG or JPEG pictures and no DICOM") as told:
+        read_source(tmp_path, options)
+    assert told.value.code == "several_images"
+    assert told.value.hint.startswith("One file an edit; for many, the MONAI bundle")
+    assert 'for f in DIR/*; do cxr-cf edit "$f"' in told.value.hint
+    assert find_images(tmp_path) == paths
+
+
+def test_pictures_beside_a_dicom_image_do_not_count(tmp_path: Path) -> None:
+    pictures(tmp_path, "preview.png", "trace.png")
+    path = save(tmp_path / "a.dcm")
+    assert read_source(tmp_path, RASTER).sha256 == read_radiograph(path).sha256
+    assert find_images(tmp_path) == [path]
+    save(tmp_path / "b.dcm", Spec(seed=5))
+    with pytest.raises(UnsupportedImage, match="2 images") as caught:
+        read_source(tmp_path)
+    assert "the MONAI bundle" in caught.value.hint
