@@ -89,6 +89,7 @@ class Case:
     grid: ModelGrid  # native pixels to the backbone's and back
     config: EditConfig  # the settings in force
     truncated: bool  # the end of a text did not fit the text encoder
+    notes: tuple[tuple[str, str], ...] = ()  # (code, message): what speaks against the request
 
     @property
     def band(self) -> Mask:

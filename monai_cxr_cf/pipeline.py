@@ -27,11 +27,12 @@ from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import ParsedPrompt
 from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.runs.atomic import staged
+from monai_cxr_cf.runs.doubts import doubts
 from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.organs import find_organs
 from monai_cxr_cf.runs.outputs import write_all
 from monai_cxr_cf.runs.record import default_seed
-from monai_cxr_cf.runs.run import Outcome, Picture, Run, Stages
+from monai_cxr_cf.runs.run import Outcome, Picture, Run, Stages, warn
 
 
 def run(
@@ -49,7 +50,8 @@ def run(
         request: what to do, to which file, how.
         out: output folder; it appears complete or not at all.
         networks: loaded networks to reuse; None loads the shipped ones.
-        progress: called with ``{"stage", "step", "total"}``; may raise ``Cancelled``.
+        progress: called with ``{"stage", "step", "total"}``, and with ``"warning"`` besides where
+            one comes before the end; may raise ``Cancelled``.
         arrays: also write ``masks.npz`` with masks, change and uncertainty maps.
         overwrite: replace a folder that holds files.
 
@@ -75,8 +77,9 @@ def edit(request: EditRequest, networks: Networks, stages: Stages) -> tuple[Run,
     with stages("segment"):
         scene, masks = segment(request, radiograph, networks)
     # 3. Words become findings, regions and tokens.
-    with stages("region"):
+    with stages("region") as step:
         case = locate(request, asked, scene, networks)
+        warn(step, case.notes)
     # 4. The regulated sampler, one latent per seed.
     with stages("sample") as step:
         seeds = request.seeds or (default_seed(radiograph, request),)
@@ -106,11 +109,18 @@ def segment(
 
 
 def locate(request: EditRequest, asked: ParsedPrompt, scene: Scene, networks: Networks) -> Case:
-    """The request understood on the backbone's grid: regions, tokens and settings in force."""
+    """The request understood on the backbone's grid: regions, tokens and settings in force.
+
+    Its notes warn of findings to be removed that the source does not show.
+    """
     backbone = networks.backbone(request.backbone)
     grid = ModelGrid(scene.radiograph.shape, backbone.side, scene.radiograph.aspect)
     config = configure(request, asked, networks)
-    return understand(request, asked, scene, grid=grid, config=config, tokenizer=backbone.tokenizer)
+    tokens = backbone.tokenizer
+    case = understand(request, asked, scene, grid=grid, config=config, tokenizer=tokens)
+    if request.sham:  # it is to remove nothing
+        return case
+    return replace(case, notes=doubts(case.expected(), scene, networks))
 
 
 def configure(request: EditRequest, asked: ParsedPrompt, networks: Networks) -> EditConfig:

@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     )
     talker.close()
     for code, message in outcome.warnings:
-        talker.warning(code, message)
+        talker.warn(code, message)
     data = result_of(outcome, out)
     talker.result(data)
     if args.json:

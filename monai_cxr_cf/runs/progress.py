@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run tells while it works: a bar for people, one JSON object a line for programs.
 
-The pipeline calls a reporter with ``{"stage", "step", "total"}``; the command line adds hello,
-warnings, result and error. Events go to standard output, the bar to standard error.
+The pipeline calls a reporter with ``{"stage", "step", "total"}`` and early warnings; the command
+line adds hello, all warnings, result and error. Events go to standard output, the bar to standard
+error.
 """
 
 import json
@@ -39,10 +40,14 @@ class Silent:
     def __init__(self, check: Callable[[], None] = lambda: None) -> None:
         self._check = check
         self._last = ("", 0, 0)
+        self._warned: set[tuple[str, str]] = set()
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """One progress dict of the pipeline; raises Cancelled if the run was asked to stop."""
         self._check()
+        if early := event.get("warning"):
+            self.warn(str(early["code"]), str(early["message"]))
+            return
         stage, step, total = str(event["stage"]), int(event["step"]), int(event["total"])
         # A stage with steps of its own also reports its end as 1 of 1: say n of n, once.
         if stage == self._last[0] and total == 1 < self._last[2]:
@@ -56,6 +61,12 @@ class Silent:
 
     def progress(self, stage: str, step: int, total: int) -> None:
         """One step of a stage is done."""
+
+    def warn(self, code: str, message: str) -> None:
+        """A warning, unless it was told before."""
+        if (code, message) not in self._warned:
+            self._warned.add((code, message))
+            self.warning(code, message)
 
     def warning(self, code: str, message: str) -> None:
         """Something the user should know."""

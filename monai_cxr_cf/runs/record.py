@@ -120,6 +120,7 @@ def _scores(run: Run, verdict: Mapping[str, Any]) -> tuple[Score, ...]:
 def _warnings(run: Run) -> tuple[tuple[str, str], ...]:
     """What masks show, what the words were read into, and what the sampler could not do."""
     notes = [*run.scene.notes, *(("prompt", note) for note in run.case.asked.notes)]
+    notes += run.case.notes
     if run.case.truncated:
         notes.append(("truncated", "The end of the prompt did not fit and was cut."))
     if run.config.output.composite == "none":

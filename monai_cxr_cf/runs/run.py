@@ -2,7 +2,7 @@
 """A run while it goes, and what it leaves: stages, pictures, outcome."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +35,12 @@ class Stages:
         yield lambda event: self._progress({**event, "stage": stage})
         self.seconds[stage] = round(time.perf_counter() - began, 3)
         self._progress({"stage": stage, "step": 1, "total": 1})
+
+
+def warn(step: Progress, notes: Sequence[tuple[str, str]]) -> None:
+    """Tell warnings, as (code, message), while a stage still runs."""
+    for code, message in notes:
+        step({"step": 0, "total": 1, "warning": {"code": code, "message": message}})
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,7 +100,7 @@ def _edit(
     asked = _with_files(request, files, models)
     outcome = pipeline.run(asked, out, networks=models.networks(), progress=events, overwrite=True)
     for code, message in outcome.warnings:
-        events.warning(code, message)
+        events.warn(code, message)
     result = result_of(outcome, out)
     result["files"] += write_view(asked, outcome, out)
     return result
