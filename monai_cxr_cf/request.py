@@ -21,6 +21,7 @@ VERSION = 1
 SIDES = ("left", "right", "both")
 DIRECTIONS = ("add", "remove", "change")
 PATHS = ("source", "masks", "roi", "backbone")
+BESIDE = ("png",)  # further files: they change nothing of the edit and of its own files
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class EditRequest:
     iod: str = "sc"  # sc = Secondary Capture; same = derived DX or CR
     uids: str = "stable"  # stable = from content; random = a fresh copy
     burn_in: bool = False  # burn SYNTHETIC into the pixels
+    png: bool = False  # also as plain PNG
     backbone: str = "cxr-mini"  # shipped name, diffusers folder, hub id or one safetensors file
     segmenter: str = "hybridgnet"
     reading: ReadOptions = ReadOptions()  # what the strict reader may let pass
@@ -106,8 +108,8 @@ class EditRequest:
         }
 
     def canonical_json(self) -> str:
-        """The identity of the request: sorted keys, no white space, no paths."""
-        identity = {k: v for k, v in self.as_dict().items() if k not in PATHS}
+        """The identity of the request: sorted keys, no white space, no paths, no further files."""
+        identity = {k: v for k, v in self.as_dict().items() if k not in (*PATHS, *BESIDE)}
         return json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     def hash(self) -> str:

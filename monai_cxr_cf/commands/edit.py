@@ -39,6 +39,7 @@ KINDS = {
     "seg": "organs, edit region, edit band (DICOM SEG)",
     "sr": "structured report (DICOM SR TID 1500)",
     "trace": "what the sampler did, step by step",
+    "png": "counterfactual, marked SYNTHETIC (PNG)",
     "arrays": "masks and change maps (numpy)",
     "report": "the record of the run (JSON)",
 }
@@ -105,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
 def _tell(data: dict[str, Any], out: Path) -> None:
     order = list(KINDS)
     for file in sorted(data["files"], key=lambda file: order.index(file["role"])):
-        label = f", {file['label']}" if file["role"] == "cf" and file["label"] else ""
+        label = f", {file['label']}" if file["role"] in ("cf", "png") and file["label"] else ""
         say(f"{(out / file['path']).as_posix():<28} {KINDS[file['role']]}{label}")
     say(f"largest change outside the region and its band: {data['metrics']['outside_max_diff']}")
     say(f"verdict: {data['verdict']['words']}")

@@ -49,7 +49,7 @@ Flags = argparse.ArgumentParser
 PLAIN = (
     *("prompt", "source_prompt", "negative_prompt", "masks", "roi", "sham"),
     *("strength", "levels", "seeds", "preset", "backbone", "segmenter"),
-    *("iod", "uids", "burn_in"),
+    *("iod", "uids", "burn_in", "png"),
 )
 
 
@@ -99,6 +99,7 @@ REQUEST_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
         "--iod": {"choices": ["sc", "same"], "help": "Secondary Capture, or the source's kind"},
         "--uids": {"choices": ["stable", "random"], "help": "repeatable, or new ones"},
         "--burn-in": {**SWITCH, "help": "draw SYNTHETIC into the pixels"},
+        "--png": {**SWITCH, "help": "also as plain grey PNG, 8 or 16 bits"},
     },
 }
 

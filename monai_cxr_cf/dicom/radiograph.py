@@ -106,6 +106,10 @@ class Radiograph:
         """Stored units per display unit, negative where polarity inverts; None if not linear."""
         return self.display.full_scale
 
+    def shown(self, stored: Integers) -> npt.NDArray[np.float32]:
+        """Stored values, H x W, as this radiograph displays its own: 0..1; padding is 0."""
+        return np.where(self.valid, self.display.render(stored), np.float32(0.0))
+
     def to_stored(self, change: Floats) -> Integers:
         """The stored values after a change of the picture; the exact inverse of reading.
 

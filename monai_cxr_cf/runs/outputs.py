@@ -23,6 +23,7 @@ from monai_cxr_cf.dicom.writing.write import write_counterfactuals
 from monai_cxr_cf.diffusion.modes import ensemble
 from monai_cxr_cf.judges import verdict
 from monai_cxr_cf.runs.networks import VERDICT_JUDGE
+from monai_cxr_cf.runs.plain_png import write_plain
 from monai_cxr_cf.runs.record import record_of, region_in_words
 from monai_cxr_cf.runs.remembered import opinion_of
 from monai_cxr_cf.runs.run import Outcome, Picture, Run
@@ -96,13 +97,18 @@ def write_records(writing: Writing, folder: Path, *, arrays: bool) -> Outcome:
     files += write_differences(plan, folder)
     files.append(write_structured_report(plan, files, folder))
     files += draw(run, writing.pictures, record, folder)
+    if run.request.png:
+        files += write_plain(plan, folder, whole=run.config.output.composite == "none")
     if arrays:
         changes = [run.radiograph.turn.undo(picture.change) for picture in writing.pictures]
         files.append(write_arrays(changes, writing.masks, folder))
     files.append(write_report(plan, files, folder))
     warnings = (*run.radiograph.warnings, *record.warnings, *plan.warnings)
-    return Outcome(tuple(files), record.metrics, record.verdict, warnings,
-                   folder / "report.json", dict(run.stages.seconds))  # fmt: skip
+    return Outcome(
+        tuple(files), record.metrics, record.verdict, warnings,
+        folder / "report.json", dict(run.stages.seconds),
+        plan.radiograph, tuple(member.stored for member in plan.members), writing.masks,
+    )  # fmt: skip
 
 
 def main_member(run: Run) -> int:

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from monai_cxr_cf.runs.run import Outcome
 
 OURS = frozenset(
-    {"cf", "diff", "seg.dcm", "sr.dcm", "report.json", "preview.png", "trace.png", "masks.npz"}
+    {
+        "cf",
+        "diff",
+        "seg.dcm",
+        "sr.dcm",
+        "report.json",
+        "preview.png",
+        "trace.png",
+        "masks.npz",
+        "png",
+    }
 )
 
 

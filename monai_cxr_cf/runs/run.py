@@ -15,6 +15,7 @@ from monai_cxr_cf.case import Case, Scene
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.record import WrittenFile
 from monai_cxr_cf.diffusion.task import Progress
+from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.runs.networks import Networks
@@ -72,9 +73,12 @@ class Picture:
     label: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a caller gets back from a run."""
+    """What a caller gets back from a run: files and figures, and the pictures as arrays.
+
+    Arrays are H x W on the source's native grid, rows down, columns right.
+    """
 
     files: tuple[WrittenFile, ...]
     metrics: Mapping[str, Any]
@@ -82,6 +86,24 @@ class Outcome:
     warnings: tuple[tuple[str, str], ...]
     report: Path
     seconds: Mapping[str, float] = field(default_factory=dict)
+    radiograph: Radiograph | None = field(default=None, repr=False)  # the source as it was read
+    stored: tuple[NDArray[Any], ...] = field(default=(), repr=False)  # members, stored units
+    masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict, repr=False)
+
+    @property
+    def source(self) -> NDArray[np.float32]:
+        """The source as displayed, 0..1, bright = dense."""
+        return self._read().pixels
+
+    @property
+    def counterfactuals(self) -> tuple[NDArray[np.float32], ...]:
+        """Every member as its file shows it, 0..1, through the source's own window."""
+        return tuple(self._read().shown(stored) for stored in self.stored)
+
+    def _read(self) -> Radiograph:
+        if self.radiograph is None:
+            raise BadRequest("This outcome carries no arrays.", hint="Run the edit again.")
+        return self.radiograph
 
     def moved(self, old: Path, new: Path) -> "Outcome":
         """The same outcome with its paths under ``new``."""
