@@ -106,7 +106,7 @@ class Radiograph:
         """Stored units per display unit, negative where polarity inverts; None if not linear."""
         return self.display.full_scale
 
-    def shown(self, stored: Integers) -> npt.NDArray[np.float32]:
+    def rendered(self, stored: Integers) -> npt.NDArray[np.float32]:
         """Stored values, H x W, as this radiograph displays its own: 0..1; padding is 0."""
         return np.where(self.valid, self.display.render(stored), np.float32(0.0))
 

@@ -12,14 +12,13 @@ from PIL import Image
 
 from monai_cxr_cf import __version__
 from monai_cxr_cf.case import Scene, edit_region
-from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.record import RunRecord, Weights, WrittenFile
-from monai_cxr_cf.dicom.turn import EXIF_TAG, exif_of
 from monai_cxr_cf.dicom.writing.fileio import written_file
 from monai_cxr_cf.dicom.writing.plan import plan_output
 from monai_cxr_cf.dicom.writing.seg import write_segmentation
 from monai_cxr_cf.prompts.compose import ParsedPrompt
 from monai_cxr_cf.runs import pictures as panels
+from monai_cxr_cf.runs.plain_png import exif
 
 Masks = Mapping[str, NDArray[np.bool_]]
 
@@ -48,21 +47,12 @@ def write_masks(
     panels.overlay(radiograph.pixels, masks, folder / "overlay.png")
     back = radiograph.turn.undo  # masks lie as the source's own pixels do
     labels = Image.fromarray(back(scene.organs.labels()))
-    labels.save(folder / "labels.png", **_exif(radiograph))
+    labels.save(folder / "labels.png", **exif(radiograph))
     pictures = [written_file(role, folder / f"{role}.png") for role in ("overlay", "labels")]
     if not any(mask.any() for mask in masks.values()):
         return pictures  # only of a refused radiograph
     stored = {name: back(mask) for name, mask in masks.items()}
     return [*pictures, write_segmentation(plan, stored, folder)]
-
-
-def _exif(radiograph: Radiograph) -> dict[str, Any]:
-    """The orientation of a PNG or JPEG source, so that viewers show its labels as they show it."""
-    if not radiograph.exif:
-        return {}
-    exif = Image.Exif()
-    exif[EXIF_TAG] = exif_of(radiograph.exif)
-    return {"exif": exif}
 
 
 def told(masks: Masks, source: Mapping[str, Any], scene: Scene) -> dict[str, Any]:

@@ -7,6 +7,7 @@ grid, bright = dense, through the source's own window; 8 bits where the source h
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.record import WrittenFile
+from monai_cxr_cf.dicom.turn import EXIF_TAG, exif_of
 from monai_cxr_cf.dicom.writing.fileio import written_file
 from monai_cxr_cf.dicom.writing.plan import OutputPlan
 from monai_cxr_cf.dicom.writing.report import NOTICE
@@ -54,7 +56,7 @@ def write_plain(plan: OutputPlan, folder: Path, *, whole: bool) -> list[WrittenF
     for number, member in enumerate(plan.members, 1):
         path = folder / "png" / f"{number:04d}.png"
         grey = _grey(plan.radiograph, member.stored)
-        Image.fromarray(grey).save(path, "PNG", pnginfo=marks)
+        Image.fromarray(grey).save(path, "PNG", pnginfo=marks, **exif(plan.radiograph))
         files.append(written_file("png", path, label=member.label))
     return files
 
@@ -62,8 +64,17 @@ def write_plain(plan: OutputPlan, folder: Path, *, whole: bool) -> list[WrittenF
 def _grey(radiograph: Radiograph, stored: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
     deep = radiograph.bits_stored > 8
     top = np.float64(65535 if deep else 255)
-    values = np.rint(radiograph.shown(stored) * top)
+    values = np.rint(radiograph.rendered(stored) * top)
     return values.astype(np.uint16 if deep else np.uint8)
+
+
+def exif(radiograph: Radiograph) -> dict[str, Any]:
+    """The orientation of a PNG or JPEG source, so that viewers show a picture as they show it."""
+    if not radiograph.exif:
+        return {}
+    found = Image.Exif()
+    found[EXIF_TAG] = exif_of(radiograph.exif)
+    return {"exif": found}
 
 
 def marks_of(kind: str) -> PngInfo:

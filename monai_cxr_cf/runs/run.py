@@ -98,7 +98,7 @@ class Outcome:
     @property
     def counterfactuals(self) -> tuple[NDArray[np.float32], ...]:
         """Every member as its file shows it, 0..1, through the source's own window."""
-        return tuple(self._read().shown(stored) for stored in self.stored)
+        return tuple(self._read().rendered(stored) for stored in self.stored)
 
     def _read(self) -> Radiograph:
         if self.radiograph is None:

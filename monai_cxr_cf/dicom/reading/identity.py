@@ -15,6 +15,7 @@ from monai_cxr_cf.dicom.values import items, says_yes, text, texts, uid
 from monai_cxr_cf.errors import UnsupportedImage
 
 Note = tuple[str, str]  # (code, message) of a warning
+SYNTHETIC: Note = ("synthetic", "The source is itself synthetic.")
 
 CR, DX, SC = (
     "1.2.840.10008.5.1.4.1.1.1",
@@ -164,7 +165,7 @@ def _check_synthetic(ds: Dataset, options: ReadOptions) -> Note | None:
     if not synthetic:
         return None
     if options.allow_synthetic:
-        return "synthetic", "The source is itself synthetic."
+        return SYNTHETIC
     raise UnsupportedImage(
         "The source is marked synthetic (SyntheticData YES or ConversionType SYN); expected a "
         "real radiograph.",

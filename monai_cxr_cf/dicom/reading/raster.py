@@ -5,7 +5,8 @@ Only with ``ReadOptions.allow_raster``; the warning ``raster`` says so in every 
 """
 
 import io
-from typing import BinaryIO
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -13,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from monai_cxr_cf.dicom.display import Display, Integers
 from monai_cxr_cf.dicom.radiograph import Polarity, Radiograph, Voi, freeze, pixel_digest
 from monai_cxr_cf.dicom.reading.decode import check_content
-from monai_cxr_cf.dicom.reading.identity import Note
+from monai_cxr_cf.dicom.reading.identity import SYNTHETIC, Note
 from monai_cxr_cf.dicom.reading.matrix import Matrix, check_size
 from monai_cxr_cf.dicom.reading.notes import geometry_notes
 from monai_cxr_cf.dicom.reading.options import ReadOptions
@@ -21,6 +22,7 @@ from monai_cxr_cf.dicom.reading.orientation import Lie, raster_orientation
 from monai_cxr_cf.dicom.spacing import Spacing
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
 
+DRAWN = "trainedalgorithmicmedia"  # IPTC: by a model, or composed with what one drew
 HEAD = 8  # bytes that tell the kind
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}
 _PLAIN_MODE = {"1": "L", "P": "RGBA", "PA": "RGBA", "LA": "RGBA"}
@@ -92,6 +94,7 @@ def _grey_values(file: BinaryIO, options: ReadOptions) -> tuple[Integers, Lie]:
             mode = _PLAIN_MODE.get(image.mode, image.mode)
             values = np.asarray(image if mode == image.mode else image.convert(mode))
             lie = raster_orientation(image, options)
+            made = _origin(image.info, options)
     except Image.DecompressionBombError as error:  # Pillow's own limit comes before ours
         raise UnsupportedImage(
             f"The picture has more pixels than the limit of {options.max_pixels / 1e6:g} Mpixel.",
@@ -104,7 +107,21 @@ def _grey_values(file: BinaryIO, options: ReadOptions) -> tuple[Integers, Lie]:
             code="undecodable",
             hint="Save it again: this copy is damaged.",
         ) from error
-    return _one_channel(mode, values), lie
+    return _one_channel(mode, values), lie._replace(notes=[*lie.notes, *made])
+
+
+def _origin(info: Mapping[Any, Any], options: ReadOptions) -> list[Note]:
+    """Refuse, or note, a picture whose own marks say that a model drew it, wholly or in part."""
+    texts = [v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in info.values()]
+    if not any(DRAWN in text.lower() for text in texts):
+        return []
+    if options.allow_synthetic:
+        return [SYNTHETIC]
+    raise UnsupportedImage(
+        "The source is marked synthetic (IPTC digital source type); expected a real radiograph.",
+        code="synthetic",
+        hint="Edit the original instead, or pass --allow-synthetic.",
+    )
 
 
 def _one_channel(mode: str, values: Integers) -> Integers:

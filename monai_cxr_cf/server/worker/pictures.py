@@ -69,4 +69,4 @@ def _shown(source: Radiograph, member: Path) -> NDArray[np.float32]:
 
     pixels = pydicom.dcmread(member).pixel_array
     stored = source.turn.apply(pixels).astype(source.stored.dtype)
-    return source.shown(stored)
+    return source.rendered(stored)
