@@ -29,11 +29,13 @@ examples:
   cxr-cf edit scan.png --allow-raster --prompt "cardiomegaly" --no-correction --out out
   cxr-cf edit --request job.json --progress ndjson --arrays --out out   for programs
 
-what lands in out: cf/0001.dcm, diff/0001.dcm, seg.dcm, sr.dcm, preview.png, trace.png, report.json
+what lands in out: cf/0001.dcm, diff/0001.dcm, seg.dcm, sr.dcm, preview.png, trace.png, report.json;
+of several levels or seeds also sheet.png, with --png png/0001.png, with --arrays masks.npz
 exit code: 0 done, 1 bug, 2 bad input, 3 something missing, 4 no memory or disk, 130/143 stopped
 """
 KINDS = {
     "preview": "look here first",
+    "sheet": "all images of the series, mean change, how often each pixel changed",
     "cf": "counterfactual, marked SYNTHETIC (DICOM)",
     "diff": "signed difference (DICOM Secondary Capture)",
     "seg": "organs, edit region, edit band (DICOM SEG)",

@@ -177,7 +177,7 @@ def _size(picture: Picture, run: Run) -> dict[str, float]:
 def draw(
     run: Run, pictures: Sequence[Picture], record: RunRecord, folder: Path
 ) -> list[WrittenFile]:
-    """``preview.png`` of the main member and ``trace.png`` of the run."""
+    """``preview.png`` of the main member, ``trace.png`` of the run, ``sheet.png`` of a series."""
     from monai_cxr_cf.runs import pictures as panels
 
     shown = pictures[main_member(run)]
@@ -191,10 +191,28 @@ def draw(
     )
     panels.preview(data, folder / "preview.png")
     panels.trace_figure(record.trace, folder / "trace.png")
-    return [
-        written_file("preview", folder / "preview.png"),
-        written_file("trace", folder / "trace.png"),
-    ]
+    roles = ["preview", "trace"]
+    if len(pictures) > 1:
+        draw_sheet(run, pictures, record, folder)
+        roles.append("sheet")
+    return [written_file(role, folder / f"{role}.png") for role in roles]
+
+
+def draw_sheet(run: Run, pictures: Sequence[Picture], record: RunRecord, folder: Path) -> None:
+    """``sheet.png``: every member of the series with its verdict, mean change, P(changed)."""
+    from monai_cxr_cf.runs.sheet import Series, sheet
+
+    judged = [member["verdict"] for member in record.metrics["members"]]
+    series = Series(
+        source=run.radiograph.pixels,
+        region=run.case.region,
+        changes=[picture.change for picture in pictures],
+        labels=[f"{p.label}: {told}" for p, told in zip(pictures, judged, strict=True)],
+        levels=len(run.request.levels or (1.0,)),
+        tau=CHANGED,
+        caption=caption(run, record)[:1],
+    )
+    sheet(series, folder / "sheet.png")
 
 
 def caption(run: Run, record: RunRecord) -> tuple[str, ...]:

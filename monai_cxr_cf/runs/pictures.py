@@ -70,7 +70,7 @@ def preview(data: PreviewData, path: Path) -> None:
     height = PANEL * min(max(rows / columns, 0.6), 1.6)
     words = [line for text in data.caption for line in textwrap.wrap(text, 165)]
     below = 0.17 * (len(words) + 1) + 0.16
-    with _settings():
+    with drawing():
         figure = Figure((4 * PANEL + 0.95, height + below + 0.3), dpi=180)
         total_w, total_h = figure.get_size_inches()
         axes = []
@@ -89,7 +89,7 @@ def preview(data: PreviewData, path: Path) -> None:
         )
         _colour_bar(figure, drawn, bar)
         _caption(figure, words, height=total_h)
-        _save(figure, path, kind=COMPOSITE)
+        save_figure(figure, path, kind=COMPOSITE)
 
 
 def _for_screen(data: PreviewData) -> PreviewData:
@@ -98,17 +98,17 @@ def _for_screen(data: PreviewData) -> PreviewData:
         return data
     region, band = _fewer_of(data.region, step), _fewer_of(data.band, step)
     organs = {name: _fewer_of(mask, step) for name, mask in data.organs.items()}
-    source, change = _fewer(data.source, step), _fewer(data.change, step)
+    source, change = fewer(data.source, step), fewer(data.change, step)
     return replace(data, source=source, region=region, band=band, change=change, organs=organs)
 
 
-def _fewer(image: Image, step: int) -> Image:
+def fewer(image: Image, step: int) -> Image:
     """Means of step x step pixels."""
     return np.asarray(Pillow.fromarray(image).reduce(step))
 
 
 def _fewer_of(mask: Mask, step: int) -> Mask:
-    return _fewer(mask.astype(np.float32), step) >= 0.5
+    return fewer(mask.astype(np.float32), step) >= 0.5
 
 
 def _grey(axes: Axes, image: Image, title: str) -> None:
@@ -118,8 +118,7 @@ def _grey(axes: Axes, image: Image, title: str) -> None:
 
 def _frame(axes: Axes, title: str) -> None:
     axes.set_title(title, pad=4)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
 
@@ -189,10 +188,10 @@ def _caption(figure: Figure, words: Sequence[str], *, height: float) -> None:
 def overlay(source: Image, masks: Mapping[str, Mask], path: Path, *, title: str = "") -> None:
     """Write one picture: masks as tints and outlines on the source, named in a legend."""
     if (step := -(-max(source.shape) // MOST)) > 1:
-        source = _fewer(source, step)
+        source = fewer(source, step)
         masks = {name: _fewer_of(mask, step) for name, mask in masks.items()}
     rows, columns = source.shape
-    with _settings():
+    with drawing():
         figure = Figure((5.0, 5.0 * rows / columns + 0.55), dpi=180)
         tall = figure.get_figheight()
         axes = figure.add_axes((0.01, 0.30 / tall, 0.98, 5.0 * rows / columns / tall))
@@ -204,7 +203,7 @@ def overlay(source: Image, masks: Mapping[str, Mask], path: Path, *, title: str 
             axes.plot([], [], color=colour, label=name.replace("_", " "))
         if masks:
             figure.legend(loc="lower center", ncols=5, fontsize=7.5)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def grey_png(image: Image, path: Path) -> None:
@@ -214,7 +213,7 @@ def grey_png(image: Image, path: Path) -> None:
 
 
 @contextmanager
-def _settings() -> Iterator[None]:
+def drawing() -> Iterator[None]:
     """matplotlib's own defaults plus ours, whatever the user's matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -222,7 +221,8 @@ def _settings() -> Iterator[None]:
         yield
 
 
-def _save(figure: Figure, path: Path, *, crop: bool = False, kind: str = "") -> None:
+def save_figure(figure: Figure, path: Path, *, crop: bool = False, kind: str = "") -> None:
+    """Write a figure as PNG without date and version, and let it go."""
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
     told = {"pnginfo": png_info(kind)}
@@ -236,7 +236,7 @@ def trace_figure(trace: Mapping[str, Any], path: Path) -> None:
     Lines are means over the images of the run; the tinted span is the boost window.
     """
     steps = trace.get("steps", [])
-    with _settings():
+    with drawing():
         figure = Figure((6.2, 5.0), dpi=180, layout="constrained")
         score, energy, moved = figure.subplots(3, 1, sharex=True)
         _score_lines(score, steps)
@@ -252,7 +252,7 @@ def trace_figure(trace: Mapping[str, Any], path: Path) -> None:
         moved.set_xlabel("executed step (first: most noise); tinted: boost window")
         moved.xaxis.get_major_locator().set_params(integer=True)
         figure.align_ylabels()
-        _save(figure, path, crop=True, kind=DATA)
+        save_figure(figure, path, crop=True, kind=DATA)
 
 
 def _score_lines(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:

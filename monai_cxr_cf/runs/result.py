@@ -23,6 +23,7 @@ OURS = frozenset(
         "trace.png",
         "masks.npz",
         "png",
+        "sheet.png",
     }
 )
 
