@@ -146,7 +146,8 @@ def changed(series: Series) -> Image:
 
 
 def _step(image: Image, side: int) -> int:
-    return max(1, -(-max(image.shape) // max(side, 1)))
+    longest: int = max(image.shape)
+    return max(1, -(-longest // max(side, 1)))
 
 
 def _title(axes: Axes, text: str) -> None:
