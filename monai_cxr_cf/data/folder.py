@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -59,8 +59,12 @@ class Row:
     weights_may_ship: str  # yes, attribution or no
 
 
-def read_index(folder: Path) -> list[Row]:
+def read_index(folder: Path, needed: Iterable[str] = NEEDED) -> list[Row]:
     """Every row of ``folder/index.csv`` in file order.
+
+    Args:
+        folder: the data folder.
+        needed: columns that must be there; what other columns hold is empty without them.
 
     Raises:
         UnreadableInput: the index is missing or lacks a column.
@@ -71,7 +75,7 @@ def read_index(folder: Path) -> list[Row]:
             "There is no index.csv in the data folder.",
             hint="Pass the folder that holds index.csv and images/.",
         )
-    return [_row(number, cells) for number, cells in enumerate(read_rows(path, NEEDED), start=2)]
+    return [_row(number, cells) for number, cells in enumerate(read_rows(path, needed), start=2)]
 
 
 def read_captioned(
@@ -113,10 +117,15 @@ def read_captioned(
 
 def load_image(folder: Path, row: Row) -> NDArray[np.float32]:
     """The radiograph, HxW float32, 0..1, bright = dense; ``images/ID`` with any known ending."""
+    return read_grey(Path(folder), image_of(folder, row), _depth(Path(folder)))
+
+
+def image_of(folder: Path, row: Row) -> str:
+    """The image file of a row, below ``folder``; UnreadableInput if it is not there."""
     image = _file(Path(folder), row.id)
     if image is None:
         raise _absent(f"images/{row.id}.jpg")
-    return read_grey(Path(folder), image, _depth(Path(folder)))
+    return image
 
 
 def load_organ_mask(folder: Path, row: Row) -> NDArray[np.uint8]:
@@ -137,7 +146,7 @@ def load_landmarks(folder: Path, row: Row) -> dict[str, NDArray[np.float32]]:
 
 
 def _row(line: int, given: Mapping[str, str]) -> Row:
-    cells = {**dict.fromkeys(OPTIONAL, ""), **given}
+    cells = {**dict.fromkeys((*NEEDED, *OPTIONAL), ""), **given}
     if not cells["id"] or not cells["patient"]:
         raise UnreadableInput(
             f"Line {line} of index.csv names no {'id' if not cells['id'] else 'patient'}.",

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr_cf.data.folder import Row, load_image, read_index
+from monai_cxr_cf.errors import UnreadableInput
 from monai_cxr_cf.evaluation.bootstrap import draws_of
+from monai_cxr_cf.evaluation.cohort import findings, held_out
 from monai_cxr_cf.judges.card import table, write_card
 from monai_cxr_cf.judges.classifier import Judge, load_judge
 from monai_cxr_cf.judges.preprocess import to_squares
@@ -26,6 +28,7 @@ from monai_cxr_cf.training.classifier.heads import Samples, auc, fit
 
 Array = NDArray[np.float64]
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the judge's patients
+COLUMNS = ("id", "patient", "labels")  # of index.csv
 DRAWS = 5  # random sets of patients per share
 RIDGE = 3.0  # one penalty along the curve, so that only the number of patients varies
 
@@ -35,14 +38,19 @@ def evaluate_classifier(folder: Path, data: Path, *, curve: bool = True) -> dict
 
     Args:
         folder: a judge's folder; config.json and MODEL_CARD.md are updated.
-        data: folder with index.csv.
+        data: folder with index.csv; rows without labels are left out.
         curve: also learning_curve.json and learning_curve.png.
 
     Returns:
         ``judge``, ``images``, ``patients``, ``auc`` per finding, ``table`` and the curve.
     """
     judge = load_judge(folder)
-    rows = [row for row in read_index(data) if row.split == "test" and row.source == "nih"]
+    rows = [row for row in held_out(data, "test", COLUMNS) if row.labels]
+    if not rows:
+        raise UnreadableInput(
+            "No held-out radiograph has labels.",
+            hint="Fill the column labels: findings between bars, or No Finding.",
+        )
     images = [load_image(data, row) for row in rows]
     scores = judge.predict(images).astype(np.float64)
     found = {name: figures(scores[:, k], rows, name) for k, name in enumerate(judge.findings)}
@@ -57,14 +65,14 @@ def evaluate_classifier(folder: Path, data: Path, *, curve: bool = True) -> dict
         "auc": found,
         "table": table(config),
     }
-    if curve:
+    if curve and own_rows(judge, data):
         result["curve"] = learning_curve(judge, data, rows, folder)
     return result
 
 
 def figures(scores: Array, rows: list[Row], finding: str) -> dict[str, float]:
     """AUC with its 95 % interval over patients, AUC within one view, and the counts."""
-    labels = labels_of(rows, NIH[finding])
+    labels = labels_of(rows, finding)
     draws = [auc(scores[i], labels[i]) for i in draws_of([row.patient for row in rows])]
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     told = {
@@ -76,13 +84,21 @@ def figures(scores: Array, rows: list[Row], finding: str) -> dict[str, float]:
         "negatives": int((1 - labels).sum()),
     }
     if finding in NARROW:
-        told["own_label_auc"] = auc(scores, labels_of(rows, NARROW[finding]))
+        told["own_label_auc"] = auc(scores, labels_of(rows, finding, names=NARROW[finding]))
     return {name: round(value, 4) for name, value in told.items()}
 
 
-def labels_of(rows: list[Row], names: tuple[str, ...]) -> Array:
-    """1 where a row carries one of ``names``, else 0."""
-    return np.array([float(any(name in row.labels for name in names)) for row in rows])
+def labels_of(rows: list[Row], finding: str, *, names: tuple[str, ...] | None = None) -> Array:
+    """1 where a row's labels name a finding, else 0.
+
+    Args:
+        rows: with labels in any published spelling.
+        finding: of the vocabulary.
+        names: labels that count as it; None = those that the judges learnt it by, and its name.
+    """
+    wanted = set(NIH.get(finding, ()) if names is None else names)
+    own = frozenset() if names is not None else frozenset({finding})
+    return np.array([float(bool(wanted & set(r.labels) or own & findings(r))) for r in rows])
 
 
 def within_view(scores: Array, labels: Array, views: list[str]) -> float:
@@ -97,6 +113,12 @@ def within_view(scores: Array, labels: Array, views: list[str]) -> float:
     return total / weight if weight else float("nan")
 
 
+def own_rows(judge: Judge, data: Path) -> list[Row]:
+    """The rows of a folder that the judge has learnt from; none in a folder it never saw."""
+    rows = judge_rows(read_index(data, COLUMNS), judge.name)
+    return [row for row in rows if row.split == "judge"]
+
+
 def learning_curve(
     judge: Judge, data: Path, test: list[Row], folder: Path
 ) -> dict[str, dict[str, list[float]]]:
@@ -105,12 +127,12 @@ def learning_curve(
     Returns:
         Per finding: ``share``, ``positives`` (mean count) and ``auc`` (mean of ``DRAWS`` sets).
     """
-    own = [row for row in judge_rows(read_index(data), judge.name) if row.source == "nih"]
+    own = [row for row in own_rows(judge, data) if row.labels]
     learnt, unseen = (_pooled(judge, data, rows) for rows in (own, test))
     curve: dict[str, dict[str, list[float]]] = {}
     for finding in judge.findings:
         columns = np.flatnonzero(columns_of(finding, judge.network.channels))
-        truth = labels_of(test, NIH[finding])
+        truth = labels_of(test, finding)
         samples = _samples(learnt[:, columns], own, finding)
         points = [_point(samples, share, unseen[:, columns], truth) for share in SHARES]
         curve[finding] = {
@@ -127,8 +149,8 @@ def _samples(features: Array, rows: list[Row], finding: str) -> Samples:
     patients = tuple(row.patient for row in rows)
     count = len(rows)
     scored = np.ones(count, bool)
-    labels = labels_of(rows, NIH[finding])
-    return Samples(features, labels, np.ones(count), patients, ("nih",) * count, scored)
+    labels = labels_of(rows, finding)
+    return Samples(features, labels, np.ones(count), patients, ("",) * count, scored)
 
 
 def _point(samples: Samples, share: float, unseen: Array, truth: Array) -> tuple[float, float]:

@@ -19,11 +19,12 @@ from scipy import ndimage
 from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.anatomy.segment import Segmentation, load_segmenter
 from monai_cxr_cf.data.folder import Row, load_image, load_landmarks, load_organ_mask, read_index
+from monai_cxr_cf.errors import UnreadableInput
 from monai_cxr_cf.measures.masks import dice
 from monai_cxr_cf.training.segmentation.data import CONTOUR_SLICES, in_training
 
 Mask = NDArray[np.bool_]
-SOURCES = ("jsrt", "shenzhen", "montgomery")
+COLUMNS = ("id", "patient", "organ_mask")  # of index.csv
 BARS = {("jsrt", "dice_lungs"): 0.966, ("jsrt", "dice_heart"): 0.933}
 SIDE = 1024  # lengths are reported in pixels of a 1024-pixel image, as in the literature
 
@@ -57,7 +58,12 @@ def measure(found: Segmentation, row: Row, data: Path) -> dict[str, float]:
 
 
 def evaluate_segmentation(
-    data: Path, models: Path, *, out: Path | None = None, kind: str = "hybridgnet"
+    data: Path,
+    models: Path,
+    *,
+    out: Path | None = None,
+    kind: str = "hybridgnet",
+    every: bool = False,
 ) -> dict[str, Any]:
     """Mean figures per collection over radiographs that the training never saw.
 
@@ -66,12 +72,21 @@ def evaluate_segmentation(
         models: folder with the segmenters' weights.
         out: also write the result, with every radiograph's figures, to this JSON file.
         kind: hybridgnet or unet.
+        every: the training saw nothing of this folder, so all its drawn radiographs count.
+
+    Raises:
+        UnreadableInput: no radiograph with a drawn mask is held out.
 
     Returns:
         segmenter, sha256, unit, bars, and per collection the count and the means.
     """
     segmenter = load_segmenter(kind, models)
-    rows = [r for r in read_index(data) if r.organ_mask and not in_training(r)]
+    rows = [r for r in read_index(data, COLUMNS) if r.organ_mask and (every or not in_training(r))]
+    if not rows:
+        raise UnreadableInput(
+            "No radiograph with a drawn organ mask is held out from training.",
+            hint="Fill organ_mask (lungs or lungs+heart); --every takes a folder never trained on.",
+        )
     result: dict[str, Any] = {
         "segmenter": kind,
         "sha256": segmenter.sha256,
@@ -79,13 +94,13 @@ def evaluate_segmentation(
         "collections": {},
     }
     single: dict[str, dict[str, float]] = {}
-    for source in SOURCES:
+    for source in dict.fromkeys(row.source for row in rows):
         chosen = [row for row in rows if row.source == source]
         for row in chosen:
             single[row.id] = measure(segmenter(load_image(data, row)), row, data)
         figures = [single[row.id] for row in chosen]
         if figures:
-            result["collections"][source] = {"images": len(figures)} | _means(figures)
+            result["collections"][source or data.name] = {"images": len(figures)} | _means(figures)
     result["bars"] = [
         {"collection": source, "figure": name, "at_least": bar, "reached": bool(value >= bar)}
         for (source, name), bar in BARS.items()

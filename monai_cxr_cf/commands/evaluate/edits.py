@@ -137,15 +137,11 @@ def tools_of(args: argparse.Namespace) -> "Tools":
 
 def choice(args: argparse.Namespace, networks: Any) -> "Choice":
     """The trials of the protocol on the named split."""
-    from monai_cxr_cf.data.folder import read_index
-    from monai_cxr_cf.evaluation.edits.inputs import Chooser, choose
+    from monai_cxr_cf.evaluation.cohort import held_out
+    from monai_cxr_cf.evaluation.edits.inputs import COLUMNS, Chooser, choose
 
     edits = select([name.strip() for name in (args.cells or "").split(",") if name.strip()])
-    rows = read_index(args.data)
-    inside = [row for row in rows if row.split == args.split]
-    if not inside:
-        known = ", ".join(sorted({row.split for row in rows}))
-        raise BadRequest(f"There is no split '{args.split}'.", hint=f"Splits: {known}.")
+    inside = held_out(args.data, args.split, COLUMNS)
     settings = Settings(preset=args.preset, backbone=args.backbone)
     chooser = Chooser(args.data, inside, networks.segmenter(settings.segmenter))
     return choose(chooser, edits, count=args.inputs, seeds=range(args.seeds), settings=settings)

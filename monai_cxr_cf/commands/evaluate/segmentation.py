@@ -29,6 +29,8 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
     parser.add_argument("--models", type=Path, metavar="DIR", help="other weights than the shipped")
     parser.add_argument("--segmenter", choices=["hybridgnet", "unet"], default="hybridgnet")
+    parser.add_argument("--every", action="store_true",
+                        help="take all: the training saw nothing of this folder")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE", help="write every figure as JSON")
     parser.set_defaults(run=run)
 
@@ -38,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
     from monai_cxr_cf.evaluation.segmentation import evaluate_segmentation, table
 
     models = args.models or models_folder()
-    result = evaluate_segmentation(args.data, models, out=args.out, kind=args.segmenter)
+    result = evaluate_segmentation(
+        args.data, models, out=args.out, kind=args.segmenter, every=args.every
+    )
     if args.json:
         show(result)
     else:

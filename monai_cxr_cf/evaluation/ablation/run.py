@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.evaluation.ablation.rows_of_laws import (
     Instruments,
@@ -19,7 +18,8 @@ from monai_cxr_cf.evaluation.ablation.rows_of_laws import (
     trials_for,
 )
 from monai_cxr_cf.evaluation.ablation.table import draw, table_text, tabulate
-from monai_cxr_cf.evaluation.edits.inputs import Chooser, choose
+from monai_cxr_cf.evaluation.cohort import held_out
+from monai_cxr_cf.evaluation.edits.inputs import COLUMNS, Chooser, choose
 from monai_cxr_cf.evaluation.edits.protocol import ADDITIONS, VIEWS, Trial
 from monai_cxr_cf.evaluation.generator.likeness import load_likeness
 from monai_cxr_cf.evaluation.rows import write_json
@@ -86,7 +86,7 @@ def evaluate_ablation(
 
 def _trials(data: Path, plan: Plan, instruments: Instruments) -> tuple[list[Trial], dict[str, str]]:
     """Additions to radiographs without findings, and the images that the engine refuses."""
-    rows = [row for row in read_index(data) if row.split == plan.split]
+    rows = held_out(data, plan.split, COLUMNS)
     cells = len(ADDITIONS) * len(VIEWS)
     choice = choose(
         Chooser(data, rows, instruments.networks.segmenter(plan.segmenter)),

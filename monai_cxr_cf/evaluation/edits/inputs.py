@@ -16,12 +16,14 @@ from pathlib import Path
 
 from monai_cxr_cf.anatomy.organs import check
 from monai_cxr_cf.anatomy.segment import Segmenter
-from monai_cxr_cf.data.folder import Row, load_image
+from monai_cxr_cf.data.folder import Row, image_of, load_image
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
+from monai_cxr_cf.evaluation.cohort import findings, without_findings
 from monai_cxr_cf.evaluation.edits.protocol import VIEWS, Edit, Input, Settings, Trial, on_side
 from monai_cxr_cf.judges.geometry import measure, side_of
 
 log = logging.getLogger(__name__)
+COLUMNS = ("id", "patient", "view", "labels")  # of index.csv that the choice needs
 
 
 @dataclass
@@ -83,13 +85,13 @@ class Chooser:
 def candidates(rows: Sequence[Row], edit: Edit, view: str) -> list[Row]:
     """One image per patient with the edit's label, in hash order.
 
-    Inputs without findings carry the label "No Finding" and no other.
+    Inputs without findings are labelled as normal ("No Finding") and nothing else.
     """
     fits = [
         row
         for row in rows
         if row.view.startswith(view)
-        and (row.labels == (edit.label,) if edit.direction == "add" else edit.label in row.labels)
+        and (without_findings(row) if edit.direction == "add" else edit.finding in findings(row))
     ]
     seen: dict[str, Row] = {}
     for row in sorted(fits, key=lambda r: hashlib.sha256(r.id.encode()).digest()):
@@ -99,7 +101,7 @@ def candidates(rows: Sequence[Row], edit: Edit, view: str) -> list[Row]:
 
 def input_of(row: Row, data: Path) -> Input:
     """A row of ``data`` as the input of a trial."""
-    return Input(row.id, row.patient, row.view[:2], str(data / "images" / f"{row.id}.jpg"))
+    return Input(row.id, row.patient, row.view[:2], str(data / image_of(data, row)))
 
 
 def choose(
