@@ -44,6 +44,13 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run, surplus=one_source)
 
 
+def add_layout_flags(parser: argparse.ArgumentParser) -> None:
+    """How the data folder of an evaluation is laid out."""
+    parser.add_argument("--layout", choices=LAYOUTS, default="folder",
+                        help="how --data is laid out (folder)")  # fmt: skip
+    parser.add_argument("--reports", type=Path, metavar="DIR", help="mimic-cxr-jpg: where they lie")
+
+
 def run(args: argparse.Namespace) -> int:
     """Read, describe, and write the picture if asked."""
     if args.layout:

@@ -33,19 +33,22 @@ DRAWS = 5  # random sets of patients per share
 RIDGE = 3.0  # one penalty along the curve, so that only the number of patients varies
 
 
-def evaluate_classifier(folder: Path, data: Path, *, curve: bool = True) -> dict[str, Any]:
-    """Measure a judge on the ``test`` split and write the figures into its folder.
+def evaluate_classifier(
+    folder: Path, data: Path, *, split: str = "test", curve: bool = True
+) -> dict[str, Any]:
+    """Measure a judge on a split that it never saw and write the figures into its folder.
 
     Args:
         folder: a judge's folder; config.json and MODEL_CARD.md are updated.
         data: folder with index.csv; rows without labels are left out.
+        split: of the index; without such a column all rows count.
         curve: also learning_curve.json and learning_curve.png.
 
     Returns:
         ``judge``, ``images``, ``patients``, ``auc`` per finding, ``table`` and the curve.
     """
     judge = load_judge(folder)
-    rows = [row for row in held_out(data, "test", COLUMNS) if row.labels]
+    rows = [row for row in held_out(data, split, COLUMNS) if row.labels]
     if not rows:
         raise UnreadableInput(
             "No held-out radiograph has labels.",

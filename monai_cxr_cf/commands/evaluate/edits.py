@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_cxr_cf.commands.read import add_layout_flags
 from monai_cxr_cf.commands.say import add_place_flags, place_from, say, show
 from monai_cxr_cf.devices import check_place
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
@@ -56,6 +57,7 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="with index.csv and images/")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new, or to go on")
+    add_layout_flags(parser)
     parser.add_argument("--split", default="test", metavar="NAME", help="of index.csv (test)")
     parser.add_argument("--lpips", type=Path, metavar="DIR", help="LPIPS weights; adds its columns")
     parser.add_argument("--inputs", type=int, default=INPUTS, metavar="N",
@@ -138,12 +140,14 @@ def tools_of(args: argparse.Namespace) -> "Tools":
 def choice(args: argparse.Namespace, networks: Any) -> "Choice":
     """The trials of the protocol on the named split."""
     from monai_cxr_cf.evaluation.cohort import held_out
+    from monai_cxr_cf.evaluation.collection import as_folder
     from monai_cxr_cf.evaluation.edits.inputs import COLUMNS, Chooser, choose
 
     edits = select([name.strip() for name in (args.cells or "").split(",") if name.strip()])
-    inside = held_out(args.data, args.split, COLUMNS)
+    data = as_folder(args.data, args.layout, args.out, split=args.split, reports=args.reports)
+    inside = held_out(data, args.split, COLUMNS)
     settings = Settings(preset=args.preset, backbone=args.backbone)
-    chooser = Chooser(args.data, inside, networks.segmenter(settings.segmenter))
+    chooser = Chooser(data, inside, networks.segmenter(settings.segmenter))
     return choose(chooser, edits, count=args.inputs, seeds=range(args.seeds), settings=settings)
 
 
