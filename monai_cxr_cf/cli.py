@@ -40,7 +40,7 @@ first steps:
   cxr-cf doctor                                    is everything installed?
   cxr-cf info                                      which findings, presets and weights
   cxr-cf edit chest.dcm --prompt "moderate left pleural effusion" --out out
-  cxr-cf edit chest.dcm --prompt "no cardiomegaly" --out out2
+  cxr-cf edit chest.dcm --prompt "cardiomegaly" --out out2
   cxr-cf edit --help                               every dial, with its meaning
 """
 VERBS = (edit, read, segment, info, doctor, train, evaluate, serve, viewer, pacs, verify)

@@ -22,9 +22,9 @@ ABOUT = "Change one finding in one radiograph, and prove what changed and what n
 EXAMPLES = """\
 examples:
   cxr-cf edit chest.dcm --prompt "moderate left pleural effusion" --out out
-  cxr-cf edit chest.dcm --prompt "no cardiomegaly" --out out            take it away
-  cxr-cf edit chest.dcm --prompt "severe edema" --levels 0.25,0.5,1 --out out
-  cxr-cf edit chest.dcm --prompt "right apical pneumothorax" --seeds 1,2,3 --out out
+  cxr-cf edit chest.dcm --prompt "no cardiomegaly" --out out     where the heart is large
+  cxr-cf edit chest.dcm --prompt "severe left pleural effusion" --levels 0.25,0.5,1 --out out
+  cxr-cf edit chest.dcm --prompt "right pleural effusion" --seeds 1,2,3 --out out
   cxr-cf edit chest.dcm --prompt "left pleural effusion" --preset fast --boost-eta 2 --out out
   cxr-cf edit scan.png --allow-raster --prompt "cardiomegaly" --no-correction --out out
   cxr-cf edit --request job.json --progress ndjson --arrays --out out   for programs
