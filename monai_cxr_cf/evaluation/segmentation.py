@@ -57,6 +57,17 @@ def measure(found: Segmentation, row: Row, data: Path) -> dict[str, float]:
     return figures
 
 
+def drawn_rows(data: Path, *, every: bool) -> list[Row]:
+    """The rows with drawn organs that the training never saw; UnreadableInput if there is none."""
+    rows = [r for r in read_index(data, COLUMNS) if r.organ_mask and (every or not in_training(r))]
+    if not rows:
+        raise UnreadableInput(
+            "No radiograph with a drawn organ mask is held out from training.",
+            hint="Fill organ_mask (lungs or lungs+heart); --every takes a folder never trained on.",
+        )
+    return rows
+
+
 def evaluate_segmentation(
     data: Path,
     models: Path,
@@ -81,12 +92,7 @@ def evaluate_segmentation(
         segmenter, sha256, unit, bars, and per collection the count and the means.
     """
     segmenter = load_segmenter(kind, models)
-    rows = [r for r in read_index(data, COLUMNS) if r.organ_mask and (every or not in_training(r))]
-    if not rows:
-        raise UnreadableInput(
-            "No radiograph with a drawn organ mask is held out from training.",
-            hint="Fill organ_mask (lungs or lungs+heart); --every takes a folder never trained on.",
-        )
+    rows = drawn_rows(data, every=every)
     result: dict[str, Any] = {
         "segmenter": kind,
         "sha256": segmenter.sha256,
