@@ -93,28 +93,28 @@ def evaluate_segmentation(
     """
     segmenter = load_segmenter(kind, models)
     rows = drawn_rows(data, every=every)
-    result: dict[str, Any] = {
-        "segmenter": kind,
-        "sha256": segmenter.sha256,
-        "lengths": f"pixels of a {SIDE} x {SIDE} image",
-        "collections": {},
-    }
+    result: dict[str, Any] = {"segmenter": kind, "sha256": segmenter.sha256}
+    result |= {"lengths": f"pixels of a {SIDE} x {SIDE} image", "collections": {}}
     single: dict[str, dict[str, float]] = {}
     for source in dict.fromkeys(row.source for row in rows):
         chosen = [row for row in rows if row.source == source]
         for row in chosen:
             single[row.id] = measure(segmenter(load_image(data, row)), row, data)
         figures = [single[row.id] for row in chosen]
-        if figures:
-            result["collections"][source or data.name] = {"images": len(figures)} | _means(figures)
-    result["bars"] = [
-        {"collection": source, "figure": name, "at_least": bar, "reached": bool(value >= bar)}
-        for (source, name), bar in BARS.items()
-        if (value := result["collections"].get(source, {}).get(name)) is not None
-    ]
+        result["collections"][source or data.name] = {"images": len(figures)} | _means(figures)
+    result["bars"] = _bars(result["collections"])
     if out is not None:
         out.write_text(json.dumps(result | {"images": single}, indent=1), encoding="utf-8")
     return result
+
+
+def _bars(collections: dict[str, Any]) -> list[dict[str, Any]]:
+    """The bars of collections that are there, and whether each is reached."""
+    return [
+        {"collection": source, "figure": name, "at_least": bar, "reached": bool(value >= bar)}
+        for (source, name), bar in BARS.items()
+        if (value := collections.get(source, {}).get(name)) is not None
+    ]
 
 
 def table(result: dict[str, Any]) -> str:
