@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from monai_cxr_cf.runs.origin import COMPOSITE
 from monai_cxr_cf.runs.pictures import BAND, NOTICE, REGION, drawing, fewer, save_figure
 
 Image = NDArray[np.float32]
@@ -63,7 +64,7 @@ def sheet(series: Series, path: Path) -> None:
             y = (WORDS * (len(words) - number) + 0.08) / total
             weight, colour = ("bold", "#b03a2e") if last else ("normal", "black")
             figure.text(0.01, y, text, fontsize=7.5, weight=weight, color=colour)
-        save_figure(figure, path)
+        save_figure(figure, path, kind=COMPOSITE)
 
 
 def layout(pictures: int, levels: int) -> tuple[int, int]:
