@@ -18,7 +18,7 @@ from monai_cxr_cf.dicom.writing.plan import plan_output
 from monai_cxr_cf.dicom.writing.seg import write_segmentation
 from monai_cxr_cf.prompts.compose import ParsedPrompt
 from monai_cxr_cf.runs import pictures as panels
-from monai_cxr_cf.runs.plain_png import exif
+from monai_cxr_cf.runs.origin import exif
 
 Masks = Mapping[str, NDArray[np.bool_]]
 

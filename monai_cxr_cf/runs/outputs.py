@@ -23,7 +23,7 @@ from monai_cxr_cf.dicom.writing.write import write_counterfactuals
 from monai_cxr_cf.diffusion.modes import ensemble
 from monai_cxr_cf.judges import verdict
 from monai_cxr_cf.runs.networks import VERDICT_JUDGE
-from monai_cxr_cf.runs.plain_png import write_plain
+from monai_cxr_cf.runs.origin import write_plain
 from monai_cxr_cf.runs.record import record_of, region_in_words
 from monai_cxr_cf.runs.remembered import opinion_of
 from monai_cxr_cf.runs.run import Outcome, Picture, Run
