@@ -14,11 +14,11 @@ from monai_cxr_cf import __version__
 from monai_cxr_cf.case import Scene, edit_region
 from monai_cxr_cf.dicom.record import RunRecord, Weights, WrittenFile
 from monai_cxr_cf.dicom.writing.fileio import written_file
+from monai_cxr_cf.dicom.writing.plain_png import exif
 from monai_cxr_cf.dicom.writing.plan import plan_output
 from monai_cxr_cf.dicom.writing.seg import write_segmentation
 from monai_cxr_cf.prompts.compose import ParsedPrompt
 from monai_cxr_cf.runs import pictures as panels
-from monai_cxr_cf.runs.origin import exif
 
 Masks = Mapping[str, NDArray[np.bool_]]
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from monai_cxr_cf.dicom.record import Member, OutputOptions, RunRecord, WrittenFile
 from monai_cxr_cf.dicom.writing.difference import outside_max_diff, write_differences
 from monai_cxr_cf.dicom.writing.fileio import written_file
+from monai_cxr_cf.dicom.writing.plain_png import write_plain
 from monai_cxr_cf.dicom.writing.plan import OutputPlan, plan_output
 from monai_cxr_cf.dicom.writing.report import write_report
 from monai_cxr_cf.dicom.writing.seg import write_segmentation
@@ -23,7 +24,6 @@ from monai_cxr_cf.dicom.writing.write import write_counterfactuals
 from monai_cxr_cf.diffusion.modes import ensemble
 from monai_cxr_cf.judges import verdict
 from monai_cxr_cf.runs.networks import VERDICT_JUDGE
-from monai_cxr_cf.runs.origin import write_plain
 from monai_cxr_cf.runs.record import record_of, region_in_words
 from monai_cxr_cf.runs.remembered import opinion_of
 from monai_cxr_cf.runs.run import Outcome, Picture, Run

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from monai_cxr_cf.runs.origin import COMPOSITE, DATA, png_info
+from monai_cxr_cf.dicom.png_origin import COMPOSITE, DATA, png_info
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from monai_cxr_cf.runs.origin import COMPOSITE
+from monai_cxr_cf.dicom.png_origin import COMPOSITE
 from monai_cxr_cf.runs.pictures import BAND, NOTICE, REGION, drawing, fewer, save_figure
 
 Image = NDArray[np.float32]

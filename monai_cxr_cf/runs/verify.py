@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.dicom.marks import expected, is_ours, marks_of, role_of
+from monai_cxr_cf.dicom.png_origin import TOOL, png_origin
 from monai_cxr_cf.dicom.writing.fileio import load
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
-from monai_cxr_cf.runs.origin import TOOL, png_origin
 
 REPORT = "report.json"
 HOLDS, DIFFERS, UNLISTED, NO_REPORT = "holds", "differs", "not listed", "no report"
