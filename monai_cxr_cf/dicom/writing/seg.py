@@ -62,7 +62,7 @@ def segmentation_dataset(plan: OutputPlan, masks: Masks) -> Dataset:
     ds.SeriesDescription = "Masks of source CXR and edit region"
     if plan.is_raster and not plan.members:
         _unlink(ds)
-    return declare_characters(ds, plan.unicode)
+    return declare_characters(ds, plan.unicode or _several_character_sets(ds))
 
 
 def _checked(plan: OutputPlan, masks: Masks) -> dict[str, NDArray[np.bool_]]:
@@ -195,6 +195,11 @@ def _inherit(ds: Dataset, plan: OutputPlan) -> None:
         ds.BodyPartExamined = "CHEST"
     ds.pop("PositionReferenceIndicator", None)
     ds.PositionReferenceIndicator = None
+
+
+def _several_character_sets(ds: Dataset) -> bool:
+    """Whether text switches between sets; what OHIF reads a SEG with (dcmjs) then refuses it."""
+    return not isinstance(ds.get("SpecificCharacterSet") or "", str)
 
 
 def _repeatable_dimensions(ds: Dataset, ids: SeriesIds) -> None:

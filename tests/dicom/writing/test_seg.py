@@ -216,3 +216,16 @@ def test_segments_of_other_programs_are_matched_by_code_then_label(
     description: Dataset, name: str
 ) -> None:
     assert segment_name(description) == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "characters"),
+    [("cr-kanji-names", "ISO_IR 192"), ("cr-latin-names", "ISO_IR 100"), ("cr-bare", None)],
+)
+def test_several_character_sets_become_one(
+    kind: str, characters: str | None, tmp_path: Path
+) -> None:
+    case = case_of(save(tmp_path / "source.dcm", ALL_KINDS[kind]))
+    ds = dcmread(write_segmentation(plan_of(case), case.masks, tmp_path).path)
+    assert ds.get("SpecificCharacterSet") == characters
+    assert ds.PatientName == dcmread(tmp_path / "source.dcm").PatientName
