@@ -9,9 +9,9 @@ import pytest
 from CXRCounterfactualLib.contract.events import End, Progressed
 from CXRCounterfactualLib.panel import environment_card, setup_panel
 
-from tests.slicer.helpers.panel import SICK, Stage, stage
+from tests.slicer.helpers.panel import SICK, Stage, ready, stage
 
-__all__ = ["stage"]
+__all__ = ["ready", "stage"]
 
 
 @pytest.fixture
@@ -178,6 +178,7 @@ def made(stage: Stage) -> Path:
     (folder / "bin" / "python").write_text("#!/bin/sh\n")
     (folder / "bin" / "python").chmod(0o755)
     stage.session.setup.made(str(folder / "bin" / "python"))
+    stage.questions.end(SICK)
     return folder
 
 
@@ -186,9 +187,11 @@ def test_the_environment_that_the_module_made_is_removed_by_a_button(
 ) -> None:
     asked: list[str] = []
     stage.session.setup.card.confirm = lambda question: bool(asked.append(question)) or True
+    (made / "lib").mkdir()
+    (made / "lib" / "weights.bin").write_bytes(bytes(2_600_000))
     assert stage.w.removeButton.isEnabled()
     stage.w.removeButton.click()
-    assert str(made) in asked[0]
+    assert asked == [f"Delete the environment that this module made ({made}), 3 MB on the disk?"]
     assert list(made.parent.iterdir()) == []
     assert stage.w.pythonEdit.text() == stage.desk.app.settings("python") == ""
     assert not stage.w.removeButton.isEnabled()
@@ -231,3 +234,35 @@ def test_what_cannot_be_deleted_is_told(
     stage.w.removeButton.click()
     assert "something of it is in use" in stage.w.doctorLabel.text()
     assert stage.w.removeButton.isEnabled()
+
+
+def test_nothing_is_removed_while_a_job_runs(ready: Stage) -> None:
+    asked: list[str] = []
+    card = ready.session.setup.card
+    card.confirm = lambda question: bool(asked.append(question)) or True
+    card.folder.mkdir(parents=True)
+    (card.folder / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    card.refresh()
+    assert ready.w.removeButton.isEnabled()
+    ready.w.runButton.click()
+    assert ready.state == "Running"
+    assert not ready.w.removeButton.isEnabled()
+    ready.w.removeButton.click()
+    assert asked == []
+    assert (card.folder / "pyvenv.cfg").is_file()
+    ready.runs.end(End(None, cancelled=True))
+    assert ready.state != "Running"
+    ready.w.removeButton.click()
+    assert len(asked) == 1
+    assert not card.folder.exists()
+
+
+def test_nothing_is_removed_while_it_answers_a_question(stage: Stage, made: Path) -> None:
+    stage.session.setup.card.confirm = lambda question: True
+    stage.widget.enter()  # the doctor looks
+    stage.w.removeButton.click()
+    assert "just answering" in stage.w.doctorLabel.text()
+    assert made.is_dir()
+    stage.questions.end(SICK)
+    stage.w.removeButton.click()
+    assert not made.exists()

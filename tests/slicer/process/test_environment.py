@@ -20,6 +20,7 @@ from CXRCounterfactualLib.process.environment import (
     create_commands,
     find_runner,
     maker,
+    megabytes,
     package_of,
     python_in,
 )
@@ -239,3 +240,14 @@ def test_making_can_be_cancelled_and_leaves_no_half_environment(tmp_path: Path) 
 def test_the_steps_travel_as_json(tmp_path: Path) -> None:
     steps = json.loads(making(tmp_path, "x").words[1])
     assert steps[3] == ["doctor", ["x"]]
+
+
+def test_the_size_of_an_environment_is_that_of_its_own_files(tmp_path: Path) -> None:
+    (tmp_path / "python").write_bytes(bytes(9_000_000))
+    folder = tmp_path / "environment" / "bin"
+    folder.mkdir(parents=True)
+    assert megabytes(folder.parent) == 0
+    (folder / "python").symlink_to(tmp_path / "python")
+    (folder / "torch.so").write_bytes(bytes(1_500_001))
+    (folder / "other").symlink_to(tmp_path)
+    assert megabytes(folder.parent) == 2

@@ -20,6 +20,7 @@ from ..process.environment import (
     create_commands,
     is_environment,
     maker,
+    megabytes,
     package_of,
     python_in,
     remove,
@@ -41,7 +42,8 @@ SOURCES = "A wheel, or the pyproject.toml of a checkout (monai_cxr_cf-*.whl pypr
 AROUND = "the checkout of this module"
 
 
-REMOVE = "Delete the environment that this module made ({}), to free its disk space?"
+REMOVE = "Delete the environment that this module made ({}), {:,} MB on the disk?"
+IN_USE = "The environment is just answering a question. Press Remove again in a moment."
 LEFT = "It could not be deleted whole: something of it is in use. Close what runs in it, try again."
 
 
@@ -141,7 +143,12 @@ class EnvironmentCard:
     def _remove(self) -> None:
         """Delete what this module made, once the user says so; nothing else is ever deleted."""
         folder = self.folder
-        if self._busy or not is_environment(folder) or not self.confirm(REMOVE.format(folder)):
+        if self._busy or not is_environment(folder):
+            return
+        if self._questions.busy:
+            say(self._w.doctorLabel, IN_USE)
+            return
+        if not self.confirm(REMOVE.format(folder, megabytes(folder))):
             return
         try:
             remove(folder)

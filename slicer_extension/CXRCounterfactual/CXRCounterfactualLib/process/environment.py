@@ -4,12 +4,14 @@
 Nothing is ever installed into Slicer's Python. No qt, no slicer: paths and words only.
 """
 
+import math
 import os
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,6 +135,16 @@ def maker(python: str | None, uv: str | None) -> str | None:
 def is_environment(folder: Path) -> bool:
     """Whether a folder is a virtual environment, and no link to one."""
     return (folder / "pyvenv.cfg").is_file() and not folder.is_symlink()
+
+
+def megabytes(folder: Path) -> int:
+    """What its files hold on the disk; links count as links, what goes meanwhile as nothing."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return math.ceil(total / 1e6)
 
 
 def remove(folder: Path) -> None:
