@@ -260,7 +260,7 @@ class Fixed:
 def test_a_collection_is_captioned_by_the_cleaner_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="monai_cxr_cf")
     image = "train/patient00001/study1/view1_frontal.jpg"
     (tmp_path / image).parent.mkdir(parents=True)
     Image.new("L", (8, 8)).save(tmp_path / image)

@@ -132,7 +132,7 @@ def _check_body_part(ds: Dataset, options: ReadOptions) -> Note | None:
 
 
 def _check_view(ds: Dataset, options: ReadOptions) -> Note | None:
-    found = sideways(ds)
+    found = sideways(ds, directions=options.orientation is None)
     if found is None:
         return None
     if options.allow_lateral:

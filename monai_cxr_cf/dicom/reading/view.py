@@ -63,9 +63,13 @@ def view_of(ds: Dataset) -> str:
     return ""
 
 
-def sideways(ds: Dataset) -> Sideways | None:
-    """What the header says against a frontal view; None if nothing, or nothing certain."""
-    return _of_image(ds) or (None if _stated_frontal(ds) else _of_text(ds))
+def sideways(ds: Dataset, *, directions: bool = True) -> Sideways | None:
+    """What the header says against a frontal view; None if nothing, or nothing certain.
+
+    ``directions``: whether PatientOrientation counts; the user may have overruled it.
+    """
+    found = _of_image(ds, directions=directions)
+    return found or (None if _stated_frontal(ds) else _of_text(ds))
 
 
 def words_against(ds: Dataset) -> str:
@@ -81,7 +85,7 @@ def words_against(ds: Dataset) -> str:
     return ""
 
 
-def _of_image(ds: Dataset) -> Sideways | None:
+def _of_image(ds: Dataset, *, directions: bool) -> Sideways | None:
     said = set[str]().union(*(named(v, view_position=True) for v in texts(ds, "ViewPosition")))
     for kind in _OTHER:
         if kind in said:
@@ -91,7 +95,7 @@ def _of_image(ds: Dataset) -> Sideways | None:
         if kind in said:
             return Sideways(kind, "ViewCodeSequence")
     rows = [value.strip().upper()[:1] for value in texts(ds, "PatientOrientation")]
-    if len(rows) == 2 and set(rows) & {"A", "P"}:
+    if directions and len(rows) == 2 and set(rows) & {"A", "P"} and set(rows) & {"F", "H"}:
         return Sideways(LATERAL, "PatientOrientation")
     for keyword in _POSTURE:
         if any(CODES.get(code) == DECUBITUS for code in _code_values(ds, keyword, nested=True)):

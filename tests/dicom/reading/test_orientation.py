@@ -59,9 +59,9 @@ def test_each_of_eight_ways_is_read_upright_and_led_back(
     stored = STORED[letters](UPRIGHT)
     size = {"Rows": stored.shape[0], "Columns": stored.shape[1]}
     extra: dict[str, Any] = {**size, "PatientOrientation": None, "ImagerPixelSpacing": [0.2, 0.1]}
-    if said_by in ("letters", "both"):
+    if said_by in ("PatientOrientation", "both"):
         extra["PatientOrientation"] = letters.split("/")
-    if said_by in ("plane", "both"):
+    if said_by in ("ImageOrientationPatient", "both"):
         extra["ImageOrientationPatient"] = plane(letters)
     options = ReadOptions(orientation=letters) if said_by == "flag" else ReadOptions()
     radiograph = read_radiograph(made(tmp_path / "a.dcm", stored, **extra), options=options)
@@ -91,9 +91,9 @@ STATED: dict[str, tuple[Any, Any, Any]] = {
     "a carrier alone": (None, "L/P", (["plane"], Turn())),
     "a carrier beside mirrored": (["R", "F"], "L/P", (["plane", "orientation"], TURNED)),
     "slightly tilted": (None, [0.999, 0.03, 0, 0.0, 0.03, -0.999], ([], Turn())),
-    "posterior": (["P", "F"], None, ("lateral", "lateral view")),
-    "anterior": (["A", "F"], None, ("lateral", "lateral view")),
-    "turned lateral": (["F", "P"], None, ("lateral", "lateral view")),
+    "posterior": (["P", "F"], None, ("lateral", "view is lateral")),
+    "anterior": (["A", "F"], None, ("lateral", "view is lateral")),
+    "turned lateral": (["F", "P"], None, ("lateral", "view is lateral")),
     "sagittal plane": (None, "P/F", ("lateral", "lateral view")),
     "an axial slice": (["L", "P"], None, ("orientation", "left or right, and head or feet")),
     "a mirrored axial plane": (None, "R/P", ("orientation", "left or right, and head or feet")),

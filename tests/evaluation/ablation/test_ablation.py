@@ -164,7 +164,7 @@ def test_a_local_clip_model_replaces_the_stand_in(tmp_path: Path) -> None:
     [
         (["--presets", "best"], "invalid choice"),
         (["--edits", "0"], "no whole number"),
-        (["--split", "nowhere"], "No radiograph of this split"),
+        (["--split", "nowhere"], "There is no split 'nowhere'"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -103,7 +103,7 @@ def test_a_run_has_a_row_per_seed_of_every_edit_and_sham(whole) -> None:
         assert row["j1_after"] == row["j2_after"]
         gain = row["j1_after"]["pleural effusion"] - row["j1_before"]["pleural effusion"]
         assert ("gain:pleural effusion" in row["verdict_failed"]) == (gain < 0.15)
-        assert row["strength"] == 0.7
+        assert row["strength"] == 0.5  # of two steps, one runs
         assert row["geometry_gain"] is not None
         with Image.open(folder / "pictures" / row["picture"]) as picture:
             assert picture.width > 3 * picture.height / 1.5
@@ -174,7 +174,7 @@ def test_a_removals_sham_runs_as_long_as_the_removal_and_steers_nowhere(
 ) -> None:
     trials = trials_of(data, bench, tiny_folder, edits=REMOVALS[1:], count=1)
     rows = run_cells(trials, tmp_path / "run", Tools(pictures=False), bench=bench)
-    assert {(row["kind"], row["strength"]) for row in rows} == {("edit", 0.85), ("sham", 0.85)}
+    assert {(row["kind"], row["strength"]) for row in rows} == {("edit", 0.5), ("sham", 0.5)}
     assert {row["prompt"] for row in rows} <= {
         "no pleural effusion", "no left pleural effusion", "no right pleural effusion",
     }  # fmt: skip
