@@ -51,13 +51,17 @@ class Row:
     take: Callable[[Path], Figures]
 
 
+def surroundings(checkout: Path) -> dict[str, str]:
+    """The environment of a checkout's processes: threads and waiting as it sets them itself."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    return {**kept, "PYTHONPATH": str(checkout), "MPLBACKEND": "agg"}
+
+
 def ran(checkout: Path, *words: str) -> Figures:
     """Wall time, processor time and peak memory of one whole process of the command line."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
-    environment = {**kept, "PYTHONPATH": str(checkout), "MPLBACKEND": "agg"}
     command = [sys.executable, "-m", "monai_cxr_cf.cli", *words]
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *command], cwd=checkout, env=environment,
+        [sys.executable, "-c", MEASURE, *command], cwd=checkout, env=surroundings(checkout),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
@@ -111,10 +115,9 @@ def was_read(checkout: Path) -> Figures:
 
 def served(checkout: Path) -> Figures:
     """Eight queued edits of four radiographs through the server."""
-    sys.path.insert(0, str(Path(__file__).parent))
-    from served import eight_jobs, environment_of
+    from served import eight_jobs  # it needs the extra "server", the other rows do not
 
-    return eight_jobs(checkout, environment_of(checkout))
+    return eight_jobs(checkout, surroundings(checkout))
 
 
 ROWS = {

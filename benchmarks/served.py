@@ -7,7 +7,6 @@ their own. A checkout that knows ``--workers`` gets two.
 
 import io
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -53,12 +52,6 @@ def eight_jobs(checkout: Path, environment: dict[str, str]) -> dict[str, float]:
         finally:
             process.terminate()
             process.wait(30)
-
-
-def environment_of(checkout: Path) -> dict[str, str]:
-    """Threads and waiting as the checkout sets them itself."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "KMP_", "MKL_"))}
-    return {**kept, "PYTHONPATH": str(checkout), "MPLBACKEND": "agg"}
 
 
 def _radiographs(file: Path) -> list[bytes]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a cold edit spends its time: its stacks, looked at every few milliseconds.
 
-    python benchmarks/where.py OLD NEW --svg flame
+    python -m benchmarks.where OLD NEW --svg flame
 
 Each checkout edits the example once in a process of its own. Printed are the shares of its stages
 and of what they import; ``flame-1.svg`` and ``flame-2.svg`` show every stack, seconds as width.
@@ -10,7 +10,6 @@ A look takes no lock of the libraries, so what it counts is wall time.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,8 @@ from collections import Counter
 from html import escape
 from pathlib import Path
 
-EDIT = ("edit", "docs/example.dcm", "--prompt", "moderate left pleural effusion")
+from benchmarks.against import EDIT, surroundings
+
 WATCHED = """
 import collections, json, sys, threading, time
 seen, main, stop = collections.Counter(), threading.main_thread().ident, threading.Event()
@@ -54,14 +54,12 @@ Stacks = Counter[tuple[str, ...]]
 
 def stacks_of(checkout: Path) -> Stacks:
     """Seconds of wall time by stack, as short names from the outside in."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "KMP_"))}
-    environment |= {"PYTHONPATH": str(checkout), "MPLBACKEND": "agg"}
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "stacks.json"
         words = [*EDIT, "--progress", "none", "--out", str(Path(folder) / "out")]
         command = [sys.executable, "-c", WATCHED, str(told), *words]
         subprocess.run(
-            command, cwd=checkout, env=environment, check=True, stdout=subprocess.DEVNULL
+            command, cwd=checkout, env=surroundings(checkout), check=True, stdout=subprocess.DEVNULL
         )
         found: Stacks = Counter()
         for stack, seconds in json.loads(told.read_text(encoding="utf-8")):
