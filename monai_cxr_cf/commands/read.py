@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from monai_cxr_cf.commands.options import add_reading_flags, reading_from
 from monai_cxr_cf.commands.say import one_source, say, show
+from monai_cxr_cf.data.counts import LAYOUTS
 
 if TYPE_CHECKING:
     from monai_cxr_cf.dicom.radiograph import Radiograph
 
-LAYOUTS = ("folder", "mimic-cxr-jpg", "chexpert-plus")
 EXAMPLES = """\
 examples:
   cxr-cf read chest.dcm                       size, bits, window, spacing, warnings
@@ -44,11 +44,11 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run, surplus=one_source)
 
 
-def add_layout_flags(parser: argparse.ArgumentParser) -> None:
-    """How the data folder of an evaluation is laid out."""
-    parser.add_argument("--layout", choices=LAYOUTS, default="folder",
-                        help="how --data is laid out (folder)")  # fmt: skip
-    parser.add_argument("--reports", type=Path, metavar="DIR", help="mimic-cxr-jpg: where they lie")
+def add_layout_flags(to: Any) -> None:
+    """How the data folder of an evaluation or a fine-tuning is laid out."""
+    to.add_argument("--layout", choices=LAYOUTS, default="folder",
+                    help="how --data is laid out (folder)")  # fmt: skip
+    to.add_argument("--reports", type=Path, metavar="DIR", help="mimic-cxr-jpg: where they lie")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.commands.read import add_layout_flags
 from monai_cxr_cf.commands.say import say, show
 from monai_cxr_cf.commands.watch import watched_training
 from monai_cxr_cf.data.cleaner import cleaner_of
@@ -36,7 +37,6 @@ look at OUT/curves.png, samples.png and edits.png while it runs, or: tensorboard
 needs, in the checkout: pip install -c constraints.txt '.[train]'
 """
 SEVERAL = ("autoencoder", "diffusion")  # trainings that several processes can share
-LAYOUTS = ("folder", "mimic-cxr-jpg", "chexpert-plus")
 
 
 def add(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -62,8 +62,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     tune.add_argument(
         "--start", metavar="MODEL", help="diffusers folder, .safetensors file, or cached hub id"
     )
-    tune.add_argument("--layout", choices=LAYOUTS, default="folder", help="how --data is laid out")
-    tune.add_argument("--reports", type=Path, metavar="DIR", help="mimic-cxr-jpg: where they lie")
+    add_layout_flags(tune)
     _add_cleaner(tune)
     parser.set_defaults(run=run)
 

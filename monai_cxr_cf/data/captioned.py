@@ -14,7 +14,7 @@ from pathlib import Path
 
 from monai_cxr_cf.data.chexpert_plus import read_chexpert_plus
 from monai_cxr_cf.data.cleaner import Cleaner
-from monai_cxr_cf.data.counts import Counts
+from monai_cxr_cf.data.counts import LAYOUTS, Counts
 from monai_cxr_cf.data.folder import read_captioned
 from monai_cxr_cf.data.mimic_cxr_jpg import read_mimic_cxr_jpg
 from monai_cxr_cf.data.picture import depth
@@ -23,7 +23,6 @@ from monai_cxr_cf.errors import BadRequest, UnreadableInput
 from monai_cxr_cf.prompts.clean import clean_report
 
 log = logging.getLogger(__name__)
-LAYOUTS = ("folder", "mimic-cxr-jpg", "chexpert-plus")
 VIEWS = ("PA", "AP")
 
 

@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+LAYOUTS = ("folder", "mimic-cxr-jpg", "chexpert-plus")
+
 
 @dataclass
 class Counts:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from monai_cxr_cf.cli import main
-from monai_cxr_cf.data.captioned import LAYOUTS
+from monai_cxr_cf.data.counts import LAYOUTS
 from monai_cxr_cf.data.folder import load_image, read_index
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.evaluation.cohort import findings, held_out
