@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from monai_cxr_cf.commands.options import add_reading_flags, reading_from
 from monai_cxr_cf.commands.say import one_source, say, show
 from monai_cxr_cf.data.counts import LAYOUTS
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.prompts.clean import UNCERTAIN
 
 if TYPE_CHECKING:
+    from monai_cxr_cf.data.table import Wanted
     from monai_cxr_cf.dicom.radiograph import Radiograph
 
 EXAMPLES = """\
@@ -20,6 +23,7 @@ examples:
   cxr-cf read scan.png --allow-raster
   cxr-cf read DIR --layout mimic-cxr-jpg      a collection: images, captions, what is left out
 """
+BOTH = ("PA", "AP")
 # Header elements that describe the image, not the patient.
 FACTS = ("Modality", "BodyPartExamined", "ViewPosition", "SOPClassUID", "ConversionType")
 
@@ -39,7 +43,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     add_reading_flags(parser)
     many = parser.add_argument_group("a collection (reads no pixels but of 16-bit files)")
     many.add_argument("--layout", choices=LAYOUTS, help="SOURCE is a data folder laid out so")
-    many.add_argument("--reports", type=Path, metavar="DIR", help="mimic-cxr-jpg: where they lie")
+    _add_wording_flags(many)
     many.add_argument("--views", default="PA", metavar="PA,AP", help="projections to count (PA)")
     parser.set_defaults(run=run, surplus=one_source)
 
@@ -48,13 +52,29 @@ def add_layout_flags(to: Any) -> None:
     """How the data folder of an evaluation or a fine-tuning is laid out."""
     to.add_argument("--layout", choices=LAYOUTS, default="folder",
                     help="how --data is laid out (folder)")  # fmt: skip
+    _add_wording_flags(to)
+
+
+def _add_wording_flags(to: Any) -> None:
+    """Where words come from, and what a doubt in them is."""
     to.add_argument("--reports", type=Path, metavar="DIR", help="mimic-cxr-jpg: where they lie")
+    to.add_argument("--uncertain", choices=UNCERTAIN, default="drop",
+                    help="what reports only suspect, and labels of -1 (drop)")  # fmt: skip
+
+
+def wanted_from(args: argparse.Namespace, views: tuple[str, ...] = BOTH) -> "Wanted":
+    """Those flags as the readers of collections take them."""
+    from monai_cxr_cf.data.table import Wanted
+
+    return Wanted(views, reports=args.reports, uncertain=args.uncertain)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, describe, and write the picture if asked."""
     if args.layout:
         return _collection(args)
+    if args.reports or args.uncertain != "drop":
+        raise BadRequest("--reports and --uncertain go with --layout.", code="usage")
     from monai_cxr_cf.dicom.reading.read import read_source
 
     radiograph = read_source(args.source, reading_from(args))
@@ -79,7 +99,7 @@ def _collection(args: argparse.Namespace) -> int:
     from monai_cxr_cf.data.captioned import survey
 
     views = tuple(part.strip().upper() for part in args.views.split(","))
-    rows, counts = survey(args.layout, Path(args.source), views=views, reports=args.reports)
+    rows, counts = survey(args.layout, Path(args.source), wanted_from(args, views))
     common = Counter(row.prompt or "(none: not learnt from)" for row in rows).most_common(10)
     if args.json:
         show({**counts.as_dict(), "captions_most_common": [list(pair) for pair in common]})

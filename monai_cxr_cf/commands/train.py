@@ -93,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     tuning = args.start or args.layout != "folder" or args.reports
     if tuning and args.what != "diffusion":
         raise BadRequest(f"--start, --layout and --reports are not for {args.what}.", code="usage")
+    _check_words(args)
     _check_cleaner(args)
     if args.what not in SEVERAL and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise BadRequest(f"The {args.what} trains in one process.", hint="Leave the launcher out.")
@@ -105,6 +106,20 @@ def run(args: argparse.Namespace) -> int:
     elif args.progress != "ndjson":
         say(f"weights: {weights}")
     return 0
+
+
+def _check_words(args: argparse.Namespace) -> None:
+    """BadRequest for flags about reports that would change nothing."""
+    if not fine_tuning(args) and (args.reports or args.uncertain != "drop"):
+        raise BadRequest(
+            "--reports and --uncertain are for fine-tuning: diffusion with --start or --layout.",
+            code="usage",
+        )
+    if args.cleaner == "llm" and args.uncertain != "drop":
+        raise BadRequest(
+            "--uncertain present goes with --cleaner rules: the language model leaves doubts out.",
+            code="usage",
+        )
 
 
 def _check_cleaner(args: argparse.Namespace) -> None:
@@ -176,7 +191,7 @@ def _finetune(args: argparse.Namespace, recipe: Path) -> Path:
     from monai_cxr_cf.data.captioned import Collection
     from monai_cxr_cf.training.generator.finetune import train_finetune
 
-    collection = Collection(args.data, args.layout, args.reports)
+    collection = Collection(args.data, args.layout, args.reports, uncertain=args.uncertain)
     if args.cleaner == "llm":
         clean = cleaner_of(args.llm_model, args.llm_url, args.out, remote=args.llm_remote)
         collection = replace(collection, clean=clean)

@@ -18,12 +18,12 @@ from monai_cxr_cf.data.counts import LAYOUTS, Counts
 from monai_cxr_cf.data.folder import read_captioned
 from monai_cxr_cf.data.mimic_cxr_jpg import read_mimic_cxr_jpg
 from monai_cxr_cf.data.picture import depth
-from monai_cxr_cf.data.table import Captioned
+from monai_cxr_cf.data.table import Captioned, Wanted
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
-from monai_cxr_cf.prompts.clean import clean_report
 
 log = logging.getLogger(__name__)
 VIEWS = ("PA", "AP")
+WITH_REPORTS = "mimic-cxr-jpg"  # the layout whose reports may lie elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Collection:
     folder: Path
     layout: str = "folder"
     reports: Path | None = None  # where the reports lie, if not with the images
-    clean: Callable[[str], str] = clean_report  # report to caption
+    clean: Callable[[str], str] | None = None  # report to caption; None: the rules
+    uncertain: str = "drop"  # hedged findings and labels of -1: drop or present
 
     def read(self, views: tuple[str, ...], splits: tuple[str, ...]) -> list[Captioned]:
         """The radiographs of these views and splits that have a caption; the counts are logged.
@@ -41,9 +42,8 @@ class Collection:
         Raises:
             BadRequest, UnreadableInput: as ``survey``; or none has a caption.
         """
-        rows, counts = survey(
-            self.layout, self.folder, views=views, reports=self.reports, clean=self.clean
-        )
+        asked = Wanted(views, None, self.reports, self.clean, self.uncertain)
+        rows, counts = survey(self.layout, self.folder, asked)
         cleaned = self.clean.lines() if isinstance(self.clean, Cleaner) else ()
         for line in (*counts.lines(), *cleaned):
             log.info("%s", line)
@@ -60,13 +60,7 @@ class Collection:
 
 
 def survey(
-    layout: str,
-    folder: Path,
-    *,
-    views: tuple[str, ...] = ("PA",),
-    split: str | None = None,
-    reports: Path | None = None,
-    clean: Callable[[str], str] = clean_report,
+    layout: str, folder: Path, asked: Wanted | None = None
 ) -> tuple[list[Captioned], Counts]:
     """Every frontal radiograph of ``folder`` that exists on disk, in the order of its table.
 
@@ -77,17 +71,15 @@ def survey(
     """
     every = (read_captioned, read_mimic_cxr_jpg, read_chexpert_plus)
     readers = dict(zip(LAYOUTS, every, strict=True))
-    if layout not in readers:
-        raise BadRequest(f"There is no layout '{layout}'.", hint=f"Choose {', '.join(LAYOUTS)}.")
-    if not views or set(views) - set(VIEWS):
-        raise BadRequest(f"Views are {', '.join(VIEWS)}.", hint="For example: --views PA,AP")
+    asked = asked or Wanted()
+    _check(layout, asked)
     folder, counts = Path(folder), Counts(layout)
     read = readers[layout]
-    rows = list(read(folder, counts, views=views, split=split, reports=reports, clean=clean))
+    rows = list(read(folder, counts, asked))
     if not rows:
         raise UnreadableInput(
-            f"No {' or '.join(views)} image of the {layout} layout was found in the data folder; "
-            f"{'; '.join(counts.lines())}.",
+            f"No {' or '.join(asked.views)} image of the {layout} layout was found in the data "
+            f"folder; {'; '.join(counts.lines())}.",
             hint="See docs/training.md 2 for the files each layout needs.",
         )
     check_patients(rows)
@@ -95,17 +87,32 @@ def survey(
     for row in rows:
         counts.kept[f"{row.view}, {row.split}"] += 1
         counts.captions[row.words_from] += 1
+    if asked.uncertain == "present":
+        counts.notes.append("hedged findings of reports count as present")
     if bits := depth(folder, [row.image for row in rows]):
         counts.notes.append(f"16-bit files hold {bits} bits")
         rows = [replace(row, bits=bits) for row in rows]
     return rows, counts
 
 
+def _check(layout: str, asked: Wanted) -> None:
+    """BadRequest for a layout or view that there is not, or reports that would not be read."""
+    if layout not in LAYOUTS:
+        raise BadRequest(f"There is no layout '{layout}'.", hint=f"Choose {', '.join(LAYOUTS)}.")
+    if not asked.views or set(asked.views) - set(VIEWS):
+        raise BadRequest(f"Views are {', '.join(VIEWS)}.", hint="For example: --views PA,AP")
+    if asked.reports is not None and layout != WITH_REPORTS:
+        raise BadRequest(
+            f"Reports of the layout {layout} stand in its table; --reports is for {WITH_REPORTS}.",
+            hint="Leave --reports away.",
+        )
+
+
 def read_layout(
     layout: str, folder: Path, *, views: tuple[str, ...] = ("PA",), split: str | None = None
 ) -> list[Captioned]:
     """The rows of ``survey``, those without a caption among them."""
-    return survey(layout, folder, views=views, split=split)[0]
+    return survey(layout, folder, Wanted(views, split))[0]
 
 
 def check_patients(rows: Iterable[Captioned]) -> None:

@@ -7,16 +7,15 @@ below ``PNG/`` or the chunks' folders, as DICOM, or in a CheXpert v1 folder, whi
 names. ``chexbert_labels/*.json`` caption where a report says nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from monai_cxr_cf.data.counts import Counts
 from monai_cxr_cf.data.csv_text import filled, read_rows
-from monai_cxr_cf.data.labels import read_chexbert
+from monai_cxr_cf.data.labels import TOLD, read_chexbert
 from monai_cxr_cf.data.places import Images, Place, below, find_table, homes, no_table, roots
-from monai_cxr_cf.data.table import Captioned, caption
+from monai_cxr_cf.data.table import Captioned, Wanted, caption
 from monai_cxr_cf.data.views import projection, why_not
-from monai_cxr_cf.prompts.clean import clean_report
 
 TABLE = r"df_chexpert_plus_\w+\.csv"
 SPLITS = {"train": "train", "valid": "test"}  # no third split is published
@@ -34,19 +33,11 @@ _COLUMNS = (
 )
 
 
-def read_chexpert_plus(
-    folder: Path,
-    counts: Counts,
-    *,
-    views: tuple[str, ...] = ("PA",),
-    split: str | None = None,
-    reports: Path | None = None,
-    clean: Callable[[str], str] = clean_report,
-) -> Iterator[Captioned]:
+def read_chexpert_plus(folder: Path, counts: Counts, asked: Wanted) -> Iterator[Captioned]:
     """Frontal radiographs in the order of the table; those not on disk are left out.
 
     The prompt is the cleaned text of findings and impression; where that says nothing, CheXbert's
-    positive labels. ``reports`` is not used: the table holds them.
+    positive labels. ``asked.reports`` is not used: the table holds them.
 
     Raises:
         UnreadableInput: the table is missing or has other columns.
@@ -56,12 +47,12 @@ def read_chexpert_plus(
     if table is None:
         raise no_table(folder, where, "df_chexpert_plus_*.csv or .csv.gz")
     counts.table = below(folder, table)
-    wanted = list(_wanted(table, counts, views=views, split=split))
-    labels = _labels(folder, where, counts)
+    wanted = list(_wanted(table, counts, asked))
+    labels = _labels(folder, where, counts, asked.uncertain)
     for row, place, image in _on_disk(folder, [table.parent, *where], wanted, counts):
         counts.reports += bool(_sections(row))
         known = next((found[place] for found in labels if place in found), ())
-        prompt, words = caption(clean(_text(row)), known)
+        prompt, words = caption(asked.caption(_text(row)), known)
         name = "_".join((*PurePosixPath(place.folders).parts[-2:], place.stem))
         view, part = projection(row["ap_pa"]), SPLITS[row["split"].casefold()]
         yield Captioned(name, image, row["deid_patient_id"], view, part, prompt, words)
@@ -88,20 +79,18 @@ def _on_disk(
         )
 
 
-def _wanted(
-    table: Path, counts: Counts, *, views: tuple[str, ...], split: str | None
-) -> Iterator[dict[str, str]]:
+def _wanted(table: Path, counts: Counts, asked: Wanted) -> Iterator[dict[str, str]]:
     """The rows with one of the views and the split; the rest is counted."""
     for row in read_rows(table, _COLUMNS):
         counts.rows += 1
         part = SPLITS.get(row["split"].casefold())
         if row["frontal_lateral"].casefold() != "frontal":
             counts.drop("of another view")
-        elif reason := why_not(projection(row["ap_pa"]), views):
+        elif reason := why_not(projection(row["ap_pa"]), asked.views):
             counts.drop(reason)
         elif part is None:
             counts.drop("without a known split")
-        elif split not in (None, part):
+        elif asked.split not in (None, part):
             counts.drop("of another split")
         else:
             yield row
@@ -116,7 +105,7 @@ def _place(image: str) -> Place:
 
 
 def _labels(
-    folder: Path, where: Sequence[Path], counts: Counts
+    folder: Path, where: Sequence[Path], counts: Counts, uncertain: str
 ) -> list[dict[Place, tuple[str, ...]]]:
     """Positive CheXbert labels by place, of each file that is there."""
     found = []
@@ -124,9 +113,8 @@ def _labels(
         for name in LABELS:
             for path in (at / "chexbert_labels" / f"{name}_fixed.json", at / f"{name}_fixed.json"):
                 if path.is_file():
-                    counts.notes.append(f"labels from {below(folder, path)}; uncertain ones count "
-                                        "as nothing")  # fmt: skip
-                    rows = read_chexbert(path)
+                    counts.notes.append(f"labels from {below(folder, path)}; {TOLD[uncertain]}")
+                    rows = read_chexbert(path, uncertain)
                     found.append({_place(image): known for image, known in rows.items()})
     return found
 

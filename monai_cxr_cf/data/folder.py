@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from monai_cxr_cf.data.counts import Counts
 from monai_cxr_cf.data.csv_text import read_rows
 from monai_cxr_cf.data.picture import ENDINGS, depth, read_grey
-from monai_cxr_cf.data.table import Captioned, caption
+from monai_cxr_cf.data.table import Captioned, Wanted, caption
 from monai_cxr_cf.data.views import projection, why_not
 from monai_cxr_cf.errors import UnreadableInput
-from monai_cxr_cf.prompts.clean import clean_report
 
 ORGAN_LABELS = {"right_lung": 1, "left_lung": 2, "heart": 3}
 NEEDED = ("id", "patient", "view", "split")
@@ -78,19 +77,10 @@ def read_index(folder: Path, needed: Iterable[str] = NEEDED) -> list[Row]:
     return [_row(number, cells) for number, cells in enumerate(read_rows(path, needed), start=2)]
 
 
-def read_captioned(
-    folder: Path,
-    counts: Counts,
-    *,
-    views: tuple[str, ...] = ("PA",),
-    split: str | None = None,
-    reports: Path | None = None,
-    clean: Callable[[str], str] = clean_report,
-) -> Iterator[Captioned]:
+def read_captioned(folder: Path, counts: Counts, asked: Wanted) -> Iterator[Captioned]:
     """The rows with a view of ``views`` whose licence lets weights be shared, for a fine-tuning.
 
-    The prompt is the cleaned text, and the labels where that says nothing. ``reports`` is not used:
-    the index holds them.
+    The prompt is the cleaned text, and the labels where that says nothing.
     """
     rows = read_index(folder)
     counts.table, counts.rows = "index.csv", len(rows)
@@ -101,17 +91,17 @@ def read_captioned(
         )
     for row in rows:
         view, image = projection(row.view), _file(Path(folder), row.id)
-        if reason := why_not(view, views):
+        if reason := why_not(view, asked.views):
             counts.drop(reason)
         elif row.weights_may_ship == "no":
             counts.drop("whose licence keeps weights from being shared")
-        elif split not in (None, row.split):
+        elif asked.split not in (None, row.split):
             counts.drop("of another split")
         elif image is None:
             counts.drop("not on disk")
         else:
             counts.reports += bool(row.text)
-            prompt, words = caption(clean(row.text), row.labels)
+            prompt, words = caption(asked.caption(row.text), row.labels)
             yield Captioned(row.id, image, row.patient, view, row.split, prompt, words)
 
 

@@ -8,13 +8,13 @@ deeper (``physionet.org/files/mimic-cxr-jpg/VERSION``), the images directly, fla
 reports beside the images or in a folder of their own.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from monai_cxr_cf.data.counts import Counts
 from monai_cxr_cf.data.csv_text import filled, read_rows
-from monai_cxr_cf.data.labels import positive
+from monai_cxr_cf.data.labels import TOLD, positive
 from monai_cxr_cf.data.places import (
     Images,
     Place,
@@ -25,10 +25,9 @@ from monai_cxr_cf.data.places import (
     no_table,
     roots,
 )
-from monai_cxr_cf.data.table import Captioned, caption
+from monai_cxr_cf.data.table import Captioned, Wanted, caption
 from monai_cxr_cf.data.views import projection, told_projection, why_not
 from monai_cxr_cf.errors import UnreadableInput
-from monai_cxr_cf.prompts.clean import clean_report
 
 TABLES = r"mimic-cxr-2\.\d+\.\d+-{}\.csv"
 HOMES = (
@@ -61,15 +60,7 @@ class _Image:
         return f"{self.patient[:3]}/{self.patient}/{self.study}"
 
 
-def read_mimic_cxr_jpg(
-    folder: Path,
-    counts: Counts,
-    *,
-    views: tuple[str, ...] = ("PA",),
-    split: str | None = None,
-    reports: Path | None = None,
-    clean: Callable[[str], str] = clean_report,
-) -> Iterator[Captioned]:
+def read_mimic_cxr_jpg(folder: Path, counts: Counts, asked: Wanted) -> Iterator[Captioned]:
     """Frontal radiographs in the order of the metadata; those not on disk are left out.
 
     The prompt is the cleaned report; without a report, or where the report says nothing that the
@@ -81,10 +72,10 @@ def read_mimic_cxr_jpg(
     where = homes(folder, HOMES)
     metadata, parts = (_table(folder, where, name) for name in ("metadata", "split"))
     counts.table = below(folder, metadata)
-    wanted = list(_wanted(metadata, _splits(parts), counts, views=views, split=split))
-    labels = _labels(folder, where, counts)
+    wanted = list(_wanted(metadata, _splits(parts), counts, asked))
+    labels = _labels(folder, where, counts, asked.uncertain)
     found = _on_disk(folder, [metadata.parent, *where], wanted, counts)
-    texts = _reports(folder, [metadata.parent, *where], reports, found, counts)
+    texts = _reports(folder, [metadata.parent, *where], asked.reports, found, counts)
     if texts is None and not labels:
         raise UnreadableInput(
             "There are neither reports nor labels to caption the images by; looked for reports in "
@@ -94,7 +85,7 @@ def read_mimic_cxr_jpg(
     for row in found:
         said = _report(texts, row)
         counts.reports += said is not None
-        prompt, words = caption(clean(said or ""), labels.get(row.study[1:], ()))
+        prompt, words = caption(asked.caption(said or ""), labels.get(row.study[1:], ()))
         yield Captioned(row.name, row.image, row.patient, row.view, row.split, prompt, words)
 
 
@@ -115,9 +106,8 @@ def _splits(path: Path) -> dict[str, str]:
 
 
 def _wanted(
-    path: Path, splits: Mapping[str, str], counts: Counts,
-    *, views: tuple[str, ...], split: str | None,
-) -> Iterator[_Image]:  # fmt: skip
+    path: Path, splits: Mapping[str, str], counts: Counts, asked: Wanted
+) -> Iterator[_Image]:
     """The rows with one of the views and the split; the rest is counted."""
     for row in read_rows(path, ("dicom_id", *_KEYS, "ViewPosition")):
         counts.rows += 1
@@ -126,11 +116,11 @@ def _wanted(
             row.get("PerformedProcedureStepDescription", ""),
         )
         part = SPLITS.get(splits.get(row["dicom_id"], "").strip().casefold())
-        if reason := why_not(view, views):
+        if reason := why_not(view, asked.views):
             counts.drop(reason)
         elif part is None:
             counts.drop("without a known split")
-        elif split not in (None, part):
+        elif asked.split not in (None, part):
             counts.drop("of another split")
         else:
             patient, study = _key(row["subject_id"], "p"), _key(row["study_id"], "s")
@@ -159,7 +149,9 @@ def _on_disk(
     return found
 
 
-def _labels(folder: Path, where: Sequence[Path], counts: Counts) -> dict[str, tuple[str, ...]]:
+def _labels(
+    folder: Path, where: Sequence[Path], counts: Counts, uncertain: str
+) -> dict[str, tuple[str, ...]]:
     """study_id -> names of its positive labels, the radiologists' over a labeller's."""
     found: dict[str, tuple[str, ...]] = {}
     names = ("chexpert", "negbio")
@@ -169,10 +161,10 @@ def _labels(folder: Path, where: Sequence[Path], counts: Counts) -> dict[str, tu
     for path in (*chosen, judged):
         if path is None:
             continue
-        counts.notes.append(f"labels from {below(folder, path)}; uncertain ones count as nothing")
+        counts.notes.append(f"labels from {below(folder, path)}; {TOLD[uncertain]}")
         for row in read_rows(path, ("study_id",)):
             study = _key(row["study_id"], "s")[1:]
-            found[study] = positive(row, path.name)
+            found[study] = positive(row, path.name, uncertain)
     return found
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A table of captioned radiographs, whatever collection it comes from."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr_cf.data.picture import read_grey
+from monai_cxr_cf.prompts.clean import clean_report
 from monai_cxr_cf.prompts.compose import NORMAL, prompt_from_findings
 from monai_cxr_cf.prompts.findings import lookup
 from monai_cxr_cf.request import FindingEdit
@@ -26,6 +27,23 @@ class Captioned:
     prompt: str  # findings as a short text; "" where nothing is known
     words_from: str = "report"  # report, labels or none
     bits: int = 0  # that a 16-bit file holds; 0 for 8-bit collections
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which radiographs of a collection are read, and how their words become captions."""
+
+    views: tuple[str, ...] = ("PA",)
+    split: str | None = None  # None: all
+    reports: Path | None = None  # where the reports lie, if not with the images
+    clean: Callable[[str], str] | None = None  # report to caption; None: the rules
+    uncertain: str = "drop"  # hedged findings and labels of -1: drop or present
+
+    def caption(self, report: str) -> str:
+        """What a report's text says as a prompt; "" if it says nothing."""
+        if self.clean is not None:
+            return self.clean(report)
+        return clean_report(report, uncertain=self.uncertain)
 
 
 def load_grey(folder: Path, row: Captioned) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from monai_cxr_cf.data.captioned import Collection, survey
+from monai_cxr_cf.data.table import Wanted
 from monai_cxr_cf.errors import UnreadableInput
 from tests.data.made import SAID, Mimic, Plus, text_of
 
@@ -244,13 +245,13 @@ def test_chexpert_plus_is_refused_by_what_is_wrong(
 def test_reports_may_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
     m = Mimic(tmp_path / "data")
     shutil.move(str(m.folder / "mimic-cxr-reports"), str(tmp_path / "elsewhere"))
-    with_them, counts = survey("mimic-cxr-jpg", m.folder, reports=tmp_path / "elsewhere")
+    with_them, counts = survey("mimic-cxr-jpg", m.folder, Wanted(reports=tmp_path / "elsewhere"))
     assert (with_them[0].prompt, counts.reports) == (SAID, 1)
     without_them, counts = survey("mimic-cxr-jpg", m.folder)
     assert (without_them[0].prompt, counts.reports) == ("pulmonary edema", 0)
     assert any("no report was found: looked in" in note for note in counts.notes)
     with pytest.raises(UnreadableInput, match="--reports holds no report"):
-        survey("mimic-cxr-jpg", m.folder, reports=m.images)
+        survey("mimic-cxr-jpg", m.folder, Wanted(reports=m.images))
 
 
 def test_packed_reports_are_told(tmp_path: Path) -> None:
@@ -264,7 +265,7 @@ def test_packed_reports_are_told(tmp_path: Path) -> None:
 def test_the_counts_say_what_was_kept_and_why_the_rest_was_not(tmp_path: Path) -> None:
     m = Mimic(tmp_path)
     (m.images / m.place(2) / "x2-a.jpg").unlink()
-    rows, counts = survey("mimic-cxr-jpg", tmp_path, views=("PA", "AP"))
+    rows, counts = survey("mimic-cxr-jpg", tmp_path, Wanted(("PA", "AP")))
     assert counts.as_dict() == {
         "layout": "mimic-cxr-jpg",
         "table": "mimic-cxr-2.0.0-metadata.csv",
