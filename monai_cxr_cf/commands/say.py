@@ -85,7 +85,7 @@ def announcer(args: argparse.Namespace) -> Callable[[str], None]:
     """What tells on standard error what comes and how long it takes, unless --progress is none."""
 
     def announce(words: str) -> None:
-        if args.progress != "none":
+        if getattr(args, "progress", "bar") != "none":
             sys.stderr.write(words + "\n")
 
     return announce

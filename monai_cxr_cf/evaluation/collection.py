@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A published collection as it lies on a disk in, the data folder that evaluations read out.
 
-The folder holds ``index.csv`` and links to the images of one split; no image is copied or changed.
+The folder holds ``index.csv`` and links to the images of its splits; no image is copied or changed.
 Labels are the findings of the caption: of the report, or of the label table where there is none.
 """
 
 import csv
 import io
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from monai_cxr_cf.data.captioned import VIEWS, survey
-from monai_cxr_cf.data.table import Captioned
+from monai_cxr_cf.data.table import Captioned, Wanted
 from monai_cxr_cf.dicom.writing.fileio import save_text
 from monai_cxr_cf.errors import BadRequest, ResourceExhausted
 from monai_cxr_cf.prompts.compose import NORMAL
@@ -20,33 +22,48 @@ from monai_cxr_cf.prompts.parse import parse_prompt
 log = logging.getLogger(__name__)
 COLUMNS = ("id", "patient", "view", "split", "labels")
 PLACE = "collection"
+FRONTAL = Wanted(VIEWS)
 
 
-def as_folder(
-    data: Path, layout: str, out: Path, *, split: str = "test", reports: Path | None = None
-) -> Path:
-    """A data folder of the radiographs of one split; ``data`` itself if it is one already.
+@dataclass(frozen=True)
+class Source:
+    """Where an evaluation finds its radiographs."""
+
+    data: Path
+    layout: str = "folder"
+    splits: tuple[str, ...] = ("test",)  # of train, judge (a collection's validation) and test
+    wanted: Wanted = FRONTAL
+
+
+def as_folder(source: Source, out: Path, *, tell: Callable[[str], None] = log.info) -> Path:
+    """A data folder of the radiographs of some splits; the source itself if it is one already.
 
     Args:
-        data: the collection.
-        layout: folder, mimic-cxr-jpg or chexpert-plus.
+        source: the collection.
         out: where ``collection/`` is made.
-        split: train, judge (what a collection calls validation) or test.
-        reports: where the reports lie, if not with the images.
+        tell: gets lines that say what was read, and what was left out and why.
 
     Raises:
-        BadRequest, UnreadableInput: as ``survey``; or there is no such split.
+        BadRequest, UnreadableInput: as ``survey``; there is no such split; or the source is a data
+            folder already, of which reports are not read.
         ResourceExhausted: links cannot be made there.
     """
-    if layout == "folder":
+    data, wanted = source.data, source.wanted
+    if source.layout == "folder":
+        if wanted.reports is not None or wanted.uncertain != "drop":
+            raise BadRequest(
+                "--reports and --uncertain are for --layout mimic-cxr-jpg and chexpert-plus: the "
+                "labels of a data folder stand in its index.csv."
+            )
         return data
-    rows, counts = survey(layout, data, views=VIEWS, reports=reports)
+    rows, counts = survey(source.layout, data, wanted)
     for line in counts.lines():
-        log.info("%s", line)
-    chosen = [row for row in rows if row.split == split]
+        tell(line)
+    chosen = [row for row in rows if row.split in source.splits]
     if not chosen:
         known = ", ".join(sorted({row.split for row in rows}))
-        raise BadRequest(f"There is no split '{split}'.", hint=f"Splits: {known}.")
+        missing = " or ".join(f"'{split}'" for split in source.splits)
+        raise BadRequest(f"There is no split {missing}.", hint=f"Splits: {known}.")
     folder = out / PLACE
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

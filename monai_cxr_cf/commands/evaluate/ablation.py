@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.commands.read import add_layout_flags
+from monai_cxr_cf.commands.evaluate.layouts import add_data_flags, data_from
 from monai_cxr_cf.commands.say import announcer, count, say, show
 from monai_cxr_cf.presets import PRESETS
 
@@ -34,8 +34,7 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
         help="what each law of the method is worth",
         description="The rows of the paper's Table 2 on your radiographs: every law off once.",
     )
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
-    add_layout_flags(parser)
+    add_data_flags(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new, or to go on")
     parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=["paper", "default"],
                         help="(paper default)")  # fmt: skip
@@ -55,7 +54,6 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate; 0 also where a sign differs from the paper's: that is a finding, not a failure."""
     from monai_cxr_cf.evaluation.ablation.run import Plan, evaluate_ablation, table_of
-    from monai_cxr_cf.evaluation.collection import as_folder
 
     plan = Plan(
         presets=tuple(dict.fromkeys(args.presets)),
@@ -68,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         models=args.models,
     )
 
-    data = as_folder(args.data, args.layout, args.out, split=args.split, reports=args.reports)
+    data = data_from(args, args.out, args.split)
     result = evaluate_ablation(data, args.out, plan, progress=args.talker, announce=announcer(args))
     args.talker.close()
     if args.json:

@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.commands.evaluate.layouts import add_data_flags, data_from
 from monai_cxr_cf.commands.options import overrides_from
 from monai_cxr_cf.commands.say import announcer, count, say, show
 from monai_cxr_cf.presets import PRESETS
@@ -37,7 +38,7 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
         help="find the settings that suit a backbone",
         description="Search strength, guidance, boost and correction for one backbone.",
     )
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
+    add_data_flags(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new, or to go on")
     parser.add_argument("--modes", nargs="+", choices=["edit", "removal"],
                         default=["edit", "removal"], help="(both)")  # fmt: skip
@@ -82,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
         tools=Tools(models=args.models, judges=judges, workers=args.workers),
     )
 
-    result = calibrate(args.data, args.out, plan, progress=args.talker, announce=announcer(args))
+    removals = ("train",) if "removal" in plan.modes else ()
+    data = data_from(args, args.out, "judge", *removals)
+    result = calibrate(data, args.out, plan, progress=args.talker, announce=announcer(args))
     args.talker.close()
     if args.json:
         show(result)

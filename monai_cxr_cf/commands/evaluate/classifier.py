@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.commands.read import add_layout_flags
+from monai_cxr_cf.commands.evaluate.layouts import add_data_flags, data_from
 from monai_cxr_cf.commands.say import say, show
 from monai_cxr_cf.weights import models_folder
 
@@ -28,8 +28,7 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
         help="how well a judge tells the findings",
         description="AUC per finding on the test split, with intervals over patients.",
     )
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
-    add_layout_flags(parser)
+    add_data_flags(parser)
     parser.add_argument("--split", default="test", metavar="NAME", help="of index.csv (test)")
     parser.add_argument("--judge", required=True, metavar="NAME|DIR", help="j1, j2 or a folder")
     parser.add_argument("--no-curve", action="store_true", help="leave out the learning curve")
@@ -39,15 +38,12 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate and write the figures into the judge's folder."""
     from monai_cxr_cf.evaluation.classifiers import evaluate_classifier
-    from monai_cxr_cf.evaluation.collection import as_folder
     from monai_cxr_cf.judges.classifier import SHIPPED
 
     named = args.judge in SHIPPED
     folder = models_folder() / "judges" / args.judge if named else Path(args.judge)
     with tempfile.TemporaryDirectory() as place:
-        data = as_folder(
-            args.data, args.layout, Path(place), split=args.split, reports=args.reports
-        )
+        data = data_from(args, Path(place), args.split)
         result = evaluate_classifier(folder, data, split=args.split, curve=not args.no_curve)
     if args.json:
         show(result)

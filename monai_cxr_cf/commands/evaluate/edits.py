@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_cxr_cf.commands.read import add_layout_flags
+from monai_cxr_cf.commands.evaluate.layouts import add_data_flags, data_from
 from monai_cxr_cf.commands.say import add_place_flags, place_from, say, show
 from monai_cxr_cf.devices import check_place
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
@@ -55,9 +55,8 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
         help="how many edits are valid, by finding",
         description="Edit radiographs that no training saw, and judge every edit by fixed rules.",
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="with index.csv and images/")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new, or to go on")
-    add_layout_flags(parser)
+    add_data_flags(parser, required=False)
     parser.add_argument("--split", default="test", metavar="NAME", help="of index.csv (test)")
     parser.add_argument("--lpips", type=Path, metavar="DIR", help="LPIPS weights; adds its columns")
     parser.add_argument("--inputs", type=int, default=INPUTS, metavar="N",
@@ -109,7 +108,9 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Choose, run, judge, write; returns the table."""
     from monai_cxr_cf.evaluation.edits.report import write_report
     from monai_cxr_cf.evaluation.edits.runner import run_cells
+    from monai_cxr_cf.evaluation.edits.store import check_folder
 
+    check_folder(args.out)
     tools = tools_of(args)
     bench = tools.load(args.out)
     chosen = choice(args, bench.networks)
@@ -140,11 +141,10 @@ def tools_of(args: argparse.Namespace) -> "Tools":
 def choice(args: argparse.Namespace, networks: Any) -> "Choice":
     """The trials of the protocol on the named split."""
     from monai_cxr_cf.evaluation.cohort import held_out
-    from monai_cxr_cf.evaluation.collection import as_folder
     from monai_cxr_cf.evaluation.edits.inputs import COLUMNS, Chooser, choose
 
     edits = select([name.strip() for name in (args.cells or "").split(",") if name.strip()])
-    data = as_folder(args.data, args.layout, args.out, split=args.split, reports=args.reports)
+    data = data_from(args, args.out, args.split)
     inside = held_out(data, args.split, COLUMNS)
     settings = Settings(preset=args.preset, backbone=args.backbone)
     chooser = Chooser(data, inside, networks.segmenter(settings.segmenter))

@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.commands.evaluate.layouts import add_data_flags, data_from
 from monai_cxr_cf.commands.say import count, say, show
 from monai_cxr_cf.devices import AUTO, check_place
 from monai_cxr_cf.runs.networks import Networks
@@ -33,7 +34,7 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
         description="Measure the generator alone: autoencoder, samples from text, their Frechet "
         "distance, and how far words move an edit before any law of the method acts.",
     )
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
+    add_data_flags(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new, or to go on")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS),
                         help="what to measure (all)")  # fmt: skip
@@ -73,8 +74,9 @@ def run(args: argparse.Namespace) -> int:
         samples=args.samples,
         limit=args.limit,
     )
+    data = data_from(args, args.out, args.split)
     networks = Networks(device=args.device, precision="fp32")  # --bf16 computes beside it
-    result = evaluate_samples(args.data, args.out, plan, networks=networks, progress=args.talker)
+    result = evaluate_samples(data, args.out, plan, networks=networks, progress=args.talker)
     args.talker.close()
     if args.json:
         show(result)

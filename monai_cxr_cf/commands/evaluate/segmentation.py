@@ -5,7 +5,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.commands.evaluate.layouts import add_data_flags, data_from
 from monai_cxr_cf.commands.say import say, show
+from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.weights import models_folder
 
 EXAMPLES = """\
@@ -26,7 +28,7 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
         help="how well the organs are drawn",
         description="Compare the segmenter with drawn masks that its training never saw.",
     )
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
+    add_data_flags(parser)
     parser.add_argument("--models", type=Path, metavar="DIR", help="other weights than the shipped")
     parser.add_argument("--segmenter", choices=["hybridgnet", "unet"], default="hybridgnet")
     parser.add_argument("--every", action="store_true",
@@ -39,9 +41,14 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; 1 if a bar is missed."""
     from monai_cxr_cf.evaluation.segmentation import evaluate_segmentation, table
 
-    models = args.models or models_folder()
+    if args.layout != "folder":
+        raise BadRequest(
+            f"The layout {args.layout} holds no drawn organs to compare with.",
+            hint="Make a folder with index.csv and organ_masks/ID.png: docs/evaluation.md.",
+        )
+    data, models = data_from(args, Path()), args.models or models_folder()
     result = evaluate_segmentation(
-        args.data, models, out=args.out, kind=args.segmenter, every=args.every
+        data, models, out=args.out, kind=args.segmenter, every=args.every
     )
     if args.json:
         show(result)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.evaluation.collection import PLACE
 from monai_cxr_cf.evaluation.rows import Row, Rows, write_json
 
 HEADER, ROWS, PICTURES = "run.json", "rows.jsonl", "pictures"
@@ -30,8 +31,7 @@ def open_rows(folder: Path, header: Mapping[str, Any]) -> Rows:
         BadRequest: the folder is a file, holds rows made with other weights or by another version
             of the protocol, or holds files of others.
     """
-    if folder.exists() and not folder.is_dir():
-        raise BadRequest("--out names a file; expected a folder.", hint="Name a new folder.")
+    check_folder(folder)
     known = _known_header(folder)
     _same(known, header)
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,6 +39,13 @@ def open_rows(folder: Path, header: Mapping[str, Any]) -> Rows:
     weights = {**known.get("weights", {}), **header["weights"]}
     write_json(folder / HEADER, {**known, **header, "weights": weights})
     return Rows(folder / ROWS)
+
+
+def check_folder(folder: Path) -> None:
+    """BadRequest if rows cannot be added to a folder: it is a file, or holds files of others."""
+    if folder.exists() and not folder.is_dir():
+        raise BadRequest("--out names a file; expected a folder.", hint="Name a new folder.")
+    _known_header(folder)
 
 
 def finished(rows: Rows, wanted: Mapping[str, tuple[str, str, int]]) -> set[str]:
@@ -80,11 +87,12 @@ def read_header(folder: Path) -> dict[str, Any]:
 
 
 def _known_header(folder: Path) -> dict[str, Any]:
+    """``run.json``; nothing for a new folder, in which at most a collection's links lie."""
     path = folder / HEADER
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(path.name != PLACE for path in folder.iterdir()):
         raise BadRequest(
             "The output folder holds files, but no run of this evaluation.", hint=OTHER
         )
