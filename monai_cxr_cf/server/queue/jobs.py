@@ -16,6 +16,7 @@ EDIT, SEGMENT = "edit", "segment"
 PRIORITY = {EDIT: 0, SEGMENT: 1}  # finding organs takes a second and somebody looks on
 ATTEMPTS = 2  # a job that was running when the worker died twice is the likely cause
 PARTS = ("source", "masks", "roi")
+REFUSED = "refused"  # in a result: why the job failed although files were made
 MEDIA = {
     ".dcm": "application/dicom",
     ".png": "image/png",
@@ -84,6 +85,12 @@ class ResultFile:
     series_uid: str | None = None
     sop_uid: str | None = None
     label: str = ""
+
+
+def drawn(files: Path) -> dict[str, str]:
+    """The uploaded masks and region of a job's ``in/``, as a request names them."""
+    folders = (files / part for part in PARTS[1:])
+    return {at.name: str(next(at.iterdir())) for at in folders if at.is_dir()}
 
 
 def result_files(folder: Path, result: Mapping[str, Any]) -> tuple[ResultFile, ...]:

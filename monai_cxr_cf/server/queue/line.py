@@ -12,8 +12,16 @@ from typing import Any
 import sqlalchemy as sql
 
 from monai_cxr_cf.errors import CxrError
-from monai_cxr_cf.server.queue.jobs import ATTEMPTS, CANCELLED, DONE, FAILED, QUEUED, RUNNING
-from monai_cxr_cf.server.queue.rows import add_event, end, size_of
+from monai_cxr_cf.server.queue.jobs import (
+    ATTEMPTS,
+    CANCELLED,
+    DONE,
+    FAILED,
+    QUEUED,
+    REFUSED,
+    RUNNING,
+)
+from monai_cxr_cf.server.queue.rows import add_event, change, end, size_of
 from monai_cxr_cf.server.queue.store import Store
 from monai_cxr_cf.server.queue.tables import jobs, workers
 
@@ -110,7 +118,13 @@ class Line:
             return bool(connection.execute(query).scalar())
 
     def done(self, seq: int, result: Mapping[str, Any]) -> None:
-        """The job succeeded; its files lie in its result folder."""
+        """The job succeeded; its files lie in its result folder.
+
+        One whose result holds a refusal failed, yet its files are listed: masks to correct.
+        """
+        if refusal := result.get(REFUSED):
+            self._refused(seq, result, refusal)
+            return
         query = sql.select(jobs.c.id).where(jobs.c.seq == seq)
         with self._store.writing.begin() as connection:
             name = connection.execute(query).scalar_one()
@@ -123,6 +137,15 @@ class Line:
             values |= {"bytes": size_of(self._store.data / "jobs" / name), "eta_s": None}
             values |= {"updated": time.time(), "worker": None}
             connection.execute(sql.update(jobs).where(jobs.c.seq == seq).values(**values))
+
+    def _refused(self, seq: int, result: Mapping[str, Any], refusal: Mapping[str, str]) -> None:
+        query = sql.select(jobs.c.id).where(jobs.c.seq == seq)
+        kept = {name: value for name, value in result.items() if name != REFUSED}
+        with self._store.writing.begin() as connection:
+            name = connection.execute(query).scalar_one()
+            size = size_of(self._store.data / "jobs" / name)
+            end(connection, seq, FAILED, refusal)
+            change(connection, seq, {"result": kept, "bytes": size})
 
     def failed(self, seq: int, error: CxrError) -> None:
         """The job ended early: cancelled, refused or broken."""

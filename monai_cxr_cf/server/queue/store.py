@@ -22,6 +22,7 @@ from monai_cxr_cf.server.queue.jobs import (
     CANCELLED,
     DONE,
     EXPIRED,
+    FAILED,
     OVER,
     PRIORITY,
     QUEUED,
@@ -189,11 +190,14 @@ class Store:
         return tuple(f'{{"n": {n}, {line[1:]}' for n, line in found)
 
     def files(self, job: str) -> tuple[ResultFile, ...]:
-        """Files of a finished job; Gone when it expired, Conflict when it has none."""
+        """Files of a finished job; Gone when it expired, Conflict when it has none.
+
+        A refused ``segment`` job has the masks that a person may correct.
+        """
         found = self.get(job)
         if found.state == EXPIRED:
             raise Gone("The files of this job were removed.", hint="Submit the request again.")
-        if found.state != DONE or found.result is None:
+        if found.state not in (DONE, FAILED) or found.result is None:
             raise Conflict(
                 f"The job is {found.state}; expected done.", hint="Files exist when it is done."
             )
@@ -203,7 +207,7 @@ class Store:
         """Remove the files of jobs past their age, and the records of long expired ones."""
         now = time.time()
         old = sql.select(jobs).where(
-            jobs.c.state.in_((DONE, "failed", CANCELLED)), jobs.c.finished < now - self.limits.age_s
+            jobs.c.state.in_((DONE, FAILED, CANCELLED)), jobs.c.finished < now - self.limits.age_s
         )
         forgotten = sql.delete(jobs).where(
             jobs.c.state == EXPIRED, jobs.c.updated < now - self.limits.forget_s

@@ -23,7 +23,10 @@ KINDS = ("application/dicom", "image/png", "application/json", "application/octe
 
 @router.get("/{id}/files", summary="List the files of a job")
 def list_files(id: Id, desk: AtDesk) -> list[FileBody]:
-    """Files of a finished job; 409 before, 410 after they were removed."""
+    """Files of a finished job; 409 before, 410 after they were removed.
+
+    A `segment` job that failed since no plausible chest was found has its masks, too.
+    """
     return [FileBody.of(file) for file in desk.store.files(id)]
 
 

@@ -35,7 +35,8 @@ class JobBody(BaseModel):
     error: ErrorBody | None = Field(description="Why it ended early.")
     result: dict[str, Any] | None = Field(
         description="Files, `metrics` (`outside_max_diff` is the largest change outside region and "
-        "band, 0), `verdict` and seconds, as in the runner's result event."
+        "band, 0), `verdict` and seconds, as in the runner's result event. Of a failed `segment` "
+        "job: the masks that may be corrected."
     )
 
     @classmethod

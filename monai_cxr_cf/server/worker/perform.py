@@ -15,7 +15,7 @@ from monai_cxr_cf.runs.atomic import staged
 from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.progress import Silent
 from monai_cxr_cf.runs.result import result_of
-from monai_cxr_cf.server.queue.jobs import SEGMENT
+from monai_cxr_cf.server.queue.jobs import SEGMENT, drawn
 
 if TYPE_CHECKING:
     from monai_cxr_cf.runs.networks import Networks
@@ -109,9 +109,4 @@ def _edit(
 def _with_files(request: Mapping[str, Any], files: Path, models: Models) -> EditRequest:
     """The request with the uploaded files and the backbone that its published name stands for."""
     asked = from_json({**request, "source": str(files / "source")})
-    parts: dict[str, Any] = {}
-    for part in ("masks", "roi"):
-        if (files / part).is_dir():
-            (file,) = (files / part).iterdir()
-            parts[part] = str(file)
-    return replace(asked, backbone=models.backbones[asked.backbone], **parts)
+    return replace(asked, backbone=models.backbones[asked.backbone], **drawn(files))

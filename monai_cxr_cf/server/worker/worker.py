@@ -21,6 +21,7 @@ from uuid import uuid4
 from monai_cxr_cf import imports
 from monai_cxr_cf.errors import Cancelled, CxrError, ResourceExhausted
 from monai_cxr_cf.runs.failures import quiet_libraries
+from monai_cxr_cf.server.queue.jobs import REFUSED
 from monai_cxr_cf.server.queue.line import Line
 from monai_cxr_cf.server.queue.store import Store
 from monai_cxr_cf.server.settings import Limits
@@ -100,7 +101,8 @@ class Worker:
             self._ended(job, check.reason or raised)
         else:
             self._line.done(seq, result)
-            log.info("job %s done in %.1f s", job["id"], time.monotonic() - began)
+            how = "refused" if REFUSED in result else "done"
+            log.info("job %s %s in %.1f s", job["id"], how, time.monotonic() - began)
 
     def _ended(self, job: Mapping[str, Any], raised: BaseException) -> None:
         if self._stop.asked:

@@ -160,6 +160,37 @@ def test_a_segment_job_finds_organs_and_region_before_waiting_edits(
     assert sorted(np.unique(values)) == [0, 1, 2, 3]
 
 
+def test_a_refused_segment_job_lists_masks_to_correct_and_takes_them_back(
+    client: httpx.Client, phantom: bytes, labels: bytes
+) -> None:
+    dots = np.zeros((120, 96), np.uint8)
+    dots[:2, :3] = 1, 2, 3
+    stream = io.BytesIO()
+    Image.fromarray(dots).save(stream, "PNG")
+    data = {"request": "{}", "kind": "segment"}
+    uploads = {"dicom": phantom, "masks": ("labels.png", stream.getvalue())}
+    job = client.post("/v1/jobs", data=data, files=uploads).json()["id"]
+    found = finish(client, job)
+    assert found["state"] == "failed", found
+    assert found["error"]["message"]
+    assert "Correct labels.png" in found["error"]["hint"]
+    files = client.get(f"/v1/jobs/{job}/files").json()
+    roles = [file["role"] for file in files]
+    assert {"overlay", "labels", "source"} <= set(roles)
+    shown = client.get(f"/v1/jobs/{job}/files/{roles.index('overlay')}")
+    assert Image.open(io.BytesIO(shown.content)).size[0] > 1
+    assert "refused" not in found["result"]
+    assert found["result"]["segmenter"]["name"]
+    told = client.get(f"/v1/jobs/{job}/events").text.splitlines()
+    assert json.loads(told[-1])["event"] == "error"
+    assert client.post("/v1/jobs", data=data, files=uploads).status_code == 202  # asked anew
+    uploads["masks"] = ("labels.png", labels)
+    done = finish(client, client.post("/v1/jobs", data=data, files=uploads).json()["id"])
+    assert done["state"] == "done", done
+    gone = client.delete(f"/v1/jobs/{job}").json()
+    assert (gone["state"], gone["result"]) == ("expired", None)
+
+
 def test_cancelling_a_running_job_stops_it_at_the_next_step(
     client: httpx.Client, files: dict[str, Any]
 ) -> None:
