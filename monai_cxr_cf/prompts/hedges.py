@@ -55,12 +55,37 @@ _PAST = re.compile(
     rf".*?{_STOP}",
     re.IGNORECASE,
 )
+# "Is no longer large" and "has failed to clear" speak of a finding that is there.
+_DEGREE_ONLY = re.compile(
+    r"\b(?:is|are|was|were|remains?) (?:no longer|not(?: any longer)?) (?:as |so |that |very )?"
+    r"(?:large|big|small|tiny|mild|moderate|severe|massive|extensive|sizable|marked|prominent)\b"
+    r"(?=\s*(?:[,;.]|$|\b(?:but|and|than|as|any)\b))",
+    re.IGNORECASE,
+)
+_FAILED = re.compile(
+    r"\b(?:(?:has|have) )?fail(?:s|ed|ing|ure)?\b([^.;]*?)"
+    r"\bto (?:resolve|clear|improve|regress|disappear|respond)\b",
+    re.IGNORECASE,
+)
+_SIGNS = (
+    (
+        re.compile(r"\bfail(?:s|ed|ing)? to (?:show|demonstrate|reveal|identify)\b", re.I),
+        " shows no ",
+    ),
+    (re.compile(r"\(\s*(?:-|\u2013|\u2212|neg(?:ative)?)\s*\)", re.IGNORECASE), " is absent"),
+    (re.compile(r"\(\s*(?:\+|pos(?:itive)?)\s*\)", re.IGNORECASE), " is present"),
+)
 _WORSE_THERE = re.compile(
     r",?\s*\b(?:worse|worst|greater|greatest|larger|most|(?:more|most) \w+) (?:on|in|at) "
     r"(?:the )?(?:left|right|bases?|upper|mid|lower)\b[^,.;]*",
     re.IGNORECASE,
 )
 _THEN = (
+    re.compile(
+        r"\bcompar\w+ (?:to|with)\b[^,.]*?\b(?:(?:show|demonstrat|reveal|document|describ)ing|"
+        r"(?:which|that) (?:show|demonstrat|reveal|document|describ|had)\w*)\b[^,.]*,?",
+        re.IGNORECASE,
+    ),
     re.compile(r",?\s*\b(?:which|that) (?:was|were|had)\b[^,.]*,?", re.IGNORECASE),
     re.compile(
         r"\b(?:on|in)? ?(?:the )?(?:prior|previous|earlier|old|last|comparison) "
@@ -100,7 +125,9 @@ def of_this_film(sentence: str) -> str:
     """The sentence without other times and wishes; "" if nothing is left."""
     if _CONDITION_FIRST.match(sentence):
         return ""
-    text = sentence
+    text = _FAILED.sub(r" unchanged \1", _DEGREE_ONLY.sub(" unchanged", sentence))
+    for pattern, words in _SIGNS:
+        text = pattern.sub(words, text)
     for pattern in _AS_BEFORE:
         text = pattern.sub(" unchanged ", text)
     for pattern in (*_THEN, _WORSE_THERE, _PURPOSE, _PAST, _WISH, _AGAIN):
