@@ -6,6 +6,7 @@ cardiomegaly". The grammar is small and strict: a word it does not know is refus
 known findings, never dropped. Used by the pipeline, the command line and report cleaning.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -54,7 +55,7 @@ def parse_prompt(text: str) -> ParsedPrompt:
     _refuse_unchanged(items, todo)
     _refuse_unnamed(items, todo)
     _refuse_alternatives(items, todo)
-    notes = _general(items, todo)
+    notes = [*_general(items, todo), *_numbers(text, labelled)]
     found: list[FindingEdit] = []
     for k, (item, action) in enumerate(zip(items, todo, strict=True)):
         if item.mark.kind == "finding":
@@ -203,6 +204,16 @@ def _refuse_alternatives(items: Sequence[Item], todo: Sequence[Action]) -> None:
                 code="ambiguous_prompt",
                 hint="Write 'and' for both, or name one.",
             )
+
+
+def _numbers(text: str, labelled: Sequence[Mark]) -> list[str]:
+    """Numbers that nothing was read from; not "1)" and "2." before the parts of a list."""
+    found = [m for m in labelled if m.kind == "fillers" and text[m.start].isdigit()]
+    return [
+        f"the number {text[m.start : m.end]} was not used"
+        for m in found
+        if not re.match(r"[.):]\s", text[m.end :])
+    ]
 
 
 def _without_repeats(found: Sequence[FindingEdit], notes: list[str]) -> tuple[FindingEdit, ...]:

@@ -244,3 +244,20 @@ def test_findings_given_as_data_are_checked_and_put_into_words() -> None:
 )
 def test_words_that_change_nothing_are_named_in_the_notes(text: str, note: str) -> None:
     assert parse_prompt(text).notes == (note,)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "unused"),
+    [
+        ("effusion 3/10", ["3", "10"]),
+        ("effusion 7 of 10", ["7", "10"]),
+        ("left effusion 90", ["90"]),
+        ("2 nodules", ["2"]),
+        ("1. left effusion\n2. cardiomegaly", []),
+        ("1) left effusion 2) cardiomegaly", []),
+        ("moderate left effusion", []),
+    ],
+)
+def test_a_number_that_was_not_used_is_named(prompt: str, unused: list[str]) -> None:
+    numbers = [note for note in parse_prompt(prompt).notes if note.startswith("the number")]
+    assert numbers == [f"the number {number} was not used" for number in unused]
