@@ -88,6 +88,8 @@ def _wanted(table: Path, counts: Counts, asked: Wanted) -> Iterator[dict[str, st
             counts.drop("of another view")
         elif reason := why_not(projection(row["ap_pa"]), asked.views):
             counts.drop(reason)
+        elif not filled(row["deid_patient_id"]):
+            counts.drop("without a patient")
         elif part is None:
             counts.drop("without a known split")
         elif asked.split not in (None, part):
@@ -110,6 +112,8 @@ def _labels(
     """Positive CheXbert labels by place, of each file that is there."""
     found = []
     for at in where:
+        if (at / "chexbert_labels.zip").is_file() and not (at / "chexbert_labels").is_dir():
+            counts.notes.append("chexbert_labels.zip is still packed, and not read")
         for name in LABELS:
             for path in (at / "chexbert_labels" / f"{name}_fixed.json", at / f"{name}_fixed.json"):
                 if path.is_file():

@@ -51,6 +51,20 @@ def read_rows(path: Path, columns: Iterable[str]) -> Iterator[dict[str, str]]:
         raise _wrong(path.name, f"is no CSV: {error}") from error
 
 
+def read_report(path: Path) -> str:
+    """A report's text, in UTF-8 or, with a byte order mark, UTF-16; strange bytes are replaced.
+
+    Raises:
+        UnreadableInput: the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _wrong(path.name, f"cannot be read ({error.strerror})", "Copy it again.") from error
+    coding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "utf-8")
+    return data.decode(coding, errors="replace")
+
+
 def _text(path: Path) -> str:
     """The decoded text of the file."""
     data = path.read_bytes()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monai_cxr_cf.data.counts import Counts
-from monai_cxr_cf.data.csv_text import filled, read_rows
+from monai_cxr_cf.data.csv_text import filled, read_report, read_rows
 from monai_cxr_cf.data.labels import TOLD, positive
 from monai_cxr_cf.data.places import (
     Images,
@@ -102,7 +102,17 @@ def _key(cell: str, letter: str) -> str:
 
 
 def _splits(path: Path) -> dict[str, str]:
-    return {row["dicom_id"]: row["split"] for row in read_rows(path, ("dicom_id", "split"))}
+    found: dict[str, str] = {}
+    for row in read_rows(path, ("dicom_id", "split")):
+        if found.setdefault(row["dicom_id"], row["split"]) != row["split"]:
+            raise _twice(path, row["dicom_id"])
+    return found
+
+
+def _twice(path: Path, name: str) -> UnreadableInput:
+    return UnreadableInput(
+        f"{path.name} says two things of {name}.", hint="Use the table as published."
+    )
 
 
 def _wanted(
@@ -162,9 +172,12 @@ def _labels(
         if path is None:
             continue
         counts.notes.append(f"labels from {below(folder, path)}; {TOLD[uncertain]}")
+        here: dict[str, tuple[str, ...]] = {}
         for row in read_rows(path, ("study_id",)):
-            study = _key(row["study_id"], "s")[1:]
-            found[study] = positive(row, path.name, uncertain)
+            study, labels = _key(row["study_id"], "s")[1:], positive(row, path.name, uncertain)
+            if here.setdefault(study, labels) != labels:
+                raise _twice(path, f"study {study}")
+        found |= here
     return found
 
 
@@ -203,4 +216,4 @@ def _report(root: Path | None, row: _Image) -> str | None:
     path = _text_of(root, f"{row.place}.txt") if root is not None else None
     if path is None or not path.is_file():
         return None
-    return path.read_text(encoding="utf-8", errors="replace")
+    return read_report(path)

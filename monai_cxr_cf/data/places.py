@@ -38,7 +38,7 @@ def find_table(where: Sequence[Path], name: str) -> Path | None:
     wanted = re.compile(rf"{name}(\.gz)?", re.IGNORECASE)
     for folder in where:
         entries = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-        found = [entry for entry in entries if wanted.fullmatch(entry)]
+        found = [e for e in entries if wanted.fullmatch(e) and (folder / e).is_file()]
         plain = [entry for entry in found if not entry.lower().endswith(".gz")]
         if found:
             return folder / (plain or found)[-1]

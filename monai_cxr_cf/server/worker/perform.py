@@ -109,4 +109,5 @@ def _edit(
 def _with_files(request: Mapping[str, Any], files: Path, models: Models) -> EditRequest:
     """The request with the uploaded files and the backbone that its published name stands for."""
     asked = from_json({**request, "source": str(files / "source")})
-    return replace(asked, backbone=models.backbones[asked.backbone], **drawn(files))
+    parts: dict[str, Any] = {**drawn(files)}
+    return replace(asked, backbone=models.backbones[asked.backbone], **parts)
