@@ -63,7 +63,8 @@ def run_find(args: argparse.Namespace) -> int:
     if not found:
         say("The store has no CR or DX image that fits.")
     for item in found:
-        last = getattr(item, "instance", None) or f"{getattr(item, 'instances', '?')} images"
+        count = getattr(item, "instances", None)  # stores need not tell it
+        last = getattr(item, "instance", None) or f"{'?' if count is None else count} images"
         say(f"{item.modality or '--'}  {item.study}  {item.series}  {last}")
     return 0
 

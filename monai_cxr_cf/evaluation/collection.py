@@ -15,7 +15,7 @@ from pathlib import Path
 from monai_cxr_cf.data.captioned import VIEWS, survey
 from monai_cxr_cf.data.table import Captioned, Wanted
 from monai_cxr_cf.dicom.writing.fileio import save_text
-from monai_cxr_cf.errors import BadRequest, ResourceExhausted
+from monai_cxr_cf.errors import BadRequest, ResourceExhausted, UnreadableInput
 from monai_cxr_cf.prompts.compose import NORMAL
 from monai_cxr_cf.prompts.parse import parse_prompt
 
@@ -44,8 +44,8 @@ def as_folder(source: Source, out: Path, *, tell: Callable[[str], None] = log.in
         tell: gets lines that say what was read, and what was left out and why.
 
     Raises:
-        BadRequest, UnreadableInput: as ``survey``; there is no such split; or the source is a data
-            folder already, of which reports are not read.
+        BadRequest, UnreadableInput: as ``survey``; there is no such split; or the source is said to
+            be a data folder, and has no index.csv, or its reports are asked for.
         ResourceExhausted: links cannot be made there.
     """
     data, wanted = source.data, source.wanted
@@ -54,6 +54,11 @@ def as_folder(source: Source, out: Path, *, tell: Callable[[str], None] = log.in
             raise BadRequest(
                 "--reports and --uncertain are for --layout mimic-cxr-jpg and chexpert-plus: the "
                 "labels of a data folder stand in its index.csv."
+            )
+        if not (data / "index.csv").is_file():
+            raise UnreadableInput(
+                "There is no index.csv in the data folder.",
+                hint="Pass the folder that holds index.csv and images/, or name its --layout.",
             )
         return data
     rows, counts = survey(source.layout, data, wanted)

@@ -55,6 +55,7 @@ def test_a_split_that_is_not_there_is_refused_with_those_that_are(
         as_folder(Source(data, layout), tmp_path / "out")
     assert "train" in caught.value.hint
     assert not (tmp_path / "out").exists()
+    (data / "index.csv").write_text("id\n")
     assert as_folder(Source(data), tmp_path / "out") == data
     assert set(MAKERS) < set(LAYOUTS)
 
@@ -120,6 +121,15 @@ def test_the_generator_s_evaluation_takes_it_too(
     words += [str(tmp_path / "out"), "--backbone", str(tiny_folder), "--parts", "autoencoder"]
     assert main([*words, "--limit", "1"]) in (0, 1)
     assert "autoencoder" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_collection_without_its_layout_is_told_of_it(
+    collection: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["evaluate", "edits", "--data", str(collection[1]), "--out", str(out)]) == 2
+    assert "name its --layout" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_folder_of_others_is_refused_before_anything_is_made(

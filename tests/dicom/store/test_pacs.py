@@ -106,3 +106,13 @@ def test_a_page_is_one_sentence_and_no_file(
     assert "answered with a web page, perhaps a page to log in" in told
     assert "Traceback" not in told
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_counts_nothing_gets_a_question_mark(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = [pacs.SeriesFound("1.2", "1.2.3", "CR", instances=count) for count in (None, 0, 2)]
+    monkeypatch.setattr(pacs.Pacs, "find_series", lambda self, *, date: found)
+    assert main(["pacs", "find", "http://127.0.0.1:9/x"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rpartition("  ")[2] for line in lines] == ["? images", "0 images", "2 images"]
