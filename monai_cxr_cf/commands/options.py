@@ -58,7 +58,10 @@ def _numbers(text: str) -> list[float]:
 
 
 def _whole(text: str) -> list[int]:
-    return [int(item) for item in text.split(",")]
+    try:
+        return [int(item) for item in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text[:40]}' is no list such as 1,2,3") from None
 
 
 SWITCH: dict[str, Any] = {"action": "store_true"}

@@ -50,16 +50,7 @@ def as_folder(source: Source, out: Path, *, tell: Callable[[str], None] = log.in
     """
     data, wanted = source.data, source.wanted
     if source.layout == "folder":
-        if wanted.reports is not None or wanted.uncertain != "drop":
-            raise BadRequest(
-                "--reports and --uncertain are for --layout mimic-cxr-jpg and chexpert-plus: the "
-                "labels of a data folder stand in its index.csv."
-            )
-        if not (data / "index.csv").is_file():
-            raise UnreadableInput(
-                "There is no index.csv in the data folder.",
-                hint="Pass the folder that holds index.csv and images/, or name its --layout.",
-            )
+        _check_folder(data, wanted)
         return data
     rows, counts = survey(source.layout, data, wanted)
     for line in counts.lines():
@@ -79,6 +70,20 @@ def as_folder(source: Source, out: Path, *, tell: Callable[[str], None] = log.in
         writer.writerow([name, row.patient, row.view, row.split, "|".join(labels(row))])
     save_text(text.getvalue(), folder / "index.csv")
     return folder
+
+
+def _check_folder(data: Path, wanted: Wanted) -> None:
+    """Refuse a data folder without an index, or flags that would change nothing in it."""
+    if wanted.reports is not None or wanted.uncertain != "drop":
+        raise BadRequest(
+            "--reports and --uncertain are for --layout mimic-cxr-jpg and chexpert-plus: the "
+            "labels of a data folder stand in its index.csv."
+        )
+    if not (data / "index.csv").is_file():
+        raise UnreadableInput(
+            "There is no index.csv in the data folder.",
+            hint="Pass the folder that holds index.csv and images/, or name its --layout.",
+        )
 
 
 def labels(row: Captioned) -> tuple[str, ...]:

@@ -34,3 +34,10 @@ def test_more_than_one_source_is_told_how(
     first, second = capsys.readouterr().err.strip().splitlines()
     assert first.startswith(f"cxr-cf: {told}")
     assert hint in second
+
+
+def test_a_list_of_numbers_that_is_none_is_told_what_one_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["edit", "a.dcm", "--prompt", "edema", "--out", "o", "--seeds", "1,b"]) == 2
+    assert "'1,b' is no list such as 1,2,3" in capsys.readouterr().err
