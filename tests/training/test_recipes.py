@@ -16,6 +16,7 @@ RECIPES = {
     "decoder": AutoencoderRecipe,
     "diffusion": DiffusionRecipe,
     "diffusion_finish": DiffusionRecipe,
+    "diffusion_plain": DiffusionRecipe,
     "finetune": FinetuneRecipe,
 }
 

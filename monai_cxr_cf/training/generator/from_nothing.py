@@ -9,16 +9,20 @@ is a diffusers pipeline folder.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
-from monai_cxr_cf.data.folder import read_index
+from monai_cxr_cf.data.folder import Row, read_index
 from monai_cxr_cf.diffusion.model.checkpoints import aligned
+from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.training.generator.batches import BatchMaker, Mix
 from monai_cxr_cf.training.generator.denoiser import DenoiserRecipe, Trainer
 from monai_cxr_cf.training.generator.latents import Pool
@@ -33,6 +37,7 @@ from monai_cxr_cf.training.memory import keep_freed
 from monai_cxr_cf.training.processes import start_accelerator
 
 log = logging.getLogger(__name__)
+CLEAR = frozenset({"No Finding", "normal"})  # labels of a radiograph without findings
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class DiffusionRecipe(DenoiserRecipe):
     text_layers: int = 4
     text_steps: int = 500  # pretraining of the text encoder; 0 = none
     real: int = 4  # real radiographs a batch
-    twins: int = 3  # pairs a batch, same noise
+    twins: int = 3  # pairs a batch, same noise; without twins and crossed no pair is drawn
     crossed: int = 3  # pairs a batch, one noised, the other the target
     versions: int = 2  # of each real radiograph in the pool, augmented
     draws: int = 6  # drawn twins of each radiograph without findings
@@ -53,6 +58,11 @@ class DiffusionRecipe(DenoiserRecipe):
     def mix(self) -> Mix:
         """The batch's composition."""
         return Mix(self.real, self.twins, self.crossed, self.dropout)
+
+    @property
+    def pairs(self) -> bool:
+        """Whether a batch holds drawn pairs."""
+        return self.twins + self.crossed > 0
 
 
 def train_diffusion(
@@ -68,14 +78,23 @@ def train_diffusion(
     ``out`` must hold ``vae/`` (from the autoencoder training). Latents are cached in its
     ``pool.npz`` unless that is there; it receives state.pt, history.jsonl, curves.png,
     samples.png, edits.png and TensorBoard events. ``resume`` goes on from state.pt bit-exactly.
+
+    Raises:
+        BadRequest: the recipe asks for drawn pairs, and pool.npz was made without.
+        ComponentMissing: ``out/vae`` is not there, or the segmenter's weights are missing.
     """
     keep_freed()
     recipe = read_recipe(config, DiffusionRecipe)
     rows = {row.id: row for row in generator_rows(read_index(data))}
     run = FromNothing(recipe, out, max_minutes)
     with run.accelerator.main_process_first():
-        prepare_pool(data, out, versions=recipe.versions, draws=recipe.draws)
+        prepare_pool(data, out, versions=recipe.versions, draws=recipe.draws, pairs=recipe.pairs)
     pool = Pool.load(out / "pool.npz")
+    if recipe.pairs and not len(pool.drawn):
+        raise BadRequest(
+            "The pool.npz in the output folder has no drawn pairs, and the recipe asks for some.",
+            hint="Delete pool.npz, or set twins and crossed to 0.",
+        )
     if resume:
         run.restore()
     elif recipe.text_steps:
@@ -88,8 +107,18 @@ def train_diffusion(
         scaling=run.scaling,
         grounding=pool.grounding,
     )
-    probe = torch.from_numpy(pool.plain[:: max(1, len(pool.plain) // 8)][:4]).float() * run.scaling
+    probe = torch.from_numpy(clear_latents(pool, rows)).float() * run.scaling
     return run.train(maker, watch=maker(recipe.seed + 1, 0), probe=probe)
+
+
+def clear_latents(pool: Pool, rows: Mapping[str, Row]) -> NDArray[np.float16]:
+    """At most four latents without a finding: of the pairs, else of real radiographs."""
+    if len(pool.plain):
+        return pool.plain[:: max(1, len(pool.plain) // 8)][:4]
+    first = {name: at for at, name in reversed(list(enumerate(pool.real_ids)))}
+    clear = [at for name, at in sorted(first.items()) if CLEAR.intersection(rows[name].labels)]
+    chosen = clear or sorted(first.values())
+    return pool.real[chosen[:: max(1, len(chosen) // 8)][:4]]
 
 
 class FromNothing(Trainer):

@@ -76,6 +76,12 @@ class Pool:
             )
 
 
+def no_pairs(cells: int) -> Pool:
+    """A pool of nothing yet, for a training on real radiographs alone; ``cells`` a side."""
+    nothing = np.zeros((0, 4, cells, cells), np.float16)
+    return Pool(nothing, [], nothing, nothing, np.zeros((0, cells, cells), np.uint8), [], [])
+
+
 class Encoder:
     """Posterior means of batches of SxS float32 images in 0..1."""
 

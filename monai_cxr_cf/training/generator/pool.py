@@ -23,15 +23,17 @@ from monai_cxr_cf.diffusion.model.checkpoints import aligned
 from monai_cxr_cf.errors import ComponentMissing
 from monai_cxr_cf.training.drawn_pairs.grounding import ground
 from monai_cxr_cf.training.drawn_pairs.rendered import Rendered, render_all
-from monai_cxr_cf.training.generator.latents import Encoder, encode_pairs, encode_real
+from monai_cxr_cf.training.generator.latents import Encoder, encode_pairs, encode_real, no_pairs
 from monai_cxr_cf.training.images import generator_rows, square_images
 from monai_cxr_cf.weights import models_folder
 
 log = logging.getLogger(__name__)
 
 
-def prepare_pool(data: Path, out: Path, *, versions: int, draws: int) -> Path:
+def prepare_pool(data: Path, out: Path, *, versions: int, draws: int, pairs: bool = True) -> Path:
     """``out/pool.npz``, made with ``out/organs.npz`` unless they are there.
+
+    Without ``pairs`` nothing is drawn: real radiographs alone.
 
     Raises:
         ComponentMissing: ``out/vae`` is not there, or the segmenter's weights are missing.
@@ -48,7 +50,9 @@ def prepare_pool(data: Path, out: Path, *, versions: int, draws: int) -> Path:
         log.info("segmenting the radiographs for the captions")
         _organ_maps(data, organs, json.loads((vae / "config.json").read_text())["sample_size"])
     log.info("caching latents")
-    return build_pool(data, vae, out=pool, organs=organs, versions=versions, draws=draws)
+    return build_pool(
+        data, vae, out=pool, organs=organs, versions=versions, draws=draws, pairs=pairs
+    )
 
 
 def organ_squares(
@@ -96,21 +100,24 @@ def build_pool(
     organs: Path | None = None,
     versions: int = 2,
     draws: int = 8,
+    pairs: bool = True,
 ) -> Path:
     """Encode real radiographs and rendered pairs; writes ``out`` (.npz) and returns it.
 
     Only rows that a shipped generator may learn from. Pairs come from ``rendered.npz`` beside
-    ``out``, which is made where it is missing (delete it when data, organ maps or code change).
+    ``out``, which is made where it is missing (delete it when data, organ maps or code change);
+    with ``pairs`` false the pool has none.
     """
     rows = generator_rows(read_index(data))
     model = aligned(AutoencoderKL.from_pretrained(vae))
     encoder, side = Encoder(model), model.config.sample_size
-    rendered = render_pairs(
-        data, out=out.parent / "rendered.npz", organs=organs, side=side, draws=draws
-    )
     squares = square_images(data, rows, side=side, cache=out.parent / "squares.npz")
     maps = organ_squares(data, rows, organs, side)
-    pairs = encode_pairs(encoder, rendered)
+    pool = no_pairs(side // 8)
+    if pairs:
+        kept = out.parent / "rendered.npz"
+        rendered = render_pairs(data, out=kept, organs=organs, side=side, draws=draws)
+        pool = encode_pairs(encoder, rendered)
     real, ids = encode_real(encoder, rows, squares, versions=versions, seed=5)
     grounding = {
         row.id: found
@@ -118,7 +125,7 @@ def build_pool(
         if row.id in maps
         and (found := ground(row, np.asarray(squares[row.id] / 255, np.float32), maps[row.id]))
     }
-    pool = replace(pairs, real=real, real_ids=ids, grounding=grounding)
+    pool = replace(pool, real=real, real_ids=ids, grounding=grounding)
     pool.save(out)
     return out
 
