@@ -45,7 +45,8 @@ def trained(what: str, work: Path, steps: int) -> list[list[float]]:
     from monai_cxr_cf.training import loop
 
     marks: list[list[float]] = []
-    advance = loop.Progress.advance
+    pace = loop.Pace if hasattr(loop, "Pace") else loop.Progress  # its name in older builds
+    advance = pace.advance
 
     def timed(progress: Any, images: int = 0) -> None:
         advance(progress, images)
@@ -53,7 +54,7 @@ def trained(what: str, work: Path, steps: int) -> list[list[float]]:
         if len(marks) > WARM + steps:
             raise _Enough
 
-    loop.Progress.advance = timed  # type: ignore[method-assign]
+    pace.advance = timed
     root = Path(loop.__file__).parent
     room = next(r for r in ROOMS[what] if (root / f"{r.replace('.', '/')}.py").is_file())
     module = importlib.import_module(f"monai_cxr_cf.training.{room}")
