@@ -10,30 +10,26 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import multiprocessing
-import os
-import signal
 import time
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.diffusion.task import Progress
-from monai_cxr_cf.errors import BadRequest, ResourceExhausted, UnsupportedImage
+from monai_cxr_cf.errors import BadRequest, UnsupportedImage
 from monai_cxr_cf.evaluation.edits.measure import Bench, Row, about, rows_of, settings_of
 from monai_cxr_cf.evaluation.edits.protocol import VERSION, Trial, digest
 from monai_cxr_cf.evaluation.edits.store import PICTURES, finished, open_rows
+from monai_cxr_cf.evaluation.workers import results
 from monai_cxr_cf.judges.classifier import load_judge
 from monai_cxr_cf.measures.perceptual import load_lpips
 from monai_cxr_cf.runs.networks import Networks
 
 log = logging.getLogger(__name__)
 USUAL = ("cpu", "float32")
-_BENCH: list[Bench] = []  # of a worker process, loaded once
 
 
 @dataclass(frozen=True)
@@ -96,13 +92,14 @@ def run_cells(
     missing = [trial for trial in trials if trial.identity not in done]
     jobs = [(trial, wanted[trial.identity][0]) for trial in missing]
     tell = _Teller(len(trials), len(done), progress or (lambda event: None))
-    with closing(_results(jobs, folder, tools, bench)) as results:
-        for rows in results:
+    load, workers = partial(tools.load, folder), tools.workers
+    with closing(results(jobs, _work, parts=bench, load=load, workers=workers)) as found:
+        for rows in found:
             kept.extend(rows)
             tell(rows)
     order = {trial.identity: number for number, trial in enumerate(trials)}
-    found = [row for row in kept if row["trial"] in order]
-    return sorted(found, key=lambda row: (order[row["trial"]], row["seed"]))
+    asked = [row for row in kept if row["trial"] in order]
+    return sorted(asked, key=lambda row: (order[row["trial"]], row["seed"]))
 
 
 def header_of(trials: Sequence[Trial], bench: Bench, tools: Tools) -> dict[str, Any]:
@@ -152,34 +149,6 @@ class _Teller:
         self.progress(event | {"eta_s": round(left), "words": words})
 
 
-def _results(
-    jobs: Sequence[tuple[Trial, str]], folder: Path, tools: Tools, bench: Bench
-) -> Generator[list[Row], None, None]:
-    """Rows trial by trial, as they are finished."""
-    if tools.workers <= 1 or len(jobs) <= 1:
-        for trial, key in jobs:
-            yield rows_or_refusal(trial, bench, key=key)
-        return
-    context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // tools.workers)
-    pool = ProcessPoolExecutor(
-        tools.workers, context, initializer=_begin, initargs=(tools, folder, threads)
-    )
-    try:
-        for future in as_completed([pool.submit(_work, trial, key) for trial, key in jobs]):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise ResourceExhausted(
-            "A worker process ended by itself, most likely for lack of memory.",
-            hint="Run the same command with --workers 1; finished rows are kept.",
-        ) from error
-    finally:
-        # A stopped run must not wait for trials of half a minute.
-        for child in multiprocessing.active_children():
-            child.terminate()
-        pool.shutdown(cancel_futures=True)
-
-
 def rows_or_refusal(trial: Trial, bench: Bench, *, key: str) -> list[Row]:
     """The rows of a trial; an image that the engine refuses gives rows that say so."""
     try:
@@ -191,14 +160,5 @@ def rows_or_refusal(trial: Trial, bench: Bench, *, key: str) -> list[Row]:
         return [about(trial, s) | common | {"key": f"{key}-{s}"} for s in trial.seeds]
 
 
-def _begin(tools: Tools, folder: Path, threads: int) -> None:
-    """First thing in a worker: leave Ctrl-C to the parent, share the cores, load everything."""
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(threads)
-    _BENCH.append(tools.load(folder))
-
-
-def _work(trial: Trial, key: str) -> list[Row]:
-    return rows_or_refusal(trial, _BENCH[0], key=key)
+def _work(bench: Bench, job: tuple[Trial, str]) -> list[Row]:
+    return rows_or_refusal(job[0], bench, key=job[1])
