@@ -151,7 +151,7 @@ def choice(args: argparse.Namespace, networks: Any) -> "Choice":
     return choose(chooser, edits, count=args.inputs, seeds=range(args.seeds), settings=settings)
 
 
-def teller(args: argparse.Namespace) -> "Progress":
+def teller(args: argparse.Namespace, what: str = "trials") -> "Progress":
     """Progress for a terminal or a program; for a log, one line a minute with the time left."""
     last = 0.0
 
@@ -162,6 +162,6 @@ def teller(args: argparse.Namespace) -> "Progress":
         if args.progress == "bar" and not sys.stderr.isatty() and now - last >= 60:
             last = now
             left = f", {event['eta_s'] / 60:.0f} min left" if "eta_s" in event else ""
-            sys.stderr.write(f"{event['step']} of {event['total']} trials{left}\n")
+            sys.stderr.write(f"{event['step']} of {event['total']} {what}{left}\n")
 
     return tell

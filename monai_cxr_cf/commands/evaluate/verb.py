@@ -12,6 +12,7 @@ from monai_cxr_cf.commands.evaluate import (
     calibrate,
     classifier,
     edits,
+    frontier,
     samples,
     segmentation,
 )
@@ -22,11 +23,12 @@ examples:
   cxr-cf evaluate samples --data cxr --out figures what does the generator draw by itself?
   cxr-cf evaluate edits --data cxr --out edits     how many edits are valid?
   cxr-cf evaluate ablation --data cxr --out abl    what is each law of the method worth?
+  cxr-cf evaluate frontier --data cxr --out front  which law does better than guidance?
   cxr-cf evaluate classifier --judge j1 --data cxr how well does a judge tell the findings?
   cxr-cf evaluate calibrate --data cxr --out cal   which settings suit this backbone?
   cxr-cf evaluate segmentation --help              every option of one evaluation
 """
-KINDS = (edits, segmentation, samples, ablation, classifier, calibrate)
+KINDS = (edits, segmentation, samples, ablation, frontier, classifier, calibrate)
 
 
 def add(verbs: Any, common: argparse.ArgumentParser) -> None:
