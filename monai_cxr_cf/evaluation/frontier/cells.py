@@ -37,7 +37,7 @@ HALF = 0.5  # coverage from which a pixel of the model grid lies in the region
 KEPT = 16  # shams of one radiograph and edit that are kept
 # Dials that change no byte of a sham: it has no word to act on, and both branches read one text.
 IDLE: dict[str, tuple[str, ...]] = {
-    "sampling": ("guidance_scale", "cfg_from", "cfg_until"),
+    "sampling": ("guidance_scale", "cfg_until"),
     "boost": ("eta", "mu", "side", "renorm"),
     "anatomy": ("strength",),
     "tokens": ("regional_prompt", "eos_weight"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,11 +57,15 @@ class Curve:
         """Least and largest effect."""
         return float(self.inside.min()), float(self.inside.max())
 
+    @cached_property
+    def by_effect(self) -> tuple[Array, Array]:
+        """Effects in rising order, and the logarithms of their changes."""
+        order = np.argsort(self.inside, kind="stable")
+        return self.inside[order], np.log(np.maximum(self.outside[order], LEAST))
+
     def log_out(self, at: Array | float) -> Array:
         """Logarithm of the change at these effects, linear between settings; NaN beyond them."""
-        order = np.argsort(self.inside, kind="stable")
-        logs = np.log(np.maximum(self.outside[order], LEAST))
-        found = np.interp(at, self.inside[order], logs, left=np.nan, right=np.nan)
+        found = np.interp(at, *self.by_effect, left=np.nan, right=np.nan)
         return np.asarray(found, np.float64)
 
 

@@ -91,7 +91,7 @@ def all_lines(more: Mapping[str, Overrides] = MORE) -> tuple[Line, ...]:
 
 
 def select_lines(names: Sequence[str], more: Mapping[str, Overrides] = MORE) -> tuple[Line, ...]:
-    """The lines whose names contain one of ``names``, and those that they are compared with.
+    """The lines whose names contain one of ``names``, what they are compared with, and ``ALL``.
 
     All without names; BadRequest where a name fits none.
     """
@@ -103,7 +103,7 @@ def select_lines(names: Sequence[str], more: Mapping[str, Overrides] = MORE) -> 
                 hint=f"Lines: {'; '.join(line.name for line in lines)}.",
             )
     chosen = [line for line in lines if not names or any(n in line.name for n in names)]
-    wanted = {line.name for line in chosen} | {line.against for line in chosen}
+    wanted = {ALL} | {line.name for line in chosen} | {line.against for line in chosen}
     return tuple(line for line in lines if line.name in wanted)
 
 

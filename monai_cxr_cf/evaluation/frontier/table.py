@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,14 +45,15 @@ class _Section:
     patients: Sequence[str]
     means: Mapping[str, Array]
 
-    def curve(self, line: str, draw: int) -> Curve:
-        """The line in one draw; 0 = all edits."""
-        at = [i for i, (name, g) in enumerate(self.places) if name == line and g is not None]
-        return Curve(self.means["in"][draw, at], self.means["out"][draw, at])
-
-    def draws(self) -> range:
-        """All edits, and every draw."""
-        return range(len(self.means["in"]))
+    @cached_property
+    def curves(self) -> dict[str, list[Curve]]:
+        """Every line along guidance: of all edits, then of every draw."""
+        found = {}
+        for line in self.lines:
+            at = [i for i, (n, g) in enumerate(self.places) if n == line.name and g is not None]
+            pairs = zip(self.means["in"][:, at], self.means["out"][:, at], strict=True)
+            found[line.name] = [Curve(inside, outside) for inside, outside in pairs]
+        return found
 
 
 def sections(lines: Sequence[Line], figures: Figures) -> list[dict[str, Any]]:
@@ -135,21 +137,16 @@ def _equal(section: _Section, number: int, against: str) -> list[float | None] |
     if not against:
         return None
     inside, outside = (section.means[kind][:, number] for kind in ("in", "out"))
-    values = [
-        at_equal_in(float(inside[d]), float(outside[d]), section.curve(against, d))
-        for d in section.draws()
-    ]
+    points = zip(inside, outside, section.curves[against], strict=True)
+    values = [at_equal_in(float(i), float(o), curve) for i, o, curve in points]
     return _plain(interval_of(np.array(values)))
 
 
 def _law(section: _Section, line: Line) -> dict[str, Any]:
     """What having the law is worth: always with over without."""
     with_, without = (line.against, line.name) if line.lacks else (line.name, line.against)
-    values = [
-        over_common_range(section.curve(with_, d), section.curve(without, d))
-        for d in section.draws()
-    ]
-    ratio = interval_of(np.array(values))
+    pairs = zip(section.curves[with_], section.curves[without], strict=True)
+    ratio = interval_of(np.array([over_common_range(one, other) for one, other in pairs]))
     at = [section.places.index((name, None)) for name in (with_, without)]
     places = [g for name, g in section.places if name == with_]
     same = all(
@@ -157,7 +154,7 @@ def _law(section: _Section, line: Line) -> dict[str, Any]:
         for g in places
         for a, b in zip(section.rows[with_, g], section.rows[without, g], strict=True)
     )
-    drift = moved(section.curve(with_, 0), section.curve(without, 0))
+    drift = moved(section.curves[with_][0], section.curves[without][0])
     return {
         "law": line.law,
         "with": with_,
