@@ -152,13 +152,14 @@ class Maker:
         Raises:
             UnsupportedImage: the engine refuses the radiograph, or its region is empty.
         """
-        began = time.perf_counter()
         request = cell.trial.request()
         radiograph, scene = self._scene(request)
+        began = time.perf_counter()
         case = pipeline.locate(request, words(request), scene, self.networks)
         where = areas(case, radiograph, cell.band)
-        edits, shams = self._decoded(request, case), self._sham(request, scene, case.config)
+        edits = self._decoded(request, case)
         seconds = (time.perf_counter() - began) / len(request.seeds)
+        shams = self._sham(request, scene, case.config)
         about = {
             **about_of(cell.trial),
             "config": case.config.hash(),

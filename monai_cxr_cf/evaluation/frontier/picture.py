@@ -11,6 +11,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from monai_cxr_cf.evaluation.frontier.lines import ALL, NONE, Line
 from monai_cxr_cf.evaluation.frontier.text import title_of
@@ -32,7 +33,10 @@ def panels(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
 
 
 def draw(sections: Sequence[Mapping[str, Any]], lines: Sequence[Line], path: Path) -> None:
-    """One row of panels per section; a point is a setting, its number the guidance."""
+    """One row of panels per section; a point is a setting, its number the guidance.
+
+    A star is the guidance that preset and calibration have.
+    """
     groups = panels(lines)
     with rc_context(STYLE):
         size = (WIDTH * len(groups), HEIGHT * max(len(sections), 1))
@@ -68,6 +72,9 @@ def _panel(axis: Axes, section: Mapping[str, Any], names: Sequence[str]) -> None
                           textcoords="offset points", fontsize=6)  # fmt: skip
         usual = [row for row in rows if row["guidance"] is None]
         axis.plot(*_places(usual), "*", markersize=9, color=colour)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.legend(loc="upper left", fontsize=6)
 
 

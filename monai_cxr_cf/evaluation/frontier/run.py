@@ -19,7 +19,7 @@ from monai_cxr_cf.evaluation.cohort import held_out
 from monai_cxr_cf.evaluation.edits.inputs import COLUMNS, Chooser, choose
 from monai_cxr_cf.evaluation.edits.protocol import Edit, Settings, Trial, digest, select
 from monai_cxr_cf.evaluation.frontier.cells import Cell, Maker, band_of, sham_config
-from monai_cxr_cf.evaluation.frontier.lines import MORE, SWEEP, Overrides, select_lines
+from monai_cxr_cf.evaluation.frontier.lines import MORE, SWEEP, Line, Overrides, select_lines
 from monai_cxr_cf.evaluation.frontier.picture import draw
 from monai_cxr_cf.evaluation.frontier.table import DIRECTIONS, Figures, sections
 from monai_cxr_cf.evaluation.frontier.text import frontier_text
@@ -81,13 +81,7 @@ def evaluate_frontier(
     networks = plan.networks()
     networks.backbone(plan.backbone)  # refuse what is missing before anything slow
     trials, refused = _trials(data, plan, edits, networks)
-    cells = [
-        Cell(replace(trial, settings=line.settings(trial.settings, g)), line.name, g, band)
-        for trial in trials
-        for band in [band_of(trial, networks) if plan.band is None else plan.band]
-        for line in lines
-        for g in (None, *plan.sweep)
-    ]
+    cells = _cells(trials, lines, plan, networks)
     rows = Rows(out / "rows.jsonl")
     keys = [cell.keys(networks) for cell in cells]
     jobs = _missing(cells, keys, rows)
@@ -133,6 +127,19 @@ def _trials(
         shams=False,
     )
     return choice.trials, dict(choice.refused)
+
+
+def _cells(
+    trials: Sequence[Trial], lines: Sequence[Line], plan: Plan, networks: Networks
+) -> list[Cell]:
+    """Every setting of every edit, edit after edit; all settings of an edit share its band."""
+    return [
+        Cell(replace(trial, settings=line.settings(trial.settings, g)), line.name, g, band)
+        for trial in trials
+        for band in [band_of(trial, networks) if plan.band is None else plan.band]
+        for line in lines
+        for g in (None, *plan.sweep)
+    ]
 
 
 def _missing(cells: Sequence[Cell], keys: Sequence[list[str]], rows: Rows) -> list[Cell]:
@@ -215,7 +222,7 @@ def _figures(
     return found
 
 
-def _about(plan: Plan, lines: Sequence[Any]) -> dict[str, Any]:
+def _about(plan: Plan, lines: Sequence[Line]) -> dict[str, Any]:
     return {
         "preset": plan.preset,
         "overrides": {part: dict(values) for part, values in plan.overrides.items()},
