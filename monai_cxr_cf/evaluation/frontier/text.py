@@ -36,7 +36,7 @@ def short(result: Mapping[str, Any]) -> str:
     for section in result["sections"]:
         if section["mode"] not in seen:
             seen.add(section["mode"])
-            lines += [f"## {title_of(section)}", "", *_laws_text(section["laws"]), ""]
+            lines += [f"## {title_of(section)}", "", *_laws_text(section["laws"])]
     return "\n".join(lines).rstrip()
 
 
@@ -52,16 +52,19 @@ def _section_text(section: Mapping[str, Any]) -> list[str]:
     lines = [f"## {title_of(section)}", "", f"Band: {bands} px of the model grid."]
     if section["patients"] < PATIENTS:
         lines[-1] += f" Fewer than {PATIENTS} patients decide nothing."
-    return [*lines, "", *_laws_text(section["laws"]), "", *_settings_text(section["rows"])]
+    return [*lines, "", *_laws_text(section["laws"]), *_settings_text(section["rows"])]
 
 
 def _laws_text(laws: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The verdicts and an empty line; nothing where nothing is compared."""
+    if not laws:
+        return []
     lines = ["| law | in, with / without | out, with / without | out at equal in | |"]
     lines.append("|---|---|---|---|---|")
     for law in laws:
         cells = [_cell(law[name], 3) for name in ("in_ratio", "out_ratio", "out_at_equal_in")]
         lines.append(f"| {law['law']} | {' | '.join(cells)} | {law['verdict']} |")
-    return lines
+    return [*lines, ""]
 
 
 def _settings_text(rows: Sequence[Mapping[str, Any]]) -> list[str]:
