@@ -10,7 +10,7 @@ the mean difference inside; all in grey levels of 255.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -36,17 +36,17 @@ GREY = 255.0
 HALF = 0.5  # coverage from which a pixel of the model grid lies in the region
 KEPT = 16  # shams of one radiograph and edit that are kept
 # Dials that change no byte of a sham: it has no word to act on, and both branches read one text.
+# () = every dial of the part.
 IDLE: dict[str, tuple[str, ...]] = {
     "sampling": ("guidance_scale", "cfg_until"),
-    "boost": ("eta", "mu", "side", "renorm"),
-    "anatomy": ("strength",),
-    "tokens": ("regional_prompt", "eos_weight"),
-    "energy": ("levels", "map", "shape"),
-    "correct": ("alpha_max", "decay", "iters", "norm", "scale", "truncated", "stop_score", "cap",
-                "every"),
+    "boost": (),
+    "anatomy": (),
+    "tokens": (),
+    "energy": (),
+    "correct": (),
     "keep": ("band_px",),
     "output": ("composite", "tau1", "tau2"),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -123,13 +123,18 @@ def sham_config(config: EditConfig) -> EditConfig:
         config.gate.branches == "both" and config.gate.mode != "dense"
     )
     parts = {}
-    for name, idle in IDLE.items():
+    for name in IDLE:
         part = getattr(config, name)
         if name != "sampling" or one_text:
             usual = type(part)()
-            part = replace(part, **{dial: getattr(usual, dial) for dial in idle})
+            part = replace(part, **{dial: getattr(usual, dial) for dial in idle_dials(name)})
         parts[name] = part
     return replace(config, **parts)
+
+
+def idle_dials(part: str) -> tuple[str, ...]:
+    """The dials of one part that change no byte of a sham."""
+    return IDLE[part] or tuple(one.name for one in fields(getattr(EditConfig(), part)))
 
 
 @dataclass

@@ -13,7 +13,15 @@ from monai_cxr_cf.case import words
 from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.errors import UnsupportedImage
 from monai_cxr_cf.evaluation.edits.protocol import ADDITIONS, Input, Settings, Trial
-from monai_cxr_cf.evaluation.frontier.cells import IDLE, Cell, Maker, areas, figures, sham_config
+from monai_cxr_cf.evaluation.frontier.cells import (
+    IDLE,
+    Cell,
+    Maker,
+    areas,
+    figures,
+    idle_dials,
+    sham_config,
+)
 from monai_cxr_cf.evaluation.frontier.lines import BARE, all_lines
 from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.runs.networks import Networks
@@ -119,7 +127,7 @@ def sham(cell: Cell, networks: Networks) -> np.ndarray:
 def test_a_sham_does_not_feel_a_dial_that_is_called_idle(
     part: str, cell: Cell, networks: Networks, sham: np.ndarray
 ) -> None:
-    assert set(OTHER[part]) == set(IDLE[part])
+    assert set(OTHER[part]) == set(idle_dials(part))
     for name, value in OTHER[part].items():
         usual = cell.trial.settings.overrides
         turned = {**usual, part: {**usual.get(part, {}), name: value}}
