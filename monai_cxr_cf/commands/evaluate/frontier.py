@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.commands.evaluate.edits import teller
+from monai_cxr_cf.commands.evaluate.layouts import add_data_flags, data_from
 from monai_cxr_cf.commands.options import overrides_from
-from monai_cxr_cf.commands.read import add_layout_flags
 from monai_cxr_cf.commands.say import add_place_flags, announcer, count, place_from, say, show
 from monai_cxr_cf.devices import check_place
 from monai_cxr_cf.errors import BadRequest
@@ -47,8 +47,7 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
         help="effect inside against change outside, law by law",
         description="Does a law do better than guidance? Every law, missing and alone.",
     )
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
-    add_layout_flags(parser)
+    add_data_flags(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new, or to go on")
     parser.add_argument("--mode", choices=list(MODES), default="both")
     parser.add_argument("--cells", nargs="+", default=[], metavar="NAME",
@@ -82,9 +81,8 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate; 0 also where no law pays: that is a finding, not a failure."""
     _check(args)
-    from monai_cxr_cf.evaluation.collection import as_folder
     from monai_cxr_cf.evaluation.frontier.lines import SWEEP, read_more
-    from monai_cxr_cf.evaluation.frontier.run import Plan, evaluate_frontier
+    from monai_cxr_cf.evaluation.frontier.run import TUNING, Plan, evaluate_frontier
     from monai_cxr_cf.evaluation.frontier.text import short
 
     plan = Plan(
@@ -104,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         place=place_from(args),
     )
-    data = as_folder(args.data, args.layout, args.out, split=args.split, reports=args.reports)
+    data = data_from(args, args.out, "judge" if args.split == TUNING else args.split)
     tell = teller(args, "edits")
     result = evaluate_frontier(data, args.out, plan, progress=tell, announce=announcer(args))
     args.talker.close()
