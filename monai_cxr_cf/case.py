@@ -148,6 +148,7 @@ def understand(
         targets=_targets(asked, regions, grid=grid, tables=tables),
         organ_tokens=tables[0].anatomy_tokens,
         special_tokens=tables[0].special_tokens,
+        modifier_tokens=tables[0].modifier_tokens,
         kappa=grid.mask_to_model(weight),
         mode=MODES[asked.mode],
     )

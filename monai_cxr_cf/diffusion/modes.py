@@ -93,6 +93,7 @@ def sham_task(task: EditTask) -> EditTask:
         targets=tuple(replace(t, tokens=(), where="prompt") for t in task.targets),
         organ_tokens={},
         special_tokens=(),
+        modifier_tokens=(),
         mode="sham",
     )
 

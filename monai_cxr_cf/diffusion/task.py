@@ -68,6 +68,7 @@ class EditTask:
     negative_prompt: str = ""
     organ_tokens: Mapping[int, str] = field(default_factory=dict)  # K_anat: position -> organ
     special_tokens: tuple[int, ...] = ()  # EOS and PAD positions in the prompt
+    modifier_tokens: tuple[int, ...] = ()  # words for side, zone and severity in the prompt
     mode: str = "edit"  # one of MODES
 
     def __post_init__(self) -> None:

@@ -11,10 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
-from monai_cxr_cf.prompts.words import phrase, split
+from monai_cxr_cf.prompts.scan import marks
+from monai_cxr_cf.prompts.words import lexicon, phrase, split
 from monai_cxr_cf.request import FindingEdit
 
 LENGTH = 77  # positions of a Stable Diffusion v1 prompt
+MODIFIERS = ("side", "zone", "severity")  # kinds of words that say where and how much
 Span = tuple[int, int]
 
 # Words for organs (K_anat); "lungs" stands for both, a side word before it narrows it.
@@ -41,6 +43,7 @@ class TokenTable:
     eos: int  # position of the end token that closes the text
     pads: tuple[int, ...]
     truncated: str  # the end of the text that did not fit; "" if all did
+    modifier_tokens: tuple[int, ...] = ()  # side, zone and severity words outside the sets above
 
     @property
     def special_tokens(self) -> tuple[int, ...]:
@@ -73,6 +76,7 @@ def token_table(
     chosen = tuple(_tokens_of(finding, text, spans, kept) for finding in findings)
     path = {k for tokens in chosen for k in tokens}
     anatomy = _anatomy(text, spans[:kept], anatomy_words)
+    modifiers = _modifiers(text, spans[:kept])
     bos, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
     n_pad = length - kept - 2
     full = [bos, *ids[:kept], end, *([end if pad is None else pad] * n_pad)]
@@ -84,6 +88,7 @@ def token_table(
         eos=kept + 1,
         pads=tuple(range(kept + 2, length)),
         truncated=text[spans[kept][0] :] if kept < len(ids) else "",
+        modifier_tokens=tuple(k for k in modifiers if k not in path and k not in anatomy),
     )
 
 
@@ -145,6 +150,18 @@ def _anatomy(text: str, spans: Sequence[Span], words: Mapping[str, str]) -> dict
             if _meets(piece, span):
                 found.setdefault(k + 1, organ)
     return found
+
+
+def _modifiers(text: str, spans: Sequence[Span]) -> tuple[int, ...]:
+    """Positions of words for side, zone and severity, whatever they belong to.
+
+    A severity inside a finding's phrase ("heart is severely enlarged") has no mark of its own.
+    """
+    places = [(mark.start, mark.end) for mark in marks(text) if mark.kind in MODIFIERS]
+    for word in split(text):
+        if any(label.kind == "severity" for label in lexicon().get((word.norm,), ())):
+            places.append((word.start, word.end))
+    return tuple(k + 1 for k, piece in enumerate(spans) if any(_meets(piece, p) for p in places))
 
 
 def _stands_at(sequence: Sequence[Any], i: int, words: tuple[str, ...]) -> bool:

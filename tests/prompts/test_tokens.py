@@ -229,3 +229,11 @@ def test_composed_prompts_have_tokens_for_every_finding(clip, small) -> None:
             prompt = prompt_from_findings(edits[:2])
         table = token_table(tokenizer, prompt.text, prompt.findings)
         assert all(table.finding_tokens)
+
+
+def test_side_zone_and_severity_words_are_told_apart_from_findings_and_organs(clip) -> None:
+    text = "moderate left lower lobe consolidation in the left lung; the heart is severely enlarged"
+    table = token_table(clip, text, parse_prompt(text).findings)
+    said = [written(table, k, text) for k in table.modifier_tokens]
+    assert said == ["moderate", "left", "lower", "lobe", "left", "severely"]
+    assert not set(table.modifier_tokens) & {*table.anatomy_tokens, *path_tokens(table)}
