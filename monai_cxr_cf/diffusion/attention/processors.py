@@ -184,3 +184,9 @@ def _keys_values(attn: Any, context: Tensor) -> tuple[Tensor, Tensor]:
         context = attn.norm_encoder_hidden_states(context)
     k, v = _heads(attn, attn.to_k(context)), _heads(attn, attn.to_v(context))
     return (k if attn.norm_k is None else attn.norm_k(k)), v
+
+
+def projections(attn: Any, hidden: Tensor, *contexts: Tensor) -> tuple[Tensor, ...]:
+    """q (B, heads, N, d), and k and v (B, heads, 77, d) of each text, for who only looks."""
+    pairs = (_keys_values(attn, context) for context in contexts)
+    return _exact(_queries(attn, hidden), *(x for pair in pairs for x in pair))
