@@ -2,7 +2,8 @@
 """The loop: one image, what should change in it and a configuration in, edited latents out.
 
 This is the method on one page (docs/method.md 2). ``prepare`` begins, ``denoise`` carries the laws,
-``steps`` the solver, ``keep`` holds the rest of the image, ``trace`` writes down what happened.
+``steps`` the solver, ``keep`` holds the rest of the image, ``trace`` writes down what happened and
+``census`` which tokens moved it.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from monai_cxr_cf.diffusion.attention.install import controlled
+from monai_cxr_cf.diffusion.census import looking
 from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.denoise import Denoiser
 from monai_cxr_cf.diffusion.invert import begin
@@ -63,9 +65,10 @@ def sample(
         noise = Noise(run.seeds, tuple(run.z_src.shape[1:]), backbone.device)
         start = begin(run, noise, meter, progress=progress)
         trace, z = Recorder(run, meter), start.source[0]
-        with controlled(backbone.unet, run.plan) as control:
+        with controlled(backbone.unet, run.plan) as control, looking(run, control) as census:
             unet = Denoiser(run, control, meter)
             for i in range(run.solver.n_exec):
+                census.at(i)
                 z, moved = unet.correct(z, i)  # Eq. 7-9, in the window
                 e = unet.guided(z, i)  # Eq. 5 on both branches, Eq. 6 on the conditional one
                 z = start.step(run.solver, e, i, z)  # t_i -> t_{i+1}
@@ -73,4 +76,4 @@ def sample(
                 trace.add(i, unet.scores, moved)
                 if progress is not None:
                     progress({"stage": "sample", "step": i + 1, "total": run.solver.n_exec})
-    return Samples(z, run.z_src, run.seeds, trace.finish(), run.window)
+    return Samples(z, run.z_src, run.seeds, trace.finish(census), run.window)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from monai_cxr_cf.diffusion.census import RunCensus
 from monai_cxr_cf.diffusion.correction.record import CorrectionRecord
 from monai_cxr_cf.diffusion.correction.scores import Scores, energy, finite_values
 from monai_cxr_cf.diffusion.cost.memory import peak_memory_mib
@@ -36,9 +37,10 @@ class Recorder:
         self.last = last_cross_layer(run.plan.layers, run.plan.energy_levels)
         self.stop = self.last if run.config.correct.truncated else ""
 
-    def cost(self) -> dict[str, float]:
-        """F so far, split by purpose."""
-        return self.meter.split(self.run.hw, stop=self.stop, last=self.last)
+    def cost(self, looked: float = 0.0) -> dict[str, float]:
+        """F so far, split by purpose; ``looked`` F were spent on the census."""
+        split = self.meter.split(self.run.hw, stop=self.stop, last=self.last)
+        return {**split, "census": looked, "total": split["total"] + looked}
 
     def add(self, i: int, scores: list[Scores], moved: CorrectionRecord | None) -> None:
         """Write down executed step i. Scores come from the denoising pass and cost nothing."""
@@ -59,9 +61,10 @@ class Recorder:
             }
         )
 
-    def finish(self) -> Json:
+    def finish(self, census: RunCensus) -> Json:
         """The whole trace."""
         run, plan, solver = self.run, self.run.plan, self.run.solver
+        seen = census.entries()
         return {
             "version": VERSION,
             "method": "regulated",
@@ -83,14 +86,16 @@ class Recorder:
             "gradient_stop": self.stop if plan.corrects else None,
             "notes": list(run.notes),
             "steps": self.steps,
-            "cost": self._costs(),
+            "census": seen,
+            "cost": self._costs(census),
             "resources": self._resources(),
         }
 
-    def _costs(self) -> Json:
-        meter, split = self.meter, self.cost()
+    def _costs(self, census: RunCensus) -> Json:
+        meter, unit = self.meter, ratios(self.run.backbone).unit
+        split = self.cost(census.flops / unit)
         return {
-            "unit_tflop": ratios(self.run.backbone).unit / 1e12,
+            "unit_tflop": unit / 1e12,
             "images": len(self.run.seeds),
             "f": split,
             "f_per_image": split["total"] / len(self.run.seeds),

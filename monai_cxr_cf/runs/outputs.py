@@ -179,6 +179,7 @@ def draw(
 ) -> list[WrittenFile]:
     """``preview.png`` of the main member, ``trace.png`` of the run, ``sheet.png`` of a series."""
     from monai_cxr_cf.runs import pictures as panels
+    from monai_cxr_cf.runs.trace_picture import trace_figure
 
     shown = pictures[main_member(run)]
     data = panels.PreviewData(
@@ -190,7 +191,7 @@ def draw(
         organs=run.scene.organs.as_dict(),
     )
     panels.preview(data, folder / "preview.png")
-    panels.trace_figure(record.trace, folder / "trace.png")
+    trace_figure(record.trace, folder / "trace.png")
     roles = ["preview", "trace"]
     if len(pictures) > 1:
         draw_sheet(run, pictures, record, folder)

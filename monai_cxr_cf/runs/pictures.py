@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrays and a trace in, PNG pictures out: the preview, the trace, overlays and plain greys.
+"""Arrays in, PNG pictures out: the preview, overlays and plain greys; ``trace_picture`` draws on.
 
 The last step of a run; also what ``cxr-cf read`` and ``segment`` draw. The same input gives the
 same bytes: own settings whatever matplotlibrc says, no date and no version in the file.
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from monai_cxr_cf.dicom.png_origin import COMPOSITE, DATA, png_info
+from monai_cxr_cf.dicom.png_origin import COMPOSITE, png_info
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -228,69 +228,3 @@ def save_figure(figure: Figure, path: Path, *, crop: bool = False, kind: str = "
     told = {"pnginfo": png_info(kind)}
     figure.savefig(path, format="png", bbox_inches="tight" if crop else None, pil_kwargs=told)
     figure.clear()  # its parts know each other: they would wait for the collector
-
-
-def trace_figure(trace: Mapping[str, Any], path: Path) -> None:
-    """Write region score, energy and correction of every executed step (docs/method.md 6).
-
-    Lines are means over the images of the run; the tinted span is the boost window.
-    """
-    steps = trace.get("steps", [])
-    with drawing():
-        figure = Figure((6.2, 5.0), dpi=180, layout="constrained")
-        score, energy, moved = figure.subplots(3, 1, sharex=True)
-        _score_lines(score, steps)
-        found = [_mean(step["energy"]) for step in steps]
-        energy.plot(range(len(steps)), found, color=LINES[1], marker="o", markersize=2.5)
-        energy.set_ylabel("energy (Eq. 8)")
-        _corrections(moved, steps)
-        for axes in (score, energy, moved):
-            axes.margins(x=0.02)
-            axes.grid(axis="y", color="#dddddd", linewidth=0.5)
-            axes.set_axisbelow(True)
-            _window(axes, steps)
-        moved.set_xlabel("executed step (first: most noise); tinted: boost window")
-        moved.xaxis.get_major_locator().set_params(integer=True)
-        figure.align_ylabels()
-        save_figure(figure, path, crop=True, kind=DATA)
-
-
-def _score_lines(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
-    """Share of a finding's attention in its region, per attention level; 1 = all of it."""
-    keys = {(level, name) for s in steps for level, row in s["roi_score"].items() for name in row}
-    for number, (level, name) in enumerate(sorted(keys)):
-        values = [_mean(s["roi_score"].get(level, {}).get(name, [])) for s in steps]
-        colour, label = LINES[number % len(LINES)], f"{name}, level {level}"
-        axes.plot(range(len(steps)), values, color=colour, label=label, marker="o", markersize=2.5)
-    axes.set_ylabel("region score (Eq. 7)")
-    axes.set_ylim(bottom=0)
-    if keys:
-        axes.legend(fontsize=6.5, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
-
-
-def _corrections(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
-    """Displacement of the latent; a cross where a due correction was not made."""
-    done = [s["correction"] or {} for s in steps]
-    lengths = [_mean(one.get("displacement", [])) for one in done]
-    axes.bar(range(len(steps)), np.nan_to_num(lengths), color=LINES[0], width=0.6)
-    held = [i for i, one in enumerate(done) if any(one.get("reason", [])) and not lengths[i] > 0]
-    axes.plot(
-        held, [0.0] * len(held), "x", color=QUIET, markersize=4, clip_on=False, label="held back"
-    )
-    axes.set_ylabel("correction (Eq. 9)\nRMS / $\\sqrt{1-\\bar\\alpha}$")
-    if held:
-        axes.legend(fontsize=6.5, loc="upper right")
-
-
-def _window(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
-    inside = [number for number, step in enumerate(steps) if step["window"]]
-    if inside:
-        axes.axvspan(
-            inside[0] - 0.5, inside[-1] + 0.5, color=BAND, alpha=0.25, linewidth=0, zorder=0
-        )
-
-
-def _mean(values: Sequence[float | None]) -> float:
-    """Mean over images; NaN, which is not drawn, where nothing was measured."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else float("nan")

@@ -15,7 +15,8 @@ from monai_cxr_cf.cli import main
 from monai_cxr_cf.dicom.marks import MARKS
 from monai_cxr_cf.dicom.record import OutputOptions
 from monai_cxr_cf.dicom.writing.banner import write_banner
-from monai_cxr_cf.runs.pictures import grey_png, trace_figure
+from monai_cxr_cf.runs.pictures import grey_png
+from monai_cxr_cf.runs.trace_picture import trace_figure
 from tests.dicom.factory import Spec, save
 from tests.dicom.written import case_of, plan_of, write_everything
 

@@ -44,7 +44,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("anatomy", "anatomy.organs", "anatomy.zones"),
         ("torch", "pydicom", "monai", "diffusers"),
     ),
-    "pictures": (("runs.pictures",), ("torch", "pydicom", "monai", "diffusers")),
+    "pictures": (
+        ("runs.pictures", "runs.trace_picture"),
+        ("torch", "pydicom", "monai", "diffusers"),
+    ),
     "anatomy": (("anatomy.*",), ("pydicom", "highdicom", "diffusers", "monai")),
     "diffusion": (("diffusion*",), ("pydicom", "highdicom", "monai")),
     "methods": (("methods*",), ("pydicom", "highdicom", "monai")),

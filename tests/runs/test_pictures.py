@@ -9,8 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from monai_cxr_cf.runs import pictures
-from monai_cxr_cf.runs.pictures import NOTICE, PreviewData, grey_png, overlay, preview, trace_figure
+from monai_cxr_cf.runs import pictures, trace_picture
+from monai_cxr_cf.runs.pictures import NOTICE, PreviewData, grey_png, overlay, preview
+from monai_cxr_cf.runs.trace_picture import trace_figure
 
 SHAPE = (120, 100)
 
@@ -118,26 +119,6 @@ def test_a_long_caption_makes_the_picture_taller_not_wider(drawn: Path, tmp_path
     assert tall[1] > short[1]
 
 
-def test_trace_is_drawn_and_repeats(tmp_path: Path) -> None:
-    trace = {"steps": [step(i, window=i < 3) for i in range(7)]}
-    trace_figure(trace, tmp_path / "a.png")
-    trace_figure(trace, tmp_path / "b.png")
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-
-
-@pytest.mark.parametrize(
-    "trace",
-    [
-        {},
-        {"steps": []},
-        {"steps": [{**step(0, window=False), "roi_score": {}, "energy": []}]},
-    ],
-)
-def test_a_run_without_laws_has_a_trace_too(trace: dict[str, object], tmp_path: Path) -> None:
-    trace_figure(trace, tmp_path / "a.png")
-    assert (tmp_path / "a.png").stat().st_size > 0
-
-
 def test_overlay_tints_the_mask_and_names_it(tmp_path: Path) -> None:
     data = scene()
     overlay(data.source, {"heart": data.region}, tmp_path / "a.png")
@@ -181,6 +162,7 @@ def test_a_drawn_figure_lets_its_arrays_go(tmp_path: Path, monkeypatch: pytest.M
             made.append(self)
 
     monkeypatch.setattr(pictures, "Figure", Seen)
+    monkeypatch.setattr(trace_picture, "Figure", Seen)
     preview(scene(), tmp_path / "one.png")
     overlay(scene().source, {"heart": scene().region}, tmp_path / "two.png")
     trace_figure({"steps": [step(0, window=True)]}, tmp_path / "three.png")

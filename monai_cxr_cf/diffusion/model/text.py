@@ -24,6 +24,16 @@ def encode_text(backbone: Backbone, text: str) -> Tensor:
     return recalled(backbone, "text", (ids,), states).to(backbone.dtype)
 
 
+def end_of(backbone: Backbone, text: str) -> int:
+    """Position of the end token that closes a text; padding follows it."""
+    ids = _tokens(backbone.tokenizer, text)["input_ids"]
+    return _end(backbone, backbone.tokenizer.convert_ids_to_tokens(ids))
+
+
+def _end(backbone: Backbone, pieces: list[str]) -> int:
+    return next((k for k, p in enumerate(pieces) if k and p == backbone.tokenizer.eos_token), 76)
+
+
 def token_table(backbone: Backbone, task: EditTask) -> list[dict[str, Any]]:
     """Every token of the target prompt that is no padding: position, piece, span, set.
 
@@ -38,7 +48,7 @@ def _table(backbone: Backbone, task: EditTask, where: str) -> list[dict[str, Any
     text = task.prompt if where == "prompt" else task.negative_prompt
     encoded = _tokens(backbone.tokenizer, text)
     pieces = backbone.tokenizer.convert_ids_to_tokens(encoded["input_ids"])
-    end = next((k for k, p in enumerate(pieces) if k and p == backbone.tokenizer.eos_token), 76)
+    end = _end(backbone, pieces)
     sets: dict[int, str] = {0: "special", end: "special"}
     if where == "prompt":
         sets |= {k: f"organ:{name}" for k, name in task.organ_tokens.items()}
