@@ -4,7 +4,7 @@
 In the middle step of the boost window every cross-attention layer is asked what its output would
 be if a group of tokens had the source prompt's keys and values, under the laws of that step. The
 share of a group is the part of the words' effect on that output that would go. ``attention.census``
-measures the same on the prediction, where it costs passes (docs/evaluation.md 8).
+measures the same on the prediction, where it costs passes (docs/evaluation.md 9).
 """
 
 from collections.abc import Iterator

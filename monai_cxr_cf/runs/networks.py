@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 2_000_000_000
 CALIBRATION = "calibration.json"
+CENSUS = "census.json"
 VERDICT_JUDGE = "j1"  # J2 is kept for the final table, so that no setting is fitted to it
 
 
@@ -146,10 +147,37 @@ class Networks:
         strength = general.get("start", {}).get("strength", REMOVAL_STRENGTH)
         return config_for(config, mode, strength=strength)
 
+    def carrier(self, spec: str) -> str:
+        """Which tokens carry a finding on this backbone: ``finding`` or ``finding+eos``.
+
+        ``census.json`` beside the weights says so (docs/evaluation.md 9). Without that file it is
+        ``finding+eos``, as every causal text encoder that was measured has it.
+
+        Raises:
+            BadRequest: the file was made with other weights.
+        """
+        from monai_cxr_cf.diffusion.attention.census import CARRIERS, carrier_of
+
+        path = self._beside(spec, CENSUS)
+        if path is None:
+            return carrier_of({})
+        told = json.loads(path.read_text(encoding="utf-8"))
+        known = told.get("carrier") in CARRIERS
+        if not known or told.get("files") != dict(self.backbone(spec).files):
+            raise BadRequest(
+                f"{CENSUS} of the backbone {'is of other weights' if known else 'has no answer'}.",
+                hint="Make it anew: cxr-cf evaluate attention --help.",
+            )
+        return str(told["carrier"])
+
+    def _beside(self, spec: str, name: str) -> Path | None:
+        """A file in the backbone's folder, if there is one."""
+        folders = [self.folder() / spec, Path(spec)]
+        return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
     def _calibration(self, spec: str, findings: Sequence[str]) -> list[dict[str, Any]]:
         """What the backbone brings for every edit, then what for edits of one finding alone."""
-        folders = [self.folder() / spec, Path(spec)]
-        path = next((f / CALIBRATION for f in folders if (f / CALIBRATION).is_file()), None)
+        path = self._beside(spec, CALIBRATION)
         if path is None:
             return []
         found = json.loads(path.read_text(encoding="utf-8"))

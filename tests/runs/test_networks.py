@@ -11,7 +11,7 @@ from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.pipeline import configure
 from monai_cxr_cf.presets import DEFAULT, PRESETS
 from monai_cxr_cf.request import EditRequest
-from monai_cxr_cf.runs.networks import CALIBRATION, Networks
+from monai_cxr_cf.runs.networks import CALIBRATION, CENSUS, Networks
 
 ADD, REMOVE = "left pleural effusion", "no pleural effusion"
 MIXED = "cardiomegaly but no left effusion"
@@ -87,3 +87,26 @@ def test_a_broken_calibration_is_one_sentence(calibrated: Path) -> None:
     (calibrated / CALIBRATION).write_text('{"presets": {"default": 3}}')
     with pytest.raises(BadRequest, match="no settings for 'default'"):
         settings(calibrated, prompt=ADD)
+
+
+def test_a_backbone_without_a_census_is_taken_as_every_causal_encoder_is(tmp_path: Path) -> None:
+    assert Networks(models=tmp_path).carrier("x") == "finding+eos"
+
+
+def test_a_census_beside_the_weights_says_who_carries_a_finding(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for part in tiny_folder.iterdir():
+        (folder / part.name).symlink_to(part)
+    networks = Networks(models=tmp_path)
+    files = dict(networks.backbone("mine").files)
+    (folder / CENSUS).write_text(json.dumps({"carrier": "finding", "files": files}))
+    assert networks.carrier("mine") == networks.carrier(str(folder)) == "finding"
+    (folder / CENSUS).write_text(json.dumps({"carrier": "finding", "files": {}}))
+    with pytest.raises(BadRequest, match="is of other weights"):
+        networks.carrier("mine")
+    (folder / CENSUS).write_text(json.dumps({"carrier": "verbs", "files": files}))
+    with pytest.raises(BadRequest, match="has no answer"):
+        networks.carrier("mine")

@@ -9,6 +9,7 @@ from typing import Any
 
 from monai_cxr_cf.commands.evaluate import (
     ablation,
+    attention,
     calibrate,
     classifier,
     edits,
@@ -24,11 +25,12 @@ examples:
   cxr-cf evaluate edits --data cxr --out edits     how many edits are valid?
   cxr-cf evaluate ablation --data cxr --out abl    what is each law of the method worth?
   cxr-cf evaluate frontier --data cxr --out front  which law does better than guidance?
+  cxr-cf evaluate attention --data cxr --out cen   which words does the network act on?
   cxr-cf evaluate classifier --judge j1 --data cxr how well does a judge tell the findings?
   cxr-cf evaluate calibrate --data cxr --out cal   which settings suit this backbone?
   cxr-cf evaluate segmentation --help              every option of one evaluation
 """
-KINDS = (edits, segmentation, samples, ablation, frontier, classifier, calibrate)
+KINDS = (edits, segmentation, samples, ablation, frontier, attention, classifier, calibrate)
 
 
 def add(verbs: Any, common: argparse.ArgumentParser) -> None:
