@@ -88,13 +88,8 @@ def train_diffusion(
     rows = {row.id: row for row in generator_rows(read_index(data))}
     run = FromNothing(recipe, out, max_minutes)
     with run.accelerator.main_process_first():
-        prepare_pool(data, out, versions=recipe.versions, draws=recipe.draws, pairs=recipe.pairs)
-    pool = Pool.load(out / "pool.npz")
-    if recipe.pairs and not len(pool.drawn):
-        raise BadRequest(
-            "The pool.npz in the output folder has no drawn pairs, and the recipe asks for some.",
-            hint="Delete pool.npz, or set twins and crossed to 0.",
-        )
+        draws = recipe.draws if recipe.pairs else 0
+        pool = _loaded(prepare_pool(data, out, versions=recipe.versions, draws=draws), recipe)
     if resume:
         run.restore()
     elif recipe.text_steps:
@@ -109,6 +104,17 @@ def train_diffusion(
     )
     probe = torch.from_numpy(clear_latents(pool, rows)).float() * run.scaling
     return run.train(maker, watch=maker(recipe.seed + 1, 0), probe=probe)
+
+
+def _loaded(path: Path, recipe: DiffusionRecipe) -> Pool:
+    """The pool; BadRequest if it lacks the pairs that the recipe asks for."""
+    pool = Pool.load(path)
+    if recipe.pairs and not len(pool.drawn):
+        raise BadRequest(
+            "The pool.npz in the output folder has no drawn pairs, and the recipe asks for some.",
+            hint="Delete pool.npz, or set twins and crossed to 0.",
+        )
+    return pool
 
 
 def clear_latents(pool: Pool, rows: Mapping[str, Row]) -> NDArray[np.float16]:

@@ -30,10 +30,10 @@ from monai_cxr_cf.weights import models_folder
 log = logging.getLogger(__name__)
 
 
-def prepare_pool(data: Path, out: Path, *, versions: int, draws: int, pairs: bool = True) -> Path:
+def prepare_pool(data: Path, out: Path, *, versions: int, draws: int) -> Path:
     """``out/pool.npz``, made with ``out/organs.npz`` unless they are there.
 
-    Without ``pairs`` nothing is drawn: real radiographs alone.
+    With 0 ``draws`` nothing is drawn: real radiographs alone.
 
     Raises:
         ComponentMissing: ``out/vae`` is not there, or the segmenter's weights are missing.
@@ -50,9 +50,7 @@ def prepare_pool(data: Path, out: Path, *, versions: int, draws: int, pairs: boo
         log.info("segmenting the radiographs for the captions")
         _organ_maps(data, organs, json.loads((vae / "config.json").read_text())["sample_size"])
     log.info("caching latents")
-    return build_pool(
-        data, vae, out=pool, organs=organs, versions=versions, draws=draws, pairs=pairs
-    )
+    return build_pool(data, vae, out=pool, organs=organs, versions=versions, draws=draws)
 
 
 def organ_squares(
@@ -100,13 +98,12 @@ def build_pool(
     organs: Path | None = None,
     versions: int = 2,
     draws: int = 8,
-    pairs: bool = True,
 ) -> Path:
     """Encode real radiographs and rendered pairs; writes ``out`` (.npz) and returns it.
 
     Only rows that a shipped generator may learn from. Pairs come from ``rendered.npz`` beside
     ``out``, which is made where it is missing (delete it when data, organ maps or code change);
-    with ``pairs`` false the pool has none.
+    with 0 ``draws`` the pool has none.
     """
     rows = generator_rows(read_index(data))
     model = aligned(AutoencoderKL.from_pretrained(vae))
@@ -114,7 +111,7 @@ def build_pool(
     squares = square_images(data, rows, side=side, cache=out.parent / "squares.npz")
     maps = organ_squares(data, rows, organs, side)
     pool = no_pairs(side // 8)
-    if pairs:
+    if draws:
         kept = out.parent / "rendered.npz"
         rendered = render_pairs(data, out=kept, organs=organs, side=side, draws=draws)
         pool = encode_pairs(encoder, rendered)
