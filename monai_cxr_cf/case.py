@@ -17,7 +17,7 @@ from monai_cxr_cf.anatomy.zones import region_mask
 from monai_cxr_cf.composite import Decoded, kappa
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.diffusion.modes import sham_task
-from monai_cxr_cf.diffusion.task import EditTask, Target
+from monai_cxr_cf.diffusion.task import EditTask, Target, Words
 from monai_cxr_cf.errors import UnsupportedImage
 from monai_cxr_cf.grid import ModelGrid
 from monai_cxr_cf.judges.verdict import Expected
@@ -27,6 +27,7 @@ from monai_cxr_cf.prompts.compose import (
     SpannedText,
     removal_prompt,
     target_prompt,
+    text_of,
 )
 from monai_cxr_cf.prompts.findings import VOCABULARY, organs_that_may_change, region_terms
 from monai_cxr_cf.prompts.parse import parse_prompt, parsed_from_findings
@@ -54,7 +55,7 @@ class MaskChoice(Protocol):
         """The user's region."""
 
 
-class Words(Protocol):
+class Asked(Protocol):
     """What ``words`` reads of a request: one of the two is empty."""
 
     @property
@@ -112,7 +113,7 @@ class Case:
         return tuple(map(_expected, self.asked.findings, self.regions))
 
 
-def words(request: Words) -> ParsedPrompt:
+def words(request: Asked) -> ParsedPrompt:
     """The findings a request asks for, from its prompt or its list; BadRequest if unknown."""
     if request.prompt:
         return parse_prompt(request.prompt)
@@ -136,16 +137,18 @@ def understand(
     regions = _regions(asked, scene)
     region, valid = np.logical_or.reduce(regions), scene.radiograph.valid
     weight = kappa(region, config.keep.band_px / grid.scale) * valid
-    texts = (target_prompt(asked), _negative_text(request, asked))
+    healthy = config.tokens.removal == "healthy"
+    texts = (target_prompt(asked, healthy=healthy), _negative_text(request, asked, healthy=healthy))
     tables = [token_table(tokenizer, text.text, text.findings) for text in texts]
-    cut = any(table.truncated for table in tables)
+    own = _own_texts(asked, scene, config, tokenizer)
+    cut = any(table.truncated for table in (*tables, *(table for _, table in own)))
     task = EditTask(
         image=grid.to_model(scene.radiograph.pixels),
         organs={k: grid.mask_to_model(m) for k, m in scene.organs.as_dict().items()},
         prompt=texts[0].text,
         source_prompt=request.source_prompt,
         negative_prompt=texts[1].text,
-        targets=_targets(asked, regions, grid=grid, tables=tables),
+        targets=_targets(asked, regions, grid=grid, tables=tables, own=own),
         organ_tokens=tables[0].anatomy_tokens,
         special_tokens=tables[0].special_tokens,
         modifier_tokens=tables[0].modifier_tokens,
@@ -183,25 +186,54 @@ def _region(item: FindingEdit, scene: Scene) -> Mask:
     return np.asarray(region)
 
 
-def _negative_text(request: EditRequest, asked: ParsedPrompt) -> SpannedText:
-    """Removed findings first, so that their character spans hold."""
-    removed = removal_prompt(asked)
+def _negative_text(request: EditRequest, asked: ParsedPrompt, *, healthy: bool) -> SpannedText:
+    """Removed findings first, so that their character spans hold; none if ``healthy`` words rule"""
+    removed = SpannedText("") if healthy else removal_prompt(asked)
     text = ", ".join(part for part in (removed.text, request.negative_prompt) if part)
     return replace(removed, text=text)
 
 
 def _targets(
-    asked: ParsedPrompt, regions: Sequence[Mask], *, grid: ModelGrid, tables: Sequence[TokenTable]
+    asked: ParsedPrompt,
+    regions: Sequence[Mask],
+    *,
+    grid: ModelGrid,
+    tables: Sequence[TokenTable],
+    own: Sequence[tuple[Words, TokenTable]],
 ) -> tuple[Target, ...]:
-    """One target per finding: added ones by the prompt's tokens, removed ones by the negative's."""
-    added, removed = (iter(table.finding_tokens) for table in tables)
+    """One target per finding: by its own text, the prompt's tokens, or the negative prompt's."""
+    positive, negative = (iter(table.finding_tokens) for table in tables)
+    steered_away = bool(tables[1].finding_tokens)
     targets = []
-    for item, region in zip(asked.findings, regions, strict=True):
-        negative = item.direction == "remove"
-        tokens = next(removed if negative else added)
-        where = "negative" if negative else "prompt"
-        targets.append(Target(item.finding, tokens, grid.mask_to_model(region), where=where))
+    for number, (item, region) in enumerate(zip(asked.findings, regions, strict=True)):
+        plane = grid.mask_to_model(region)
+        if own:
+            words, table = own[number]
+            targets.append(Target(item.finding, table.finding_tokens[0], plane, words=words))
+        elif steered_away and item.direction == "remove":
+            targets.append(Target(item.finding, next(negative), plane, where="negative"))
+        else:
+            targets.append(Target(item.finding, next(positive), plane))
     return tuple(targets)
+
+
+def _own_texts(
+    asked: ParsedPrompt, scene: Scene, config: EditConfig, tokenizer: Any
+) -> list[tuple[Words, TokenTable]]:
+    """A text for each of several findings; none where they share a drawn region or a text rules.
+
+    So that end and padding tokens, which carry a whole prompt, speak of one finding in its region.
+    """
+    tokens = config.tokens
+    apart = tokens.regional_prompt and config.gate.mode != "dense" and tokens.removal == "healthy"
+    if len(asked.findings) < 2 or scene.drawn is not None or not apart:
+        return []
+    found = []
+    for item in asked.findings:
+        text = text_of(item)
+        table = token_table(tokenizer, text.text, text.findings)
+        found.append((Words(text.text, table.anatomy_tokens, table.special_tokens), table))
+    return found
 
 
 def _expected(item: FindingEdit, region: Mask) -> Expected:

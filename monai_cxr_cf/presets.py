@@ -38,6 +38,11 @@ class Sampling:
     guidance_scale: float = dial(7.5, "CFG scale s; 1 = no guidance", span=(1, 30))
     cfg_from: float = dial(0.0, "guidance starts at this fraction of executed steps", span=(0, 1))
     cfg_until: float = dial(0.75, "guidance ends at this fraction of executed steps", span=(0, 1))
+    guidance_map: str = dial(
+        "uniform",
+        "guide the whole picture, or the region alone with the source's prediction around it",
+        choices=("uniform", "region"),
+    )
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,16 @@ class Tokens:
     """Which tokens and which prompt act where (docs/method.md 2.3)."""
 
     regional_prompt: bool = dial(True, "source prompt outside the region, target prompt inside")
-    eos_weight: float = dial(0.0, "weight of end and padding tokens in the boost", span=(0, 1))
+    carrier: str = dial(
+        "finding",
+        "what Eq. 6 to 9 act on: the finding's own words, or the end and padding tokens as well",
+        choices=("finding", "finding+eos"),
+    )
+    removal: str = dial(
+        "healthy",
+        "steer a removal towards healthy words, or away from the finding as negative prompt",
+        choices=("healthy", "negative"),
+    )
 
 
 @dataclass(frozen=True)
@@ -266,7 +280,7 @@ PAPER = EditConfig(
     start=Start(kind="noise", strength=1.0),
     gate=Gate(mode="keys", renorm=False, bridge="off"),
     anatomy=Anatomy(strength=0.0),
-    tokens=Tokens(regional_prompt=False),
+    tokens=Tokens(regional_prompt=False, removal="negative"),
     energy=Energy(levels="0,1,2", map="boosted"),
     correct=Correct(norm="none", truncated=False, stop_score=1.0, cap=0.0),
     keep=Keep(paste=False, band_px=0),

@@ -47,13 +47,13 @@ class Denoiser:
         return z, record
 
     def guided(self, z: Tensor, i: int) -> Tensor:
-        """e of the conditional branch; on guided steps e_neg + s (e - e_neg), in two passes."""
+        """e of the conditional branch; on guided steps combined with one or two other passes."""
         self._scores = []
         e = self.predict(z, i, "cond")
         if i not in self.run.guided:
             return e
-        e_neg = self.predict(z, i, "negative")
-        return e_neg + self.run.config.sampling.guidance_scale * (e - e_neg)
+        guidance = self.run.guidance
+        return guidance(e, {branch: self.predict(z, i, branch) for branch in guidance.references})
 
     def predict(self, z: Tensor, i: int, branch: str) -> Tensor:
         """Prediction (epsilon or v) of one branch at t_i under all laws, (N, 4, h, w) float32."""

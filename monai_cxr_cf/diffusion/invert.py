@@ -74,15 +74,20 @@ class SourcePrediction:
         run = denoise.run
         self.laws = _laws(run)
         alike = not (run.plan.gains or run.plan.shifts) and run.config.gate.branches == "both"
-        self.one_text = alike and run.task.source_prompt == run.task.negative_prompt
+        texts = {"source": run.task.source_prompt, "negative": run.task.negative_prompt}
+        self.others = tuple(
+            branch
+            for branch in run.guidance.references
+            if not (alike and texts[branch] == run.task.source_prompt)
+        )
 
     def __call__(self, z: Tensor, i: int) -> Tensor:
         """e at t_i, (N, 4, h, w); a second pass only where guidance would change anything."""
         run = self.denoise.run
         e = self._branch(z, i, "cond", "source")
-        if run.config.start.kind == "edit_friendly" and i in run.guided and not self.one_text:
-            e_neg = self._branch(z, i, "negative", "negative")
-            e = e_neg + run.config.sampling.guidance_scale * (e - e_neg)
+        if run.config.start.kind == "edit_friendly" and i in run.guided and self.others:
+            others = {b: self._branch(z, i, b, b) for b in self.others}
+            e = run.guidance(e, {b: others.get(b, e) for b in run.guidance.references})
         self.done += 1
         if self.progress is not None:
             self.progress({"stage": "invert", "step": self.done, "total": run.solver.n_exec})

@@ -90,7 +90,7 @@ def sham_task(task: EditTask) -> EditTask:
     return replace(
         task,
         prompt=task.source_prompt,
-        targets=tuple(replace(t, tokens=(), where="prompt") for t in task.targets),
+        targets=tuple(replace(t, tokens=(), words=None, where="prompt") for t in task.targets),
         organ_tokens={},
         special_tokens=(),
         modifier_tokens=(),

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from monai_cxr_cf.diffusion.guidance import Guidance, guidance_of
 from monai_cxr_cf.diffusion.keep import Keep
-from monai_cxr_cf.diffusion.laws.plan import LawPlan, plan_laws
+from monai_cxr_cf.diffusion.laws.plan import BRANCHES, LawPlan, plan_laws
 from monai_cxr_cf.diffusion.laws.priors import latent_edit_mask
 from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.model.codec import encode
@@ -28,7 +29,9 @@ class Prepared:
     Attributes:
         task: the task on the sampled window (the whole image if ``window`` is None).
         z_src: (1, 4, h, w) float32.
-        states: text states (1, 77, C) of ``cond``, ``negative`` and ``source`` prompt.
+        states: text states (1, 77, C) of ``cond``, ``negative`` and ``source`` prompt; with texts
+            of the findings' own (1, 77 (1 + findings), C) of ``cond``.
+        guidance: how the branches become one prediction.
         boost, guided, gated: executed steps in which Eq. 6 and 9, guidance, Eq. 5 act.
     """
 
@@ -42,6 +45,7 @@ class Prepared:
     plan: LawPlan
     solver: Solver
     keep: Keep
+    guidance: Guidance
     boost: range
     guided: range
     gated: range
@@ -87,6 +91,7 @@ def prepare(
         plan=plan,
         solver=solver,
         keep=_keep(task, config, like=z_src),
+        guidance=guidance_of(task, config, (z_src.shape[-2], z_src.shape[-1]), like=z_src),
         boost=boost_window(config.boost.mu, solver.n_exec, side=config.boost.side),
         guided=guided_steps(config, solver.n_exec),
         gated=interval(*plan.gate_window, solver.n_exec),
@@ -95,8 +100,18 @@ def prepare(
 
 
 def _text_states(backbone: Backbone, task: EditTask) -> dict[str, Tensor]:
-    texts = {"cond": task.prompt, "negative": task.negative_prompt, "source": task.source_prompt}
-    return {branch: encode_text(backbone, text) for branch, text in texts.items()}
+    """States (1, 77, C) per branch; texts of the findings' own stand behind the prompt's."""
+    texts = {
+        "cond": (task.prompt, *(words.text for words in task.texts)),
+        "negative": (task.negative_prompt,),
+        "source": (task.source_prompt,),
+    }
+    return {
+        branch: torch.cat([encode_text(backbone, text) for text in own], 1)
+        if len(own) > 1
+        else encode_text(backbone, *own)
+        for branch, own in texts.items()
+    }
 
 
 def _keep(task: EditTask, config: EditConfig, *, like: Tensor) -> Keep:
@@ -132,13 +147,14 @@ def inversion_plan(run: Prepared) -> LawPlan:
     Inverting under the laws of the run keeps a null edit the identity; token positions of the
     target prompt mean nothing in another text. The boost rests, and nothing is scored.
     """
-    same = run.task.source_prompt == run.task.prompt
-    none: dict[str, Any] = {"cond": (), "negative": ()}
+    same = run.task.source_prompt == run.task.prompt and not run.task.texts
+    none: dict[str, Any] = dict.fromkeys(BRANCHES, ())
     return replace(
         run.plan,
         gains={k: v for k, v in run.plan.gains.items() if same and not k[2]},
         shifts=run.plan.shifts if same else {},
         regional=run.plan.regional if same else {},
+        shares={},
         tokens=none,
         finding_tokens={branch: ((),) * len(run.plan.findings) for branch in none},
     )

@@ -43,7 +43,7 @@ def guided_steps(config: EditConfig, n_exec: int) -> range:
     Raises:
         BadRequest: guidance would miss a step in which the boost or the correction acts.
     """
-    if config.sampling.guidance_scale == 1:
+    if config.sampling.guidance_scale == 1 and config.sampling.guidance_map == "uniform":
         return range(0)
     guided = interval(config.sampling.cfg_from, config.sampling.cfg_until, n_exec)
     window = boost_window(config.boost.mu, n_exec, side=config.boost.side)

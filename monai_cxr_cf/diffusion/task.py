@@ -22,6 +22,15 @@ PROMPT_TOKENS = 77
 
 
 @dataclass(frozen=True)
+class Words:
+    """A text of one finding alone, for an edit of several: its own state acts in its own region."""
+
+    text: str
+    organ_tokens: Mapping[int, str] = field(default_factory=dict)  # K_anat: position -> organ
+    special_tokens: tuple[int, ...] = ()  # EOS and PAD positions
+
+
+@dataclass(frozen=True)
 class Target:
     """One finding of the request.
 
@@ -30,9 +39,11 @@ class Target:
     """
 
     name: str  # canonical finding
-    tokens: tuple[int, ...]  # K_path: positions 0..76 in the prompt that carries the finding
+    tokens: tuple[int, ...]  # K_path: positions 0..76 in the text that carries the finding
     region: Plane  # SxS coverage 0..1 of this finding's region
     eta: float | None = None  # gain of Eq. 6 for this finding; None = config.boost.eta
+    guidance: float | None = None  # s inside its region; None = config.sampling.guidance_scale
+    words: Words | None = None  # its own text; None = the task's prompt
     where: str = "prompt"  # "prompt", or "negative" where K_path lies in the negative prompt
 
     def __post_init__(self) -> None:
@@ -85,6 +96,13 @@ class EditTask:
         for target in self.targets:
             if not target.tokens and self.mode != "sham":
                 raise BadRequest(f"No word of the prompt names '{target.name}'.")
+        if len(self.texts) not in (0, len(self.targets)):
+            raise BadRequest("Some findings have a text of their own and others have none.")
+
+    @property
+    def texts(self) -> tuple[Words, ...]:
+        """The findings' own texts, one per target; () where the prompt holds for all."""
+        return tuple(t.words for t in self.targets if t.words is not None)
 
     def planes(self) -> dict[str, Any]:
         """Every SxS plane by name, the image left out."""

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from monai_cxr_cf.prompts.findings import get, lookup
 from monai_cxr_cf.request import FindingEdit
 
-NORMAL = "no acute cardiopulmonary process"  # target text of a removal (docs/method.md 4)
+NORMAL = "no acute cardiopulmonary process"
+# What takes a removed finding's place, by what shows the finding (docs/method.md 4).
+HEALTHY = {"heart": "clear lungs, normal heart size", "density": "clear lungs"}
 _ZONE_WORDS = {
     "upper": "upper lung",
     "mid": "mid lung",
@@ -99,22 +101,52 @@ def _modifiers(finding: FindingEdit) -> str:
     return " ".join(part for part in parts if part)
 
 
-def target_prompt(parsed: ParsedPrompt) -> SpannedText:
-    """The text to steer towards.
+def target_prompt(parsed: ParsedPrompt, *, healthy: bool = True) -> SpannedText:
+    """The text to steer towards, with a span per finding of ``parsed`` that it speaks of.
 
-    Additions only: the words as written. Removals only: ``NORMAL``. Mixed, or with a contrast: the
-    added findings in words of ours, because a negated word still pulls its finding in.
+    Additions only: the words as written. Else words of ours, because a negated word still pulls its
+    finding in: the added findings, then what healthy organs are called for the removed ones.
+
+    Args:
+        healthy: False leaves removed findings to ``removal_prompt``; with removals only the text
+            is ``NORMAL``.
     """
     if parsed.mode == "add" and not parsed.restated:
         return SpannedText(parsed.text, parsed.findings)
-    if parsed.mode == "remove":
-        return SpannedText(NORMAL)
-    return prompt_from_findings(parsed.added)
+    if healthy:
+        return _joined(parsed)
+    return prompt_from_findings(parsed.added) if parsed.added else SpannedText(NORMAL)
 
 
 def removal_prompt(parsed: ParsedPrompt) -> SpannedText:
     """The text to steer away from (negative prompt): the removed findings; "" if there are none."""
     return prompt_from_findings(parsed.removed)
+
+
+def text_of(finding: FindingEdit) -> SpannedText:
+    """One finding's own text: what it is called, or, to be removed, what a healthy organ is."""
+    if finding.direction != "remove":
+        return prompt_from_findings([finding])
+    text = HEALTHY[get(finding.finding).measure]
+    return SpannedText(text, (replace(finding, phrase=text, span=(0, len(text))),))
+
+
+def _joined(parsed: ParsedPrompt) -> SpannedText:
+    """The own texts of all findings in one, added ones first; said once, healthy words hold for
+    every finding that they are said of."""
+    starts: dict[str, int] = {}
+    text, found = "", {}
+    for finding in (*parsed.added, *parsed.removed):
+        own = text_of(finding)
+        if own.text not in starts:
+            text += ", " if text else ""
+            starts[own.text] = len(text)
+            text += own.text
+        (placed,) = own.findings
+        start = starts[own.text]
+        a, b = placed.span or (0, len(own.text))
+        found[id(finding)] = replace(placed, span=(start + a, start + b))
+    return SpannedText(text, tuple(found[id(finding)] for finding in parsed.findings))
 
 
 def describe(findings: Iterable[FindingEdit]) -> str:

@@ -103,7 +103,7 @@ def test_each_switch_changes_one_field_and_the_result(tiny, task) -> None:
         {"gate": {"stop": 0.5}},
         {"boost": {"renorm": True}},
         {"boost": {"mu": 0.8}, "sampling": {"cfg_until": 1.0}},
-        {"tokens": {"eos_weight": 1.0}},
+        {"tokens": {"carrier": "finding+eos"}},
         {"correct": {"iters": 2}},
         {"correct": {"every": 2}},
         {"correct": {"norm": "max"}},

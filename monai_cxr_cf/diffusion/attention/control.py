@@ -88,6 +88,15 @@ class Control:
         acts = self.regional and self.branch == "cond"
         return self.plan.regional.get(level) if acts else None
 
+    @property
+    def several(self) -> bool:
+        """Whether the current branch's states hold a text for each finding behind the prompt's."""
+        return bool(self.plan.shares) and self.branch == "cond"
+
+    def shares(self, level: int) -> Tensor | None:
+        """Share of each finding's own text in each cell at ``level``, (findings, N)."""
+        return self.plan.shares.get(level) if self.several and self.regional else None
+
     def shift(self, level: int) -> DenseShift | None:
         """Cross-attention half of the dense gate at ``level``."""
         return self.plan.shifts.get(level) if self.gating else None

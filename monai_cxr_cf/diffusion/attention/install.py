@@ -47,6 +47,8 @@ def _steered(plan: LawPlan, layer: AttentionLayer) -> type[Steered] | None:
     """The processor a layer needs, if any: the gated, the steered and the recorded ones."""
     if not layer.cross:
         return SteeredSelf if layer.level in plan.gates else None
+    if plan.shares:
+        return SteeredCross
     if not plan.acts or layer.level not in plan.omega:
         return None
     levels = {level for _, level, _ in plan.gains} | set(plan.regional) | set(plan.shifts)

@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from monai_cxr_cf.diffusion.laws.cross_attention import gained, recorded, token_columns
 from monai_cxr_cf.diffusion.laws.self_attention import dense, gated
-from monai_cxr_cf.diffusion.laws.specification import regional
+from monai_cxr_cf.diffusion.laws.specification import TokenGain, regional
 from monai_cxr_cf.diffusion.model.layers import AttentionLayer
+from monai_cxr_cf.diffusion.task import PROMPT_TOKENS
 from monai_cxr_cf.errors import CxrError
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class SteeredCross(Steered):
 
     def busy(self) -> bool:
         common = type(self.plain) is AttnProcessor2_0
-        return common or self.control.records(self.layer.level) or self.acting()
+        several = self.control.several
+        return common or several or self.control.records(self.layer.level) or self.acting()
 
     def acting(self) -> bool:
         """Whether a law changes what this layer gives out."""
@@ -112,13 +114,38 @@ class SteeredCross(Steered):
         q, (k, v) = _queries(attn, hidden), self._text(attn, context)
         if self.acting():
             q, k, v = _exact(q, k, v)
-        out = self._target(q, k, v)
+        out = self._texts(q, k, v) if self.control.several else self._target(q, k, v)
         omega = self.control.region(self.layer.level)
         if omega is None:
             return out
         k_source, v_source = _exact(*self._source(attn))
-        plain = F.scaled_dot_product_attention(q, k_source.expand_as(k), v_source.expand_as(v))
-        return regional(out, plain, omega)
+        rows = q.shape[0]
+        plain = F.scaled_dot_product_attention(
+            q, k_source.expand(rows, -1, -1, -1), v_source.expand(rows, -1, -1, -1)
+        )
+        shares = self.control.shares(self.layer.level)
+        return regional(out, plain, omega) if shares is None else out + (1 - omega)[:, None] * plain
+
+    def _texts(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Σ_f share_f attention to finding f's own text; the prompt's where no region is known."""
+        control, level = self.control, self.layer.level
+        shares = control.shares(level)
+        if shares is None:
+            own = slice(0, PROMPT_TOKENS)
+            return F.scaled_dot_product_attention(q, k[:, :, own], v[:, :, own])
+        outs, seen = [], []
+        record = control.plan.tokens[control.branch] if control.records(level) else ()
+        gain = control.gain(level)
+        for first in range(PROMPT_TOKENS, k.shape[2], PROMPT_TOKENS):
+            own = slice(first, first + PROMPT_TOKENS)
+            wanted = tuple(t - first for t in record if own.start <= t < own.stop)
+            law = None if gain is None else gain.within(first, PROMPT_TOKENS)
+            out, columns = _attended(q, k[:, :, own], v[:, :, own], law, wanted)
+            outs.append(out)
+            seen += [] if columns is None else [columns]
+        if seen:
+            control.store(self.layer, torch.cat(seen, -1).mean(1))
+        return (shares[:, None, None, :, None] * torch.stack(outs)).sum(0)
 
     def _target(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attention to the branch's own prompt under W; records the raw columns on the way."""
@@ -129,10 +156,8 @@ class SteeredCross(Steered):
         if shift is not None:
             probs = dense(q, k, shift, control.dense_level)
             out = (probs if gain is None else gain(probs)) @ v
-        elif gain is not None:
-            out, columns = gained(q, k, v, gain, record=record)
-        elif record and control.region(level) is not None:
-            out, columns = recorded(q, k, v, record)
+        elif gain is not None or (record and control.region(level) is not None):
+            out, columns = _attended(q, k, v, gain, record)
         else:  # nothing acts on this layer: looking at it must not change a bit
             out = F.scaled_dot_product_attention(q, k, v)
         if record and columns is None:
@@ -162,6 +187,19 @@ class SteeredCross(Steered):
             with torch.inference_mode(False), torch.no_grad():
                 self.source = _keys_values(attn, states.to(weight.device, weight.dtype))
         return self.source
+
+
+def _attended(
+    q: Tensor, k: Tensor, v: Tensor, gain: TokenGain | None, record: tuple[int, ...]
+) -> tuple[Tensor, Tensor | None]:
+    """Attention to one text under W, and the raw columns of ``record``, if there are any."""
+    if gain is not None:
+        out, columns = gained(q, k, v, gain, record=record)
+    elif record:
+        out, columns = recorded(q, k, v, record)
+    else:
+        return F.scaled_dot_product_attention(q, k, v), None
+    return out, token_columns(q, k, record) if record and columns is None else columns
 
 
 def _exact(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -26,9 +26,9 @@ def token_gains(
 ) -> dict[tuple[str, int, bool], TokenGain]:
     """(branch, level, boost on) -> W, left out where W is 1 everywhere.
 
-    Conditional branch: 1 + η_f Ω_f on K_path (in a removal, where the finding's word stays in the
-    prompt, 1 / (1 + η Ω)), 1 - λ + λ m_organ on K_anat; K_path wins on overlap. Negative branch:
-    only where findings are removed, 1 + η Ω on their words there.
+    Conditional branch: 1 + η_f Ω_f on K_path, 1 - λ + λ m_organ on K_anat; K_path wins on overlap.
+    Negative branch: only where findings are removed, 1 + η Ω on their words there. Positions are
+    those of ``positions``.
     """
     _check_branches(task)
     laws = {}
@@ -54,9 +54,36 @@ def _check_branches(task: EditTask) -> None:
         raise BadRequest("A finding lies in the negative prompt; removals only boost that branch.")
 
 
+def positions(task: EditTask, number: int, *, carrier: str) -> tuple[int, ...]:
+    """K_path of target ``number``, its own words first, among the tokens of its branch.
+
+    A text of its own stands behind the task's prompt: its token k is 77 (number + 1) + k. With
+    ``carrier`` "finding+eos" the end and padding tokens of a target prompt belong to K_path.
+    """
+    target = task.targets[number]
+    first = 0 if target.words is None else PROMPT_TOKENS * (number + 1)
+    special = task.special_tokens if target.words is None else target.words.special_tokens
+    own = dict.fromkeys(target.tokens)
+    if carrier != "finding" and target.tokens and target.where == "prompt":
+        own |= dict.fromkeys(special)
+    return tuple(first + k for k in own)
+
+
 def _path(task: EditTask) -> set[int]:
-    """K_path of the target prompt."""
-    return {k for t in task.targets if t.where == "prompt" for k in t.tokens}
+    """The finding words of the task's prompt and of the findings' own."""
+    numbers = (n for n, t in enumerate(task.targets) if t.where == "prompt")
+    return {k for n in numbers for k in positions(task, n, carrier="finding")}
+
+
+def _organ_tokens(task: EditTask) -> dict[int, str]:
+    """K_anat: position -> organ, of the prompt, else of the findings' own texts."""
+    if not task.texts:
+        return dict(task.organ_tokens)
+    return {
+        PROMPT_TOKENS * (number + 1) + k: organ
+        for number, words in enumerate(task.texts)
+        for k, organ in words.organ_tokens.items()
+    }
 
 
 def _anatomy_rows(task: EditTask, config: EditConfig, maps: Tensor) -> Rows:
@@ -64,7 +91,7 @@ def _anatomy_rows(task: EditTask, config: EditConfig, maps: Tensor) -> Rows:
     if lam == 0:
         return {}
     rows = {}
-    for k, organ in task.organ_tokens.items():
+    for k, organ in _organ_tokens(task).items():
         if k not in _path(task):
             share = priors.organ_prior(task.organs, organ, (grid[0], grid[1]))
             rows[k] = (1 - lam + lam * torch.as_tensor(share).to(maps)).flatten()
@@ -76,20 +103,13 @@ def _boost_rows(task: EditTask, config: EditConfig, maps: Tensor, *, where: str)
     if config.boost.eta == 0:  # the law is off, whatever a finding asks for
         return {}
     exponents: Rows = {}
-    for target, omega in zip(task.targets, maps, strict=True):
+    for number, (target, omega) in enumerate(zip(task.targets, maps, strict=True)):
         if target.where != where:
             continue
         gain = (config.boost.eta if target.eta is None else target.eta) * omega.flatten()
-        for k in target.tokens:
+        for k in positions(task, number, carrier=config.tokens.carrier):
             exponents[k] = torch.maximum(exponents[k], gain) if k in exponents else gain
-    if task.mode == "removal" and where == "prompt":
-        return {k: 1 / (1 + gain) for k, gain in exponents.items()}
-    rows = {k: 1 + gain for k, gain in exponents.items()}
-    if where == "prompt" and rows and config.tokens.eos_weight > 0:
-        strongest = torch.stack(list(exponents.values())).amax(0)
-        leak = 1 + config.tokens.eos_weight * strongest
-        rows = {**{k: leak for k in task.special_tokens if k not in rows}, **rows}
-    return rows
+    return {k: 1 + gain for k, gain in exponents.items()}
 
 
 def dense_shifts(
@@ -104,6 +124,7 @@ def dense_shifts(
 
 def _dense_shift(task: EditTask, config: EditConfig, maps: Tensor) -> DenseShift:
     grid = (int(maps.shape[-2]), int(maps.shape[-1]))
+    # The dense gate knows one text: findings with texts of their own are refused by ``plan``.
     segments: Rows = {
         k: torch.as_tensor(priors.organ_prior(task.organs, organ, grid)).to(maps).flatten()
         for k, organ in task.organ_tokens.items()

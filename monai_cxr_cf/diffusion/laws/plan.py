@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from monai_cxr_cf.diffusion.laws import priors
-from monai_cxr_cf.diffusion.laws.gains import dense_shifts, token_gains
+from monai_cxr_cf.diffusion.laws.gains import dense_shifts, positions, token_gains
 from monai_cxr_cf.diffusion.laws.organ_gates import check_gate, organ_gates
 from monai_cxr_cf.diffusion.laws.specification import DenseShift, Gate, TokenGain
 from monai_cxr_cf.diffusion.model.layers import MID_LEVEL, AttentionLayer, Grid
@@ -22,7 +22,8 @@ from monai_cxr_cf.diffusion.task import EditTask
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import EditConfig
 
-BRANCHES = ("cond", "negative")
+BRANCHES = ("cond", "negative", "source")
+WHERE = {"cond": "prompt", "negative": "negative"}  # the text of a branch that has finding tokens
 DENSE_STOP = 0.3  # the dense shift acts on the first 30 % of steps
 
 
@@ -39,6 +40,8 @@ class LawPlan:
         gains: (branch, level, boost on) -> law of Eq. 6 and of the anatomy tokens.
         shifts: level -> cross-attention part of the dense gate.
         regional: level -> Ω of all findings (N,) for regional prompting.
+        shares: level -> share of each finding's own text in each cell, (findings, N), summing to
+            Ω of all; empty where one text holds for all.
         source_states: (1, 77, C) text states of the source prompt, for regional prompting.
         tokens: branch -> recorded K_path positions, ascending.
         finding_tokens: branch -> per finding its indices into ``tokens``.
@@ -57,6 +60,7 @@ class LawPlan:
     gains: Mapping[tuple[str, int, bool], TokenGain]
     shifts: Mapping[int, DenseShift]
     regional: Mapping[int, Tensor]
+    shares: Mapping[int, Tensor]
     source_states: Tensor | None
     tokens: Mapping[str, tuple[int, ...]]
     finding_tokens: Mapping[str, tuple[tuple[int, ...], ...]]
@@ -110,7 +114,8 @@ def plan_laws(
     _check(config)
     grids = _regulated_grids(levels, config)
     omega, vanished = _omegas(task, grids)
-    tokens = {branch: _path_tokens(task, branch) for branch in BRANCHES}
+    own = {branch: _path(task, config, branch) for branch in BRANCHES}
+    tokens = {branch: tuple(sorted({*sum(paths, ())})) for branch, paths in own.items()}
     with torch.inference_mode(False):  # plan tensors may be saved for a backward pass
         like = torch.empty(0, device=device, dtype=torch.promote_types(dtype, torch.float32))
         maps = {at: torch.as_tensor(o).to(like) for at, o in omega.items()}
@@ -126,9 +131,10 @@ def plan_laws(
             gains=token_gains(task, config, maps),
             shifts=dense_shifts(task, config, maps),
             regional=_regional(config, maps, source_states),
+            shares=_shares(task, config, maps),
             source_states=source_states,
             tokens=tokens,
-            finding_tokens={b: _finding_tokens(task, b, tokens[b]) for b in BRANCHES},
+            finding_tokens={b: _indices(own[b], tokens[b]) for b in BRANCHES},
             energy_levels=_energy_levels(task, config, grids),
             kappa=task.kappa,
         )
@@ -180,20 +186,36 @@ def _cells(task: EditTask, grid: Grid) -> tuple[float, ...]:
     return tuple(round(priors.covered_cells(t.region, grid), 3) for t in task.targets)
 
 
-def _path_tokens(task: EditTask, branch: str) -> tuple[int, ...]:
-    where = "prompt" if branch == "cond" else "negative"
-    return tuple(sorted({k for t in task.targets if t.where == where for k in t.tokens}))
-
-
-def _finding_tokens(
-    task: EditTask, branch: str, tokens: tuple[int, ...]
-) -> tuple[tuple[int, ...], ...]:
-    """Per finding its indices into ``tokens`` of the branch; empty if it lies in the other one."""
-    where = "prompt" if branch == "cond" else "negative"
+def _path(task: EditTask, config: EditConfig, branch: str) -> tuple[tuple[int, ...], ...]:
+    """Per finding its K_path in the branch; empty if its words lie in the other one."""
+    carrier, where = config.tokens.carrier, WHERE.get(branch)
     return tuple(
-        tuple(tokens.index(k) for k in dict.fromkeys(t.tokens)) if t.where == where else ()
-        for t in task.targets
+        positions(task, number, carrier=carrier) if target.where == where else ()
+        for number, target in enumerate(task.targets)
     )
+
+
+def _indices(
+    own: tuple[tuple[int, ...], ...], tokens: tuple[int, ...]
+) -> tuple[tuple[int, ...], ...]:
+    """Per finding its indices into ``tokens`` of the branch."""
+    return tuple(tuple(tokens.index(k) for k in path) for path in own)
+
+
+def _shares(task: EditTask, config: EditConfig, omega: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    """Ω_f / Σ Ω x max Ω: what each finding's text gives to a cell; a vanished level is left out."""
+    if not task.texts:
+        return {}
+    if not config.tokens.regional_prompt or config.gate.mode == "dense":
+        raise BadRequest(
+            "Findings with texts of their own need regional prompting and no dense gate.",
+            hint="Set tokens.regional_prompt=true, or give one text for all findings.",
+        )
+    flat = {at: o.flatten(1) for at, o in omega.items() if bool(o.any())}
+    return {
+        at: o * (o.amax(0) / o.sum(0).clamp_min(torch.finfo(o.dtype).tiny))
+        for at, o in flat.items()
+    }
 
 
 def _regional(

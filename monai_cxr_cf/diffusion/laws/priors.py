@@ -18,6 +18,7 @@ Map = NDArray[np.float64]
 ORGANS = ("right_lung", "left_lung", "heart")
 PEAK_MIN = 1e-3  # a prior with a lower peak before normalisation has vanished at its level
 BLUR_CELLS = 0.5  # width of the Gaussian in cells of the coarsest level
+GUIDANCE_BLUR_CELLS = 1.0  # width of the Gaussian in latent cells
 SPAN_SHARE = 0.05  # a region spans an organ that holds at least this share of it
 AUTO_CELLS = 4  # energy.levels=auto: cells the region must cover
 
@@ -50,6 +51,16 @@ def roi_prior(region: ArrayLike, grid: Grid, coarsest: Grid) -> Map | None:
     blurred = gaussian_filter(area_pool(region, grid), sigma, mode="nearest")
     peak = float(blurred.max())
     return None if peak < PEAK_MIN else np.clip(blurred / peak, 0.0, 1.0)
+
+
+def guidance_map(region: ArrayLike, latent_hw: Grid) -> Map:
+    """Ω of guided latent cells: area pooling, Gaussian of one cell, divided by its maximum; 0..1.
+
+    A region of any size is seen: its peak is brought to 1 however small it is.
+    """
+    blurred = gaussian_filter(area_pool(region, latent_hw), GUIDANCE_BLUR_CELLS, mode="nearest")
+    scaled: Map = np.clip(blurred / blurred.max(), 0.0, 1.0)
+    return scaled
 
 
 def organ_classes(organs: Mapping[str, ArrayLike]) -> Map:

@@ -133,6 +133,14 @@ class TokenGain(Law):
     gain: Tensor
     renorm: bool = False
 
+    def within(self, first: int, count: int) -> "TokenGain | None":
+        """The part of it for ``count`` tokens from ``first`` on, counted from there, if any."""
+        own = [i for i, k in enumerate(self.tokens) if first <= k < first + count]
+        if not own:
+            return None
+        tokens = tuple(self.tokens[i] - first for i in own)
+        return TokenGain(tokens, self.gain[own], self.renorm, start=self.start, stop=self.stop)
+
     def __call__(self, probs: Tensor) -> Tensor:
         """(..., N, 77) -> (..., N, 77)."""
         weights = probs.new_ones(probs.shape[-2:])

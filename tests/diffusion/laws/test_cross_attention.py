@@ -155,22 +155,21 @@ def test_finding_tokens_win_over_anatomy_tokens(unet):
     assert weights(made, boost=False) == {}
 
 
-def test_end_and_padding_tokens_join_with_their_weight(unet):
-    made = plan(unet, off(boost={"eta": 2.0}, tokens={"eos_weight": 0.25}))
+def test_end_and_padding_tokens_join_with_the_whole_gain(unet):
+    made = plan(unet, off(boost={"eta": 2.0}, tokens={"carrier": "finding+eos"}))
     found = weights(made)
     assert set(found) == {3, 4, *range(12, 77)}
-    assert torch.allclose(found[40], 1 + 0.25 * 2.0 * made.omega[0][0])
+    assert torch.allclose(found[40], 1 + 2.0 * made.omega[0][0])
 
 
-def test_removal_boosts_the_negative_prompt_and_suppresses_the_word_in_the_target(unet):
+def test_removal_boosts_the_negative_prompt_and_healthy_words_in_the_target(unet):
     negative = Finding("effusion", (3,), REGION, where="negative")
     kept = Finding("edema", (5,), REGION)
     made = plan(unet, off(boost={"eta": 1.5}), edit_task(negative, kept, mode="removal"))
     omega = made.omega[0]
     assert torch.equal(weights(made, branch="negative")[3], 1 + 1.5 * omega[0])
-    assert torch.allclose(weights(made)[5], 1 / (1 + 1.5 * omega[1]))
+    assert torch.equal(weights(made)[5], 1 + 1.5 * omega[1])
     assert set(weights(made)) == {5}
-    assert float(made.gains["cond", 0, True].gain.min()) > 0
     assert weights(made, branch="negative", boost=False) == {}
 
 

@@ -47,7 +47,7 @@ LAWS = {
     "half": {"gate": {"mode": "partition", "lam": 0.5}},
     "boost": {"boost": {"eta": 1.5}},
     "boost renorm": {"boost": {"eta": 1.5, "renorm": True}},
-    "eos": {"boost": {"eta": 1.5}, "tokens": {"eos_weight": 0.5}},
+    "eos": {"boost": {"eta": 1.5}, "tokens": {"carrier": "finding+eos"}},
     "anatomy": {"anatomy": {"strength": 0.5}},
     "regional": {"tokens": {"regional_prompt": True}},
 }
@@ -76,7 +76,7 @@ def test_every_law_runs_in_bf16_near_its_fp32_result(unet, parts):
     assert float((near.float() - exact).norm() / exact.norm()) < 0.1
 
 
-def test_eos_weight_adds_to_the_boost(unet):
+def test_a_carrier_of_end_and_padding_adds_to_the_boost(unet):
     plain = steered(unet, plan(unet, off(**LAWS["boost"])))
     assert float((steered(unet, plan(unet, off(**LAWS["eos"]))) - plain).abs().max()) > 1e-5
 

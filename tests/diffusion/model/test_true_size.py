@@ -24,7 +24,7 @@ STEPS = {
     "partition_hard": off(gate={"mode": "partition_hard"}),
     "dense": off(gate={"mode": "dense"}),
     "boost renorm": off(boost={"eta": 1.5, "renorm": True}),
-    "eos": off(boost={"eta": 1.5}, tokens={"eos_weight": 0.5}),
+    "eos": off(boost={"eta": 1.5}, tokens={"carrier": "finding+eos"}),
 }
 
 

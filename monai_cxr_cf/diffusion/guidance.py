@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions under several texts in, one guided prediction out (docs/method.md 2.5).
+
+``uniform`` is classifier-free guidance: e_neg + s (e - e_neg) in every cell. ``region`` guides the
+region alone: around it the prediction under the source prompt rules, so that what the words pull
+at elsewhere never enters the picture.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from monai_cxr_cf.diffusion.laws.priors import guidance_map
+from monai_cxr_cf.diffusion.model.layers import Grid
+from monai_cxr_cf.diffusion.task import EditTask
+from monai_cxr_cf.presets import EditConfig
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How one run guides.
+
+    Attributes:
+        scale: s; with ``guidance_map`` "region" s_f Ω_f, the strongest finding's in each cell, (h,
+            w).
+        region: Ω, the findings' union on the latent grid, (h, w) in 0..1; None guides every cell.
+        negative: whether a negative prompt other than the source's takes part.
+    """
+
+    scale: float | Tensor
+    region: Tensor | None = None
+    negative: bool = True
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Branches whose predictions are needed beside the target's."""
+        if self.region is None:
+            return ("negative",)
+        return ("source", "negative") if self.negative else ("source",)
+
+    def __call__(self, e: Tensor, others: Mapping[str, Tensor]) -> Tensor:
+        """The guided prediction, (N, 4, h, w), from the target's and those of ``references``.
+
+        uniform: e_neg + s (e - e_neg). region: e_src + s Ω (e - e_src); with a negative prompt it
+        stands for the source's inside: e_src + Ω (e_neg - e_src) + s Ω (e - e_neg).
+        """
+        if self.region is None:
+            e_neg = others["negative"]
+            return e_neg + self.scale * (e - e_neg)
+        e_src = others["source"]
+        if not self.negative:
+            return e_src + self.scale * (e - e_src)
+        e_neg = others["negative"]
+        return e_src + self.region * (e_neg - e_src) + self.scale * (e - e_neg)
+
+
+def guidance_of(task: EditTask, config: EditConfig, latent_hw: Grid, *, like: Tensor) -> Guidance:
+    """The guidance of one task on its latent grid (rows, columns), on the device of ``like``."""
+    part = config.sampling
+    if part.guidance_map == "uniform":
+        return Guidance(part.guidance_scale)
+    maps = np.stack([guidance_map(target.region, latent_hw) for target in task.targets])
+    scales = np.array(
+        [part.guidance_scale if t.guidance is None else t.guidance for t in task.targets]
+    )
+    region = torch.as_tensor(maps.max(0)).to(like.device, torch.float32)
+    scale = torch.as_tensor((maps * scales[:, None, None]).max(0)).to(like.device, torch.float32)
+    negative = task.negative_prompt not in ("", task.source_prompt)
+    return Guidance(scale, region, negative)
