@@ -26,6 +26,7 @@ from monai_cxr_cf.prompts.compose import (
     ParsedPrompt,
     SpannedText,
     removal_prompt,
+    source_prompt,
     target_prompt,
     text_of,
 )
@@ -146,7 +147,7 @@ def understand(
         image=grid.to_model(scene.radiograph.pixels),
         organs={k: grid.mask_to_model(m) for k, m in scene.organs.as_dict().items()},
         prompt=texts[0].text,
-        source_prompt=request.source_prompt,
+        source_prompt=_source_text(request, asked, config),
         negative_prompt=texts[1].text,
         targets=_targets(asked, regions, grid=grid, tables=tables, own=own),
         organ_tokens=tables[0].anatomy_tokens,
@@ -184,6 +185,12 @@ def _region(item: FindingEdit, scene: Scene) -> Mask:
             hint="Name another side or zone, or draw the region (--roi).",
         )
     return np.asarray(region)
+
+
+def _source_text(request: EditRequest, asked: ParsedPrompt, config: EditConfig) -> str:
+    """What the user says of the source, else what the request implies."""
+    implied = source_prompt(asked) if config.tokens.source == "opposite" else ""
+    return request.source_prompt or implied
 
 
 def _negative_text(request: EditRequest, asked: ParsedPrompt, *, healthy: bool) -> SpannedText:

@@ -36,10 +36,10 @@ class Sampling:
     spacing: str = dial("trailing", "where the n timesteps lie", choices=("leading", "trailing"))
     eta_ddim: float = dial(0.0, "DDIM stochasticity; 1 = DDPM", span=(0, 1))
     guidance_scale: float = dial(7.5, "CFG scale s; 1 = no guidance", span=(1, 30))
-    cfg_from: float = dial(0.0, "guidance starts at this fraction of executed steps", span=(0, 1))
-    cfg_until: float = dial(0.75, "guidance ends at this fraction of executed steps", span=(0, 1))
+    cfg_from: float = dial(0.2, "guidance starts at this fraction of executed steps", span=(0, 1))
+    cfg_until: float = dial(1.0, "guidance ends at this fraction of executed steps", span=(0, 1))
     guidance_map: str = dial(
-        "uniform",
+        "region",
         "guide the whole picture, or the region alone with the source's prediction around it",
         choices=("uniform", "region"),
     )
@@ -70,7 +70,7 @@ class Gate:
     )
     renorm: bool = dial(True, "renormalise attention rows after gating")
     lam: float = dial(1.0, "blend of gated (1) and plain (0) attention", span=(0, 1))
-    beta: float = dial(4.0, "same-organ logit bonus of the soft partition", span=(0, 20))
+    beta: float = dial(8.0, "same-organ logit bonus of the soft partition", span=(0, 20))
     bridge: str = dial(
         "auto", "let a region that crosses organs attend everywhere", choices=("auto", "on", "off")
     )
@@ -85,7 +85,7 @@ class Anatomy:
     """Cross-attention of organ-name tokens to their organ (docs/method.md 2.3)."""
 
     strength: float = dial(
-        0.5, "lambda: factor 1 - lambda + lambda m_organ on organ tokens", span=(0, 1)
+        0.0, "lambda: factor 1 - lambda + lambda m_organ on organ tokens", span=(0, 1)
     )
 
 
@@ -93,7 +93,7 @@ class Anatomy:
 class Boost:
     """Eq. 6: gain of finding tokens inside the region."""
 
-    eta: float = dial(1.5, "gain of finding tokens, A (1 + eta Omega); 0 = off", span=(0, 20))
+    eta: float = dial(0.0, "gain of finding tokens, A (1 + eta Omega); 0 = off", span=(0, 20))
     mu: float = dial(0.4, "window: fraction of executed steps", span=(0, 1))
     side: str = dial("early", "which end of the run the window lies at", choices=("early", "late"))
     renorm: bool = dial(False, "renormalise rows after the boost (log-bias form)")
@@ -108,6 +108,11 @@ class Tokens:
         "finding",
         "what Eq. 6 to 9 act on: the finding's own words, or the end and padding tokens as well",
         choices=("finding", "finding+eos"),
+    )
+    source: str = dial(
+        "opposite",
+        "the source's text, if none is given: the opposite of what is asked, or nothing",
+        choices=("opposite", "empty"),
     )
     removal: str = dial(
         "healthy",
@@ -129,7 +134,7 @@ class Energy:
 class Correct:
     """Eq. 9: latent correction along the energy's gradient, inside the boost window."""
 
-    alpha_max: float = dial(0.05, "first step size; 0 = off", span=(0, 100))
+    alpha_max: float = dial(0.0, "first step size; 0 = off", span=(0, 100))
     decay: str = dial("linear", "how alpha falls over the window", choices=("linear", "constant"))
     iters: int = dial(1, "gradient steps per denoising step", span=(1, 5))
     norm: str = dial(
@@ -276,21 +281,21 @@ def _levels(label: str, value: Any) -> Levels:
 
 
 PAPER = EditConfig(
-    sampling=Sampling(solver="ddim", steps=50, spacing="leading", cfg_until=1.0),
+    sampling=Sampling(
+        solver="ddim", steps=50, spacing="leading", cfg_from=0.0, guidance_map="uniform"
+    ),
     start=Start(kind="noise", strength=1.0),
     gate=Gate(mode="keys", renorm=False, bridge="off"),
-    anatomy=Anatomy(strength=0.0),
-    tokens=Tokens(regional_prompt=False, removal="negative"),
+    boost=Boost(eta=1.5),
+    tokens=Tokens(regional_prompt=False, source="empty", removal="negative"),
     energy=Energy(levels="0,1,2", map="boosted"),
-    correct=Correct(norm="none", truncated=False, stop_score=1.0, cap=0.0),
+    correct=Correct(alpha_max=0.05, norm="none", truncated=False, stop_score=1.0, cap=0.0),
     keep=Keep(paste=False, band_px=0),
     output=Output(composite="none"),
 )
 DEFAULT = EditConfig()
-FAST = replace(  # half the steps, guidance on about half of them, no correction
-    DEFAULT,
-    sampling=replace(DEFAULT.sampling, steps=10, cfg_until=0.5),
-    correct=replace(DEFAULT.correct, alpha_max=0.0),
+FAST = replace(  # half the steps
+    DEFAULT, sampling=replace(DEFAULT.sampling, steps=10)
 )
 PRESETS: dict[str, EditConfig] = {"paper": PAPER, "default": DEFAULT, "fast": FAST}
 

@@ -41,17 +41,17 @@ def guided_steps(config: EditConfig, n_exec: int) -> range:
     """Executed steps with classifier-free guidance.
 
     Raises:
-        BadRequest: guidance would miss a step in which the boost or the correction acts.
+        BadRequest: guidance ends before the boost or the correction does, or starts after it.
     """
     if config.sampling.guidance_scale == 1 and config.sampling.guidance_map == "uniform":
         return range(0)
     guided = interval(config.sampling.cfg_from, config.sampling.cfg_until, n_exec)
     window = boost_window(config.boost.mu, n_exec, side=config.boost.side)
     acts = config.boost.eta > 0 or config.correct.alpha_max > 0
-    if acts and not set(window) <= set(guided):
+    if acts and window and not (guided and guided.start < window.stop <= guided.stop):
         raise BadRequest(
             f"Guidance covers steps {_said(guided)} of {n_exec} and the boost window is "
-            f"{_said(window)}; guidance must cover the window.",
+            f"{_said(window)}; guidance must reach the end of the window.",
             hint="Raise sampling.cfg_until, lower sampling.cfg_from, or shrink boost.mu.",
         )
     return guided

@@ -13,7 +13,7 @@ from monai_cxr_cf.request import FindingEdit
 
 NORMAL = "no acute cardiopulmonary process"
 # What takes a removed finding's place, by what shows the finding (docs/method.md 4).
-HEALTHY = {"heart": "clear lungs, normal heart size", "density": "clear lungs"}
+HEALTHY = {"density": "clear lungs", "heart": "normal heart size"}
 _ZONE_WORDS = {
     "upper": "upper lung",
     "mid": "mid lung",
@@ -129,6 +129,18 @@ def text_of(finding: FindingEdit) -> SpannedText:
         return prompt_from_findings([finding])
     text = HEALTHY[get(finding.finding).measure]
     return SpannedText(text, (replace(finding, phrase=text, span=(0, len(text))),))
+
+
+def source_prompt(parsed: ParsedPrompt) -> str:
+    """The opposite of what is asked, as words for the source: findings that are to go, and healthy
+    organs where some are to come ("pleural effusion, normal heart size").
+
+    Healthy lungs are not claimed beside a finding that the lungs show.
+    """
+    gone = [prompt_from_findings([finding]).text for finding in parsed.removed]
+    shown = {get(finding.finding).measure for finding in parsed.removed}
+    healthy = {get(finding.finding).measure for finding in parsed.added} - shown
+    return ", ".join([*gone, *(HEALTHY[measure] for measure in HEALTHY if measure in healthy)])
 
 
 def _joined(parsed: ParsedPrompt) -> SpannedText:
