@@ -109,6 +109,16 @@ class Case:
         tau = (output.tau1, output.tau2)
         return composite.residual(radiograph.pixels, decoded, self.weight, grid=self.grid, tau=tau)
 
+    def beyond(self, edited: Array, reference: Array) -> list[float]:
+        """Mean |D(z0') - D(E(x))| of (N, S, S) ``edited`` where kappa is 0, in grey levels of 255.
+
+        What sampling changed out there before the composite took it back; 0 if all is region.
+        """
+        outside = self.task.kappa == 0
+        if not outside.any():
+            return [0.0] * len(edited)
+        return [float(np.abs(image - reference)[outside].mean()) * 255 for image in edited]
+
     def expected(self) -> tuple[Expected, ...]:
         """What the picture should show afterwards, finding by finding."""
         return tuple(map(_expected, self.asked.findings, self.regions))

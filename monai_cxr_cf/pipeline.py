@@ -160,7 +160,8 @@ def compose(
 ) -> list[Picture]:
     """Every member of the series on the native grid, as change and as stored values."""
     changes = (case.change(radiograph, Decoded(z, shown.reference)) for z in shown.edited)
+    beyond = case.beyond(shown.edited, shown.reference)
     return [
-        Picture(change=change, stored=radiograph.to_stored(change), label=label)
-        for change, label in zip(changes, labels, strict=True)
+        Picture(change=change, stored=radiograph.to_stored(change), label=label, beyond=leak)
+        for change, label, leak in zip(changes, labels, beyond, strict=True)
     ]

@@ -123,7 +123,8 @@ def _keep(task: EditTask, config: EditConfig, *, like: Tensor) -> Keep:
 def _checked(task: EditTask, config: EditConfig, seeds: tuple[int, ...]) -> EditConfig:
     if not seeds:
         raise BadRequest("There is no seed; expected one per image.")
-    if task.mode in ("removal", "mixed") and config.sampling.guidance_scale == 1:
+    away = any(target.where == "negative" for target in task.targets)
+    if away and config.sampling.guidance_scale == 1:
         raise BadRequest(
             "A removal needs guidance: the finding stands in the negative prompt.",
             hint="Set sampling.guidance_scale above 1.",

@@ -71,6 +71,7 @@ class Picture:
     change: NDArray[np.float32]  # H x W, display units, bright = dense
     stored: NDArray[Any]  # H x W integers in the source's stored units
     label: str = ""
+    beyond: float = 0.0  # mean |change| beyond region and band before the composite, 0..255
 
 
 @dataclass(frozen=True, eq=False)

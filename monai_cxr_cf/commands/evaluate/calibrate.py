@@ -11,16 +11,16 @@ from monai_cxr_cf.commands.say import announcer, count, say, show
 from monai_cxr_cf.presets import PRESETS
 
 EXAMPLES = """\
-how far an edit may go from its source (strength), how much words weigh (guidance), how much the
-finding's words are boosted (eta) and how hard the latent is corrected (alpha) depend on the
-backbone. A few settings edit a few radiographs, the better half edits more, and so on. Additions
-and removals are searched apart, then strength and guidance once more for each finding. The
-radiographs are never those of split test.
+how far an edit may go from its source (strength) and how much words weigh (guidance) depend on the
+backbone. A few settings edit a few radiographs, the better half edits more, and so on; one that
+changes much beyond the region loses. Additions and removals are searched apart, then once more for
+each finding. The radiographs are never those of split test.
 
 examples:
   cxr-cf evaluate calibrate --data cxr --out search                     about an hour on two cores
   cxr-cf evaluate calibrate --data cxr --out try --inputs 1 --modes edit
-  cxr-cf evaluate calibrate --data cxr --out wide --set keep.band_px=24   hold a dial, and keep it
+  cxr-cf evaluate calibrate --data cxr --out held --set sampling.solver=ddim \
+    --set start.kind=edit_friendly                             hold dials; they are written, too
   cxr-cf evaluate calibrate --data cxr --out more --modes removal --onto search/calibration.json
   cp search/calibration.json bundles/cxr_counterfactual/models/cxr-mini/   then edits use it
 
@@ -36,7 +36,7 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         epilog=EXAMPLES,
         help="find the settings that suit a backbone",
-        description="Search strength, guidance, boost and correction for one backbone.",
+        description="Search strength and guidance for one backbone.",
     )
     add_data_flags(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new, or to go on")

@@ -26,7 +26,6 @@ from monai_cxr_cf.evaluation.calibration.search import (
     by_finding,
     halve,
     schedule,
-    settled,
 )
 from monai_cxr_cf.evaluation.calibration.table import draw, table_text
 from monai_cxr_cf.evaluation.edits.inputs import Chooser, choose
@@ -49,6 +48,7 @@ from monai_cxr_cf.runs.networks import CALIBRATION
 EDITS = {"edit": ADDITIONS, "removal": REMOVALS}
 KEYS = {"edit": "presets", "removal": "removals"}  # of calibration.json
 ROWS = "rows"  # folder in --out: every edit made, with its picture
+UNPASTED = {"keep": {"paste": False}}  # while it is measured: what leaks is to be seen
 JUDGING = 1.0  # seconds an edit is measured for, about
 
 
@@ -85,7 +85,7 @@ class _Search:
         """The candidate's edits of the first ``inputs`` radiographs of every cell, with shams."""
         settings = Settings(
             preset=self.plan.preset,
-            overrides=merged(self.plan.fixed, candidate.overrides()),
+            overrides=merged(self.plan.fixed, candidate.overrides(), UNPASTED),
             backbone=self.plan.backbone,
         )
         chosen = choose(
@@ -94,6 +94,7 @@ class _Search:
             count=inputs,
             seeds=range(self.plan.seeds),
             settings=settings,
+            shams=not sham_is_source(self.plan),
         )
         return chosen.trials
 
@@ -131,11 +132,11 @@ def calibrate(
         search = _Search(plan, mode, edits_of(plan, mode), chooser, bench, out, progress)
         announce(_expected(search))
         best, tables[mode] = _searched(search)
-        calibration[KEYS[mode]] = _for_presets(plan, best.overrides())
+        calibration[KEYS[mode]] = dict.fromkeys(plan.presets, merged(plan.fixed, best.overrides()))
         for finding, narrower in _by_finding(search).items():
-            best, tables[f"{mode}, {finding}"] = _searched(narrower, stages=1)
+            best, tables[f"{mode}, {finding}"] = _searched(narrower)
             own = calibration.setdefault("findings", {}).setdefault(finding, {})
-            own[KEYS[mode]] = dict.fromkeys(plan.presets, best.reach())
+            own[KEYS[mode]] = dict.fromkeys(plan.presets, best.overrides())
     result = {
         "backbone": Path(plan.backbone).name,
         "preset": plan.preset,
@@ -178,11 +179,15 @@ def merged(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
     return found
 
 
-def _for_presets(plan: Plan, best: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The same for each preset, but for the correction: one that leaves it out stays without."""
-    found = merged(plan.fixed, best)
-    none = merged(found, {"correct": {"alpha_max": 0.0}})
-    return {name: found if PRESETS[name].correct.alpha_max > 0 else none for name in plan.presets}
+def sham_is_source(plan: Plan) -> bool:
+    """Whether a sham gives its source back, so that none need be made.
+
+    An edit-friendly inversion replays the source's own prediction, and guidance by region adds
+    nothing where target and source are one text (``tests/diffusion/test_guidance.py``).
+    """
+    config = PRESETS[plan.preset].with_overrides(plan.fixed)
+    by_region = config.sampling.guidance_map == "region"
+    return by_region and config.start.kind == "edit_friendly"
 
 
 def _by_finding(search: _Search) -> dict[str, _Search]:
@@ -215,20 +220,15 @@ def inputs_for(rows: Sequence[Radiograph], mode: str) -> list[Radiograph]:
     return tuning
 
 
-def _searched(search: _Search, *, stages: int = 2) -> tuple[Candidate, dict[str, Any]]:
-    """The best of the first or of both stages, and what the table shows."""
-    plan, space = search.plan, search.plan.spaces[search.mode]
+def _searched(search: _Search) -> tuple[Candidate, dict[str, Any]]:
+    """The best candidate, and what the table shows."""
+    plan, candidates = search.plan, search.plan.spaces[search.mode].candidates()
     # The judges' figures stand in run.json once the first edit is made.
-    search(space.first()[0], 1)
+    search(candidates[0], 1)
     judges = read_header(search.folder / ROWS)["judges"]
-    inputs, stage = plan.inputs, "strength and guidance"
-    tried = halve(space.first(), search, judges, stage=stage, inputs=inputs)
+    tried = halve(candidates, search, judges, inputs=plan.inputs)
     best = tried[0]
-    if stages == 2:
-        around, stage = space.second(best.candidate), "boost and correction"
-        tried = [*halve(around, search, judges, stage=stage, inputs=inputs), *tried]
-        best = settled(tried, best.candidate)
-    rows = search(best.candidate, inputs)
+    rows = search(best.candidate, plan.inputs)
     about = {
         "best": best.as_dict(),
         "by_edit": by_finding(rows, judges),
@@ -242,19 +242,18 @@ def _expected(search: _Search) -> str:
     """One sentence: how many edits at most, and how long they take."""
     plan, space = search.plan, search.plan.spaces[search.mode]
     backbone = search.bench.networks.backbone(plan.backbone)
-    one = space.first()[len(space.first()) // 2]
+    candidates = space.candidates()
+    one = candidates[len(candidates) // 2]
     trial = search.trials(one, 1)[0]
     config = replace(trial, seeds=(0,)).request().config()
     each = (
         estimate(backbone, config, seconds_per_f=seconds_per_f(backbone)).seconds or 0
     ) + JUDGING
-    edits = 0
-    for candidates in (len(space.first()), len(space.second(one))):
-        before = 0
-        for alive, count in schedule(candidates, plan.inputs):
-            now = len(search.trials(one, count)) * plan.seeds
-            edits += alive * (now - before)  # a round keeps what the one before made
-            before = now
+    edits = before = 0
+    for alive, count in schedule(len(candidates), plan.inputs):
+        now = len(search.trials(one, count)) * plan.seeds
+        edits += alive * (now - before)  # a round keeps what the one before made
+        before = now
     minutes = edits * each / 60 / plan.tools.workers
     return (
         f"{search.mode}: about {edits} edits and shams, {minutes:.0f} minutes, less what is there."

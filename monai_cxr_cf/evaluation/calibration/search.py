@@ -3,8 +3,9 @@
 
 Every candidate edits a few radiographs, the better half edits more, and so on. An edit is worth
 what explainable judges see of the finding, less what went wrong beside it, and less what its sham
-is worth, which no words asked for: where hearts shrink in any sample, the words earn nothing. First
-strength and guidance are searched, then the boost (eta) and the correction (alpha) around the best.
+is worth, which no words asked for: where hearts shrink in any sample, the words earn nothing. A
+candidate that changes too much beyond region and band, before paste and composite hide it, loses to
+every one that does not.
 """
 
 from __future__ import annotations
@@ -25,25 +26,19 @@ FULL_GAIN = 0.3  # rise of J1's probability that counts as a full change
 FAULT = 0.5  # an edit is worth half with each fault
 # Checks of the verdict that count as one fault each; J1's own checks are counted by the rule.
 FAULTS = ("texture", "foreign_grey", "inside_share")
+LEAK = 2.0  # grey levels of 255 that may change on average beyond region and band
 KEPT = 0.5  # share of candidates that a round keeps
 
 
 @dataclass(frozen=True, order=True)
 class Candidate:
-    """One point of the search."""
+    """One point of the search: how far an edit goes."""
 
     strength: float
     guidance: float
-    eta: float = 1.5
-    alpha: float = 0.05
 
     def overrides(self) -> dict[str, dict[str, float]]:
         """As ``EditConfig.with_overrides`` and ``calibration.json`` want it."""
-        found = {"boost": {"eta": self.eta}, "correct": {"alpha_max": self.alpha}}
-        return {**self.reach(), **found}
-
-    def reach(self) -> dict[str, dict[str, float]]:
-        """Those of the first stage: how far an edit goes."""
         return {
             "start": {"strength": self.strength},
             "sampling": {"guidance_scale": self.guidance},
@@ -56,25 +51,15 @@ class Space:
 
     strengths: tuple[float, ...]
     guidances: tuple[float, ...]
-    etas: tuple[float, ...]
-    alphas: tuple[float, ...]
 
-    def first(self) -> list[Candidate]:
-        """Strength against guidance; a removal is uncorrected throughout."""
-        alpha = 0.05 if 0.05 in self.alphas else self.alphas[0]
-        pairs = product(self.strengths, self.guidances)
-        return [Candidate(strength, guidance, 1.5, alpha) for strength, guidance in pairs]
-
-    def second(self, best: Candidate) -> list[Candidate]:
-        """Boost against correction around the best of the first stage, which takes part again."""
-        pairs = product(self.etas, self.alphas)
-        found = [Candidate(best.strength, best.guidance, eta, alpha) for eta, alpha in pairs]
-        return list(dict.fromkeys([best, *found]))
+    def candidates(self) -> list[Candidate]:
+        """Every strength with every guidance."""
+        return [Candidate(*pair) for pair in product(self.strengths, self.guidances)]
 
 
 SPACES = {
-    "edit": Space((0.6, 0.7, 0.8, 0.9), (2.5, 4.0, 7.0), (0.0, 1.5, 4.0), (0.0, 0.05, 0.2)),
-    "removal": Space((0.6, 0.7, 0.85, 0.95), (2.5, 4.0, 7.0), (0.0, 1.5, 4.0), (0.0,)),
+    "edit": Space((0.6, 0.7, 0.8), (2.5, 4.0, 7.0, 10.0)),
+    "removal": Space((0.5, 0.6, 0.7), (1.0, 1.5, 2.5, 4.0)),
 }
 
 
@@ -123,23 +108,25 @@ def _control(row: Row) -> tuple[Any, ...]:
 class Tried:
     """What a round found about one candidate."""
 
-    stage: str
     inputs: int  # radiographs per cell
     edits: int
     candidate: Candidate
     worth: Interval
     figures: dict[str, float | None]
 
+    @property
+    def leaks(self) -> bool:
+        """Whether its edits change too much beyond region and band."""
+        return (self.figures.get("beyond") or 0.0) > LEAK
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         worth_ = [None if np.isnan(v) else round(v, 4) for v in self.worth]
-        about = {"stage": self.stage, "inputs": self.inputs, "edits": self.edits}
+        about = {"inputs": self.inputs, "edits": self.edits}
         return {**about, **asdict(self.candidate), "worth": worth_, **self.figures}
 
 
-def summarise(
-    candidate: Candidate, rows: Sequence[Row], judges: Judges, *, stage: str, inputs: int
-) -> Tried:
+def summarise(candidate: Candidate, rows: Sequence[Row], judges: Judges, *, inputs: int) -> Tried:
     """One candidate's rows as figures; its worth with an interval over patients."""
     kept = [row for row in rows if "refused" not in row and row["kind"] == "edit"]
     values = worth_over_shams(rows, judges)
@@ -154,10 +141,11 @@ def summarise(
         "side_obeyed": _mean([row["side_obeyed"] for row in seen]),
         "faulty_texture": _mean(["texture" in row["verdict_failed"] for row in kept]),
         "foreign_grey": _mean(["foreign_grey" in row["verdict_failed"] for row in kept]),
+        "beyond": _mean([row["beyond"] for row in kept]),
         "seconds": _mean([row["seconds"] for row in kept]),
     }
     found = interval(values, [row["patient"] for row in kept])
-    return Tried(stage, inputs, len(kept), candidate, found, figures)
+    return Tried(inputs, len(kept), candidate, found, figures)
 
 
 def by_finding(rows: Sequence[Row], judges: Judges) -> dict[str, float]:
@@ -195,35 +183,22 @@ def halve(
     measure: Measure,
     judges: Judges,
     *,
-    stage: str,
     inputs: int,
 ) -> list[Tried]:
     """Successive halving; every (candidate, round) that was measured, the best of the last first.
 
-    Ties go to the gentler candidate: lower strength, then lower guidance, boost and correction.
+    What leaks more than ``LEAK`` comes last. Ties go to the gentler candidate: lower strength, then
+    lower guidance.
     """
     alive, found = sorted(candidates), list[Tried]()
     last: list[Tried] = []
     for number, count in schedule(len(alive), inputs):
         alive = alive[:number]
-        last = [
-            summarise(one, measure(one, count), judges, stage=stage, inputs=count) for one in alive
-        ]
-        last.sort(key=lambda t: (-np.nan_to_num(t.worth.value, nan=-1.0), t.candidate))
+        last = [summarise(one, measure(one, count), judges, inputs=count) for one in alive]
+        last.sort(key=lambda t: (t.leaks, -np.nan_to_num(t.worth.value, nan=-1.0), t.candidate))
         found = [*last, *found]
         alive = [tried.candidate for tried in last]
     return found
-
-
-def settled(tried: Sequence[Tried], own: Candidate) -> Tried:
-    """The best of a stage, or the method's ``own`` setting where the best is not clearly better.
-
-    A law of the method is changed or switched off on evidence only: a worth above the 95 % interval
-    of the ``own`` one's in the same round.
-    """
-    best = tried[0]
-    peers = [one for one in tried if one.candidate == own and one.inputs == best.inputs]
-    return next((one for one in peers if not best.worth.value > one.worth.high), best)
 
 
 def _mean(values: Sequence[Any]) -> float | None:

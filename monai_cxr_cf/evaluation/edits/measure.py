@@ -170,6 +170,7 @@ def _measured(trial: Trial, seen: Seen, picture: Picture, opinion: Opinion | Non
         "dice": {name: round(dice(before[name], organs[name]), 4) for name in before},
         "landmark_drift_px": _drift(seen.found, after),
         "outside_max_diff": outside,
+        "beyond": round(picture.beyond, 4),
         "mean_shift_side": _shifts(trial, seen.frame, picture.change),
         "verdict": verdict["verdict"],
         "verdict_failed": [c["name"] for c in verdict["checks"] if c["passed"] is False],

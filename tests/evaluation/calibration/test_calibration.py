@@ -11,25 +11,23 @@ import pytest
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.evaluation.bootstrap import Interval
-from monai_cxr_cf.evaluation.calibration.run import Plan, _for_presets, calibrate, inputs_for
+from monai_cxr_cf.evaluation.calibration.run import Plan, calibrate, inputs_for, sham_is_source
 from monai_cxr_cf.evaluation.calibration.search import (
+    LEAK,
     SPACES,
     Candidate,
     Space,
-    Tried,
     by_finding,
     halve,
     rounds,
     schedule,
-    settled,
     summarise,
     worth,
     worth_over_shams,
 )
 from monai_cxr_cf.evaluation.edits.runner import Tools
 from monai_cxr_cf.judges.split import role
-from monai_cxr_cf.presets import DEFAULT, PRESETS
+from monai_cxr_cf.presets import DEFAULT
 from monai_cxr_cf.runs.networks import Networks
 
 JUDGES = {"j1": {"auc": {"pleural effusion": {"auc": 0.9}, "nodule": {"auc": 0.9}}}}
@@ -44,7 +42,7 @@ def edit(**fields) -> dict:
         "j1_before": {"pleural effusion": 0.1, "nodule": 0.1},
         "j1_after": {"pleural effusion": 0.6, "nodule": 0.1},
         "dice": {"right_lung": 0.99, "left_lung": 0.8, "heart": 0.97}, "outside_max_diff": 0,
-        "mean_shift_side": {"asked": 20.0, "other": 1.0}, "verdict": "passed",
+        "beyond": 0.5, "mean_shift_side": {"asked": 20.0, "other": 1.0}, "verdict": "passed",
         "verdict_failed": [],
     }  # fmt: skip
     return {**values, **fields}
@@ -87,7 +85,7 @@ def test_what_shams_do_without_words_earns_nothing() -> None:
     assert by_finding([*rows, refused], JUDGES) == {
         "add left effusion": pytest.approx(5 / 6, abs=1e-4)
     }
-    tried = summarise(Candidate(0.7, 4.0), [*rows, refused], JUDGES, stage="s", inputs=1)
+    tried = summarise(Candidate(0.7, 4.0), [*rows, refused], JUDGES, inputs=1)
     assert (tried.edits, tried.figures["sham_worth"]) == (3, 0.5)
     assert (tried.figures["verdict_passed"], tried.figures["sham_passed"]) == (1, 1)
     assert tried.figures["organs_kept"] == 1
@@ -115,8 +113,8 @@ def measured(calls: list):
 
 def test_the_search_finds_the_best_and_spends_more_on_the_better() -> None:
     calls: list = []
-    first = SPACES["edit"].first()
-    tried = halve(first, measured(calls), {}, stage="s", inputs=4)
+    first = SPACES["edit"].candidates()
+    tried = halve(first, measured(calls), {}, inputs=4)
     best = tried[0].candidate
     assert (best.strength, best.guidance) == (0.7, 2.5)
     assert len(calls) == 12 + 6 + 3
@@ -126,26 +124,38 @@ def test_the_search_finds_the_best_and_spends_more_on_the_better() -> None:
 
 
 def test_of_equals_the_gentler_wins() -> None:
-    tried = halve(SPACES["edit"].first(), lambda one, count: [edit()], {}, stage="s", inputs=1)
-    assert tried[0].candidate == min(SPACES["edit"].first())
+    tried = halve(SPACES["edit"].candidates(), lambda one, count: [edit()], {}, inputs=1)
+    assert tried[0].candidate == min(SPACES["edit"].candidates())
 
 
-def test_a_law_is_switched_off_on_evidence_only() -> None:
-    own, off = Candidate(0.7, 4.0), Candidate(0.7, 4.0, eta=0.0, alpha=0.0)
+def test_what_leaks_loses_to_whatever_does_not() -> None:
+    def measure(one: Candidate, count: int) -> list[dict]:
+        strong = one.guidance > 4
+        return [edit(geometry_gain=2.0 if strong else 0.5, beyond=LEAK + strong, j1_before=None)]
 
-    def tried(candidate: Candidate, value: float, spread: float) -> Tried:
-        return Tried("s", 2, 8, candidate, Interval(value, value - spread, value + spread), {})
-
-    assert settled([tried(off, 0.62, 0.1), tried(own, 0.61, 0.1)], own).candidate == own
-    assert settled([tried(off, 0.9, 0.1), tried(own, 0.61, 0.1)], own).candidate == off
-    assert settled([tried(off, 0.9, 0.1)], own).candidate == off
+    tried = halve(SPACES["edit"].candidates(), measure, {}, inputs=1)
+    assert tried[0].candidate == Candidate(0.6, 2.5)
+    assert (tried[0].worth.value, tried[0].figures["beyond"]) == (0.25, LEAK)
+    assert [one.leaks for one in tried] == sorted(one.candidate.guidance > 4 for one in tried)
 
 
 def test_every_candidate_is_a_valid_configuration() -> None:
     for space in SPACES.values():
-        for one in [*space.first(), *space.second(space.first()[0])]:
-            assert DEFAULT.with_overrides(one.overrides()).start.strength == one.strength
-    assert all(one.alpha == 0 for one in SPACES["removal"].second(Candidate(0.7, 4, 1.5, 0.0)))
+        for one in space.candidates():
+            config = DEFAULT.with_overrides(one.overrides())
+            assert (config.start.strength, config.sampling.guidance_scale) == (
+                one.strength,
+                one.guidance,
+            )
+
+
+def test_a_sham_is_left_out_only_where_it_is_the_source() -> None:
+    inverted = {"start": {"kind": "edit_friendly"}}
+    assert not sham_is_source(Plan())
+    assert sham_is_source(Plan(fixed=inverted))
+    assert not sham_is_source(Plan(fixed=inverted | {"sampling": {"guidance_map": "uniform"}}))
+    assert not sham_is_source(Plan(fixed={"start": {"kind": "ddim"}}))
+    assert not sham_is_source(Plan(preset="paper", fixed=inverted))
 
 
 def test_nothing_of_the_test_split_is_tuned_on(shared: Path) -> None:
@@ -181,7 +191,7 @@ def test_the_result_is_what_edits_then_use_and_a_second_start_makes_nothing(
         inputs=1,
         cells=("left effusion",),
         backbone=str(tiny_folder),
-        spaces={"edit": Space((0.1, 0.2), (2.0,), (0.0, 1.5), (0.0,))},
+        spaces={"edit": Space((0.1, 0.2), (2.0,))},
     )
     said: list[str] = []
     result = calibrate(data, tmp_path, plan, progress=lambda e: None, announce=said.append)
@@ -189,13 +199,13 @@ def test_the_result_is_what_edits_then_use_and_a_second_start_makes_nothing(
     made = json.loads((tmp_path / "calibration.json").read_text())
     best = result["modes"]["edit"]["best"]
     assert made["presets"]["fast"]["start"]["strength"] == best["strength"]
-    assert made["presets"]["fast"]["correct"] == {"alpha_max": 0.0}
+    assert "keep" not in made["presets"]["fast"]  # the paste rests while it is measured only
     folder = tmp_path / "backbone"
     folder.mkdir()
     (folder / "calibration.json").write_text((tmp_path / "calibration.json").read_text())
     used = Networks(models=tmp_path).calibrated("backbone", "default")
     assert used.sampling.guidance_scale == best["guidance"]
-    assert "| strength and guidance | 0.1 |" in (tmp_path / "table.md").read_text()
+    assert "| 0.1 | 2 |" in (tmp_path / "table.md").read_text()
     assert (tmp_path / "search.png").stat().st_size > 3000
     lines = (tmp_path / "rows" / "rows.jsonl").read_text()
     pictures = {path.name for path in (tmp_path / "rows" / "pictures").iterdir()}
@@ -214,14 +224,13 @@ def test_each_finding_is_also_searched_apart_and_a_held_dial_is_written(
         cells=("left effusion", "edema"),
         backbone=str(tiny_folder),
         tools=Tools(pictures=False),
-        fixed={"keep": {"band_px": 24}, "boost": {"mu": 0.5}},
-        spaces={"edit": Space((0.1, 0.2), (2.0,), (0.0,), (0.0,))},
+        fixed={"keep": {"band_px": 24}, "sampling": {"steps": 10}},
+        spaces={"edit": Space((0.1, 0.2), (2.0,))},
     )
     result = calibrate(data, tmp_path, plan, progress=lambda e: None)
     made = json.loads((tmp_path / "calibration.json").read_text())
     assert made["presets"]["default"]["keep"] == {"band_px": 24}
-    eta = result["modes"]["edit"]["best"]["eta"]
-    assert made["presets"]["default"]["boost"] == {"mu": 0.5, "eta": eta}
+    assert made["presets"]["default"]["sampling"] == {"steps": 10, "guidance_scale": 2.0}
     assert set(made["findings"]) == {"pleural effusion", "pulmonary edema"}
     own = made["findings"]["pulmonary edema"]["presets"]["fast"]
     best = result["modes"]["edit, pulmonary edema"]["best"]
@@ -242,7 +251,7 @@ def test_another_searchs_modes_are_kept(data: Path, tiny_folder: Path, tmp_path:
         backbone=str(tiny_folder),
         tools=Tools(pictures=False),
         onto=earlier,
-        spaces={"edit": Space((0.1,), (2.0,), (0.0,), (0.0,))},
+        spaces={"edit": Space((0.1,), (2.0,))},
     )
     calibrate(data, tmp_path / "out", plan, progress=lambda e: None)
     made = json.loads((tmp_path / "out" / "calibration.json").read_text())
@@ -278,11 +287,3 @@ def test_bad_input_is_one_sentence(
     base = ["evaluate", "calibrate", "--data", str(data), "--out", str(tmp_path / "out")]
     assert main([*base, "--judge", "none", *words]) == 2
     assert said in capsys.readouterr().err
-
-
-def test_a_preset_that_leaves_the_correction_out_stays_without_it() -> None:
-    best = {"start": {"strength": 0.5}, "correct": {"alpha_max": 0.1}}
-    made = _for_presets(Plan(fixed={"keep": {"band_px": 24}}), best)
-    assert made["default"] == {"keep": {"band_px": 24}, **best}
-    assert made["fast"] == {**made["default"], "correct": {"alpha_max": 0.0}}
-    assert PRESETS["fast"].correct.alpha_max == 0.0
