@@ -36,7 +36,7 @@ class Sampling:
     spacing: str = dial("trailing", "where the n timesteps lie", choices=("leading", "trailing"))
     eta_ddim: float = dial(0.0, "DDIM stochasticity; 1 = DDPM", span=(0, 1))
     guidance_scale: float = dial(7.5, "CFG scale s; 1 = no guidance", span=(1, 30))
-    cfg_from: float = dial(0.2, "guidance starts at this fraction of executed steps", span=(0, 1))
+    cfg_from: float = dial(0.0, "guidance starts at this fraction of executed steps", span=(0, 1))
     cfg_until: float = dial(1.0, "guidance ends at this fraction of executed steps", span=(0, 1))
     guidance_map: str = dial(
         "region",
@@ -281,9 +281,7 @@ def _levels(label: str, value: Any) -> Levels:
 
 
 PAPER = EditConfig(
-    sampling=Sampling(
-        solver="ddim", steps=50, spacing="leading", cfg_from=0.0, guidance_map="uniform"
-    ),
+    sampling=Sampling(solver="ddim", steps=50, spacing="leading", guidance_map="uniform"),
     start=Start(kind="noise", strength=1.0),
     gate=Gate(mode="keys", renorm=False, bridge="off"),
     boost=Boost(eta=1.5),

@@ -100,11 +100,11 @@ def test_rounds_double_and_halve() -> None:
 
 
 def measured(calls: list):
-    """Edits whose worth peaks at strength .7, guidance 2.5."""
+    """Edits whose worth peaks at strength .5, guidance 7."""
 
     def measure(one: Candidate, count: int) -> list[dict]:
         calls.append((one, count))
-        gain = 2 - 4 * abs(one.strength - 0.7) - 0.2 * abs(one.guidance - 2.5)
+        gain = 2 - 4 * abs(one.strength - 0.5) - 0.2 * abs(one.guidance - 7)
         row = edit(geometry_gain=gain, j1_before=None, j1_after=None)
         return [{**row, "patient": f"p{number}"} for number in range(count)]
 
@@ -116,7 +116,7 @@ def test_the_search_finds_the_best_and_spends_more_on_the_better() -> None:
     first = SPACES["edit"].candidates()
     tried = halve(first, measured(calls), {}, inputs=4)
     best = tried[0].candidate
-    assert (best.strength, best.guidance) == (0.7, 2.5)
+    assert (best.strength, best.guidance) == (0.5, 7.0)
     assert len(calls) == 12 + 6 + 3
     assert {count for one, count in calls if one == best} == {1, 2, 4}
     assert tried[0].inputs == 4
@@ -130,13 +130,13 @@ def test_of_equals_the_gentler_wins() -> None:
 
 def test_what_leaks_loses_to_whatever_does_not() -> None:
     def measure(one: Candidate, count: int) -> list[dict]:
-        strong = one.guidance > 4
+        strong = one.guidance > 7
         return [edit(geometry_gain=2.0 if strong else 0.5, beyond=LEAK + strong, j1_before=None)]
 
     tried = halve(SPACES["edit"].candidates(), measure, {}, inputs=1)
-    assert tried[0].candidate == Candidate(0.6, 2.5)
+    assert tried[0].candidate == Candidate(0.4, 4.0)
     assert (tried[0].worth.value, tried[0].figures["beyond"]) == (0.25, LEAK)
-    assert [one.leaks for one in tried] == sorted(one.candidate.guidance > 4 for one in tried)
+    assert [one.leaks for one in tried] == sorted(one.candidate.guidance > 7 for one in tried)
 
 
 def test_every_candidate_is_a_valid_configuration() -> None:
