@@ -33,8 +33,13 @@ NAMES = {
 ALL, NONE = "all laws", "no law"
 # Further lines: name -> dials that are turned on top of the preset. Each is compared with ALL.
 MORE: dict[str, Overrides] = {
-    "Eq. 6 on end tokens": {"tokens": {"eos_weight": 1.0}},
-    "guidance on all steps": {"sampling": {"cfg_from": 0.0, "cfg_until": 1.0}},
+    "with Eq. 6": {"boost": {"eta": 1.5}},
+    "with Eq. 6 on end tokens": {"boost": {"eta": 1.5}, "tokens": {"carrier": "finding+eos"}},
+    "with Eq. 9": {"correct": {"alpha_max": 0.05}},
+    "with organ tokens": {"anatomy": {"strength": 0.5}},
+    "with an empty source text": {"tokens": {"source": "empty"}},
+    "gate of beta 4": {"gate": {"beta": 4.0}},
+    "guidance on three quarters": {"sampling": {"cfg_until": 0.75}},
 }
 
 

@@ -32,7 +32,12 @@ OTHER = {
     "sampling": {"guidance_scale": 19.0, "cfg_until": 1.0},
     "boost": {"eta": 5.0, "mu": 0.9, "side": "late", "renorm": True},
     "anatomy": {"strength": 0.0},
-    "tokens": {"regional_prompt": False, "eos_weight": 1.0},
+    "tokens": {
+        "regional_prompt": False,
+        "carrier": "finding+eos",
+        "source": "empty",
+        "removal": "negative",
+    },
     "energy": {"levels": "0,1", "map": "boosted", "shape": "log"},
     "correct": {"alpha_max": 3.0, "decay": "constant", "iters": 2, "norm": "none", "scale": 2.0,
                 "truncated": False, "stop_score": 1.0, "cap": 0.0, "every": 2},
