@@ -35,13 +35,13 @@ VERSION = 1  # of the figures; rows of another version are not used
 GREY = 255.0
 HALF = 0.5  # coverage from which a pixel of the model grid lies in the region
 KEPT = 16  # shams of one radiograph and edit that are kept
-# Dials that change no byte of a sham: it has no word to act on, and both branches read one text.
+# Dials that change no byte of a sham: it has no word to act on, and target and source are one text.
 # () = every dial of the part.
 IDLE: dict[str, tuple[str, ...]] = {
     "sampling": ("guidance_scale", "cfg_until"),
     "boost": (),
     "anatomy": (),
-    "tokens": (),
+    "tokens": ("regional_prompt", "carrier", "removal"),
     "energy": (),
     "correct": (),
     "keep": ("band_px",),
@@ -117,11 +117,14 @@ def figures(edit: Planes, sham: Planes, where: Areas) -> dict[str, float]:
 def sham_config(config: EditConfig) -> EditConfig:
     """The settings, without dials that change no byte of their sham: shams with one are one.
 
-    A gate on the conditional branch alone makes the branches differ, and then guidance counts.
+    Guidance counts where the branches differ: by a gate on the conditional one alone, or by a text
+    of the source that uniform guidance sets against an empty one.
     """
-    one_text = config.gate.mode == "off" or (
+    alike = config.gate.mode == "off" or (
         config.gate.branches == "both" and config.gate.mode != "dense"
     )
+    by_region = config.sampling.guidance_map == "region"
+    one_text = alike and (by_region or config.tokens.source == "empty")
     parts = {}
     for name in IDLE:
         part = getattr(config, name)

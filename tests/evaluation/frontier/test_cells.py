@@ -29,15 +29,10 @@ from monai_cxr_cf.runs.networks import Networks
 QUICK = {"sampling": {"steps": 5, "solver": "ddim"}, "start": {"kind": "edit_friendly"}}
 # Another value of every dial that a sham is said not to feel.
 OTHER = {
-    "sampling": {"guidance_scale": 19.0, "cfg_until": 1.0},
+    "sampling": {"guidance_scale": 19.0, "cfg_until": 0.75},
     "boost": {"eta": 5.0, "mu": 0.9, "side": "late", "renorm": True},
-    "anatomy": {"strength": 0.0},
-    "tokens": {
-        "regional_prompt": False,
-        "carrier": "finding+eos",
-        "source": "empty",
-        "removal": "negative",
-    },
+    "anatomy": {"strength": 0.5},
+    "tokens": {"regional_prompt": False, "carrier": "finding+eos", "removal": "negative"},
     "energy": {"levels": "0,1", "map": "boosted", "shape": "log"},
     "correct": {"alpha_max": 3.0, "decay": "constant", "iters": 2, "norm": "none", "scale": 2.0,
                 "truncated": False, "stop_score": 1.0, "cap": 0.0, "every": 2},
@@ -146,11 +141,15 @@ def test_a_sham_does_not_feel_a_dial_that_is_called_idle(
 def test_settings_that_a_sham_feels_have_shams_of_their_own() -> None:
     usual = EditConfig()
     for overrides in ({"gate": {"mode": "off"}}, {"start": {"strength": 0.5}},
+                      {"tokens": {"source": "empty"}}, {"sampling": {"guidance_map": "uniform"}},
                       {"sampling": {"steps": 10}}):  # fmt: skip
         assert sham_config(usual.with_overrides(overrides)) != sham_config(usual)
     alone = usual.with_overrides({"gate": {"branches": "cond"}})
     strong = alone.with_overrides({"sampling": {"guidance_scale": 20}})
     assert sham_config(alone) != sham_config(strong)
+    uniform = usual.with_overrides({"sampling": {"guidance_map": "uniform"}})
+    strong = uniform.with_overrides({"sampling": {"guidance_scale": 20}})
+    assert sham_config(uniform) != sham_config(strong)
 
 
 def test_one_sham_serves_all_settings_that_share_it_and_no_other_edit(

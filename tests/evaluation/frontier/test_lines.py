@@ -41,7 +41,8 @@ def test_a_line_gives_the_presets_settings_with_guidance_and_without_paste() -> 
             assert config.keep.paste is False
             assert config.output.composite == "none"
             assert config.sampling.guidance_scale == (guidance or 7.5)
-            assert config.boost.eta == (0.0 if "no-boost" in line.switches else 9.0)
+            own = line.overrides.get("boost", {}).get("eta", 9.0)
+            assert config.boost.eta == (0.0 if "no-boost" in line.switches else own)
 
 
 def test_lines_are_picked_by_name_with_what_they_are_compared_with() -> None:
