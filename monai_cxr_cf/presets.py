@@ -8,23 +8,15 @@ Symbols: eta, lambda, beta, mu, alpha and Eq. numbers as in arXiv 2603.04130.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from hashlib import sha256
 from math import floor
 from typing import Any
 
+from monai_cxr_cf.dials import Levels, checked, dial
 from monai_cxr_cf.errors import BadRequest
 
-Range = tuple[float, float]
-Levels = tuple[int, ...]
 TINY = 1e-9  # int(0.58 * 50) is 28 and ceil(0.28 * 25) is 8 without it
-
-
-def dial(
-    default: Any, text: str, *, span: Range | None = None, choices: tuple[str, ...] = ()
-) -> Any:
-    """One configuration field: its default, what it does, and what it may be."""
-    return field(default=default, metadata={"help": text, "range": span, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -240,46 +232,6 @@ def _replaced(part: Any, values: Mapping[str, Any]) -> Any:
     return replace(part, **{key: checked(part, key, value) for key, value in values.items()})
 
 
-def checked(part: Any, key: str, value: Any) -> Any:
-    """``value`` as field ``key`` of ``part`` wants it; BadRequest names range or choices."""
-    known: dict[str, Any] = {f.name: f for f in fields(part)}
-    label = f"{type(part).__name__.lower()}.{key}"
-    if key not in known:
-        raise BadRequest(f"Unknown setting '{label}'.", hint=f"Settings: {', '.join(known)}.")
-    default, meta = known[key].default, known[key].metadata
-    if isinstance(default, tuple):
-        return _levels(label, value)
-    if isinstance(default, bool) or isinstance(value, bool):
-        if not (isinstance(default, bool) and isinstance(value, bool)):
-            raise BadRequest(f"{label} is {value!r}; expected {type(default).__name__}.")
-        return value
-    if isinstance(default, str):
-        if not isinstance(value, str) or (meta["choices"] and value not in meta["choices"]):
-            raise BadRequest(
-                f"{label} is {value!r}.", hint=f"Choose one of: {', '.join(meta['choices'])}."
-            )
-        return value
-    return _number(label, default, value, meta["range"])
-
-
-def _number(label: str, default: float, value: Any, span: Range) -> float:
-    whole = isinstance(default, int)
-    if not isinstance(value, int | float) or (whole and value != int(value)):
-        raise BadRequest(f"{label} is {value!r}; expected {'a whole' if whole else 'a'} number.")
-    if not span[0] <= value <= span[1]:  # also refuses NaN
-        raise BadRequest(f"{label} is {value}; allowed is {span[0]} to {span[1]}.")
-    return int(value) if whole else float(value)
-
-
-def _levels(label: str, value: Any) -> Levels:
-    items = [value] if isinstance(value, int) else value
-    if not isinstance(items, list | tuple) or not all(
-        isinstance(v, int) and 0 <= v <= 3 for v in items
-    ):
-        raise BadRequest(f"{label} is {value!r}; expected levels from 0 (finest) to 3 (mid block).")
-    return tuple(dict.fromkeys(items))
-
-
 PAPER = EditConfig(
     sampling=Sampling(solver="ddim", steps=50, spacing="leading", guidance_map="uniform"),
     start=Start(kind="noise", strength=1.0),
@@ -303,6 +255,7 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "no-boost": {"boost": {"eta": 0.0}},
     "no-correction": {"correct": {"alpha_max": 0.0}},
     "no-regional-prompt": {"tokens": {"regional_prompt": False}},
+    "no-regional-guidance": {"sampling": {"guidance_map": "uniform"}},
     "no-anatomy": {"anatomy": {"strength": 0.0}},
     "no-paste": {"keep": {"paste": False}},
     "no-composite": {"output": {"composite": "none"}},

@@ -13,9 +13,10 @@ from hashlib import sha256
 from importlib import resources
 from typing import Any
 
+from monai_cxr_cf.dials import checked
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import EditConfig, checked, preset
+from monai_cxr_cf.presets import EditConfig, preset
 
 VERSION = 1
 SIDES = ("left", "right", "both")

@@ -19,8 +19,8 @@ PACKAGE = "monai_cxr_cf"
 ORDER = (
     *("cli", "commands", "server", "transforms", "evaluation", "training", "pipeline", "runs"),
     *("case", "methods", "judges", "anatomy", "data", "prompts", "request", "diffusion", "dicom"),
-    *("composite", "measures", "presets", "grid", "weights", "threads", "imports", "devices"),
-    "errors",
+    *("composite", "measures", "presets", "dials", "grid", "weights", "threads", "imports"),
+    *("devices", "errors"),
 )
 APART = {"viewer"}  # runs in an environment of its own; tests/house/test_layers.py watches it
 FACADE = f"{PACKAGE}.transforms"  # what a user of MONAI imports from one place

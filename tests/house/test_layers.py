@@ -25,7 +25,8 @@ print(json.dumps(sorted({m.partition(".")[0] for m in set(sys.modules) - before}
 ANY = "third-party"
 
 WORDS = (
-    *("__init__", "errors", "presets", "request", "weights", "threads", "imports", "devices"),
+    *("__init__", "errors", "dials", "presets", "request", "weights", "threads", "imports"),
+    "devices",
     "cli",
     *("commands*", "prompts*", "diffusion", "diffusion.cost", "diffusion.cost.memory"),
     *("runs", "runs.atomic", "runs.cancel", "runs.facts", "runs.failures", "runs.networks"),
