@@ -14,6 +14,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from monai_cxr_cf.diffusion.cost import flops, meter
+from monai_cxr_cf.diffusion.cost.estimate import estimate
 from monai_cxr_cf.diffusion.model.single_file import SD1_SCHEDULER, SD1_UNET, SD1_VAE
 from monai_cxr_cf.presets import PRESETS
 from monai_cxr_cf.runs.networks import Networks
@@ -49,7 +50,7 @@ def passes(backbone: Any, configs: list[Any]) -> dict[str, dict[str, int]]:
     try:
         for config in configs:
             for crop in (False, True):
-                meter.estimate(backbone, config, crop=crop)
+                estimate(backbone, config, crop=crop)
     finally:
         meter.unet_flops, meter.vae_flops = kept
     return found

@@ -17,7 +17,7 @@ from monai_cxr_cf.composite import Decoded
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.diffusion import modes
-from monai_cxr_cf.diffusion.cost.meter import within_memory
+from monai_cxr_cf.diffusion.cost.estimate import within_memory
 from monai_cxr_cf.diffusion.render import Rendered, render
 from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.diffusion.task import Progress

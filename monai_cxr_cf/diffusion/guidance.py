@@ -16,6 +16,7 @@ from torch import Tensor
 from monai_cxr_cf.diffusion.laws.priors import guidance_map
 from monai_cxr_cf.diffusion.model.layers import Grid
 from monai_cxr_cf.diffusion.task import EditTask
+from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import EditConfig
 
 
@@ -24,8 +25,7 @@ class Guidance:
     """How one run guides.
 
     Attributes:
-        scale: s; with ``guidance_map`` "region" s_f Ω_f, the strongest finding's in each cell, (h,
-            w).
+        scale: s; with ``guidance_map`` "region" the largest s_f Ω_f in each cell, (h, w).
         region: Ω, the findings' union on the latent grid, (h, w) in 0..1; None guides every cell.
         negative: whether a negative prompt other than the source's takes part.
     """
@@ -37,9 +37,7 @@ class Guidance:
     @property
     def references(self) -> tuple[str, ...]:
         """Branches whose predictions are needed beside the target's."""
-        if self.region is None:
-            return ("negative",)
-        return ("source", "negative") if self.negative else ("source",)
+        return references(regional=self.region is not None, negative=self.negative)
 
     def __call__(self, e: Tensor, others: Mapping[str, Tensor]) -> Tensor:
         """The guided prediction, (N, 4, h, w), from the target's and those of ``references``.
@@ -57,10 +55,35 @@ class Guidance:
         return e_src + self.region * (e_neg - e_src) + self.scale * (e - e_neg)
 
 
+def references(*, regional: bool, negative: bool) -> tuple[str, ...]:
+    """Branches that guidance reads beside the target's, in the order in which they are predicted.
+
+    ``negative``: whether there is a negative prompt that the source's text does not equal.
+    """
+    if not regional:
+        return ("negative",)
+    return ("source", "negative") if negative else ("source",)
+
+
+def both_gated(config: EditConfig) -> bool:
+    """Whether the organ gate acts on all branches alike; the dense one never does."""
+    gate = config.gate
+    return gate.mode == "off" or (gate.branches == "both" and gate.mode != "dense")
+
+
 def guidance_of(task: EditTask, config: EditConfig, latent_hw: Grid, *, like: Tensor) -> Guidance:
-    """The guidance of one task on its latent grid (rows, columns), on the device of ``like``."""
+    """The guidance of one task on its latent grid (rows, columns), on the device of ``like``.
+
+    Raises:
+        BadRequest: a finding has a scale of its own, and the whole picture is guided.
+    """
     part = config.sampling
     if part.guidance_map == "uniform":
+        if any(target.guidance is not None for target in task.targets):
+            raise BadRequest(
+                "A finding has a guidance scale of its own, and the whole picture is guided.",
+                hint="Set sampling.guidance_map=region.",
+            )
         return Guidance(part.guidance_scale)
     maps = np.stack([guidance_map(target.region, latent_hw) for target in task.targets])
     scales = np.array(

@@ -14,6 +14,7 @@ from torch import Tensor
 from monai_cxr_cf.diffusion.attention.install import controlled
 from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.denoise import Denoiser
+from monai_cxr_cf.diffusion.guidance import both_gated
 from monai_cxr_cf.diffusion.model.recall import recalled
 from monai_cxr_cf.diffusion.prepare import Prepared, inversion_plan
 from monai_cxr_cf.diffusion.steps import Noise, Solver
@@ -67,13 +68,17 @@ def begin(
 
 
 class SourcePrediction:
-    """Prediction of the source prompt: alone for DDIM, at the run's own scale for edit-friendly."""
+    """Prediction of the source prompt: alone for DDIM, guided as in the run for edit-friendly.
+
+    ``others``: branches that say something else than the source does, by their words or by laws
+    that act on one branch alone; without any, guidance changes nothing and costs no pass.
+    """
 
     def __init__(self, denoise: Denoiser, progress: Progress | None) -> None:
         self.denoise, self.progress, self.done = denoise, progress, 0
         run = denoise.run
         self.laws = _laws(run)
-        alike = not (run.plan.gains or run.plan.shifts) and run.config.gate.branches == "both"
+        alike = not (run.plan.gains or run.plan.shifts) and both_gated(run.config)
         texts = {"source": run.task.source_prompt, "negative": run.task.negative_prompt}
         self.others = tuple(
             branch
@@ -82,7 +87,7 @@ class SourcePrediction:
         )
 
     def __call__(self, z: Tensor, i: int) -> Tensor:
-        """e at t_i, (N, 4, h, w); a second pass only where guidance would change anything."""
+        """e at t_i, (N, 4, h, w); other passes only where guidance would change anything."""
         run = self.denoise.run
         e = self._branch(z, i, "cond", "source")
         if run.config.start.kind == "edit_friendly" and i in run.guided and self.others:

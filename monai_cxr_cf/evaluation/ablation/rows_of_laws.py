@@ -20,7 +20,7 @@ from monai_cxr_cf import pipeline
 from monai_cxr_cf.case import Case, words
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.reading.read import read_source
-from monai_cxr_cf.diffusion.cost.meter import estimate, seconds_per_f
+from monai_cxr_cf.diffusion.cost.estimate import estimate, seconds_per_f
 from monai_cxr_cf.diffusion.render import Rendered
 from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.evaluation.edits.protocol import Settings, Trial, digest

@@ -16,7 +16,7 @@ from typing import Any
 
 from monai_cxr_cf.data.folder import Row as Radiograph
 from monai_cxr_cf.data.folder import read_index
-from monai_cxr_cf.diffusion.cost.meter import estimate, seconds_per_f
+from monai_cxr_cf.diffusion.cost.estimate import estimate, seconds_per_f
 from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.evaluation.calibration.search import (

@@ -7,16 +7,14 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from monai_cxr_cf.diffusion.cost.flops import config_key, unet_flops, vae_flops
-from monai_cxr_cf.diffusion.cost.meter import (
-    Meter,
-    Ratios,
+from monai_cxr_cf.diffusion.cost.estimate import (
     check_memory,
     estimate,
-    ratios,
     seconds_per_f,
     within_memory,
 )
+from monai_cxr_cf.diffusion.cost.flops import config_key, unet_flops, vae_flops
+from monai_cxr_cf.diffusion.cost.meter import Meter, Ratios, ratios
 from monai_cxr_cf.diffusion.model.single_file import SD1_SCHEDULER, SD1_UNET, SD1_VAE
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.errors import ResourceExhausted
