@@ -218,19 +218,17 @@ def _targets(
     tables: Sequence[TokenTable],
     own: Sequence[tuple[Words, TokenTable]],
 ) -> tuple[Target, ...]:
-    """One target per finding: by its own text, the prompt's tokens, or the negative prompt's."""
+    """One target per finding: by the prompt's tokens and its own text, or the negative prompt's."""
     positive, negative = (iter(table.finding_tokens) for table in tables)
     steered_away = bool(tables[1].finding_tokens)
     targets = []
     for number, (item, region) in enumerate(zip(asked.findings, regions, strict=True)):
         plane = grid.mask_to_model(region)
-        if own:
-            words, table = own[number]
-            targets.append(Target(item.finding, table.finding_tokens[0], plane, words=words))
-        elif steered_away and item.direction == "remove":
+        if steered_away and item.direction == "remove":
             targets.append(Target(item.finding, next(negative), plane, where="negative"))
         else:
-            targets.append(Target(item.finding, next(positive), plane))
+            words = own[number][0] if own else None
+            targets.append(Target(item.finding, next(positive), plane, words=words))
     return tuple(targets)
 
 
@@ -249,7 +247,8 @@ def _own_texts(
     for item in asked.findings:
         text = text_of(item)
         table = token_table(tokenizer, text.text, text.findings)
-        found.append((Words(text.text, table.anatomy_tokens, table.special_tokens), table))
+        (path,) = table.finding_tokens
+        found.append((Words(text.text, path, table.anatomy_tokens, table.special_tokens), table))
     return found
 
 

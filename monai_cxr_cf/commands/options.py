@@ -39,6 +39,7 @@ OFF = {  # what a law's switch means
     "no-boost": "words of the finding are not amplified (without Eq. 6)",
     "no-correction": "the latent is not corrected (without Eq. 9)",
     "no-regional-prompt": "the prompt acts outside the region, too",
+    "no-regional-guidance": "the whole picture is guided",
     "no-anatomy": "organ names act everywhere",
     "no-paste": "the source is not held outside the region while drawing",
     "no-composite": "the model's whole picture: pixels outside change, too",

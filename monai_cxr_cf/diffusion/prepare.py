@@ -64,7 +64,8 @@ def prepare(
 
     Raises:
         BadRequest: no seed, a region that vanishes, guidance that misses the boost window, a
-            removal without guidance, less than a step, a size the UNet cannot halve.
+            removal by the negative prompt without guidance, a scale of one finding where the whole
+            picture is guided, less than a step, a size the UNet cannot halve.
     """
     config = _checked(task, config.as_run(), seeds)
     window, notes = _window(backbone, task, config)
@@ -123,11 +124,12 @@ def _keep(task: EditTask, config: EditConfig, *, like: Tensor) -> Keep:
 def _checked(task: EditTask, config: EditConfig, seeds: tuple[int, ...]) -> EditConfig:
     if not seeds:
         raise BadRequest("There is no seed; expected one per image.")
-    away = any(target.where == "negative" for target in task.targets)
-    if away and config.sampling.guidance_scale == 1:
+    scale = config.sampling.guidance_scale
+    gone = [t for t in task.targets if t.where == "negative"]
+    if any((scale if t.guidance is None else t.guidance) == 1 for t in gone):
         raise BadRequest(
-            "A removal needs guidance: the finding stands in the negative prompt.",
-            hint="Set sampling.guidance_scale above 1.",
+            "This removal needs guidance: the finding stands in the negative prompt.",
+            hint="Set sampling.guidance_scale above 1, or tokens.removal=healthy.",
         )
     return config
 

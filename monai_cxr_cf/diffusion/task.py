@@ -26,6 +26,7 @@ class Words:
     """A text of one finding alone, for an edit of several: its own state acts in its own region."""
 
     text: str
+    tokens: tuple[int, ...]  # K_path: positions 0..76 in ``text``
     organ_tokens: Mapping[int, str] = field(default_factory=dict)  # K_anat: position -> organ
     special_tokens: tuple[int, ...] = ()  # EOS and PAD positions
 
@@ -35,15 +36,16 @@ class Target:
     """One finding of the request.
 
     Raises:
-        BadRequest: the region is empty, or a token position lies outside 0..76.
+        BadRequest: the region is empty, a token position lies outside 0..76, or a finding of the
+            negative prompt has a text of its own.
     """
 
     name: str  # canonical finding
-    tokens: tuple[int, ...]  # K_path: positions 0..76 in the text that carries the finding
+    tokens: tuple[int, ...]  # K_path: positions 0..76 in the prompt that carries the finding
     region: Plane  # SxS coverage 0..1 of this finding's region
     eta: float | None = None  # gain of Eq. 6 for this finding; None = config.boost.eta
     guidance: float | None = None  # s inside its region; None = config.sampling.guidance_scale
-    words: Words | None = None  # its own text; None = the task's prompt
+    words: Words | None = None  # its own text, in the prompt's stead; None = the task's prompt
     where: str = "prompt"  # "prompt", or "negative" where K_path lies in the negative prompt
 
     def __post_init__(self) -> None:
@@ -54,7 +56,10 @@ class Target:
             )
         if self.where not in ("prompt", "negative"):
             raise BadRequest(f"Target.where is {self.where!r}; expected 'prompt' or 'negative'.")
-        if any(not 0 <= k < PROMPT_TOKENS for k in self.tokens):
+        if self.words is not None and self.where == "negative":
+            raise BadRequest(f"'{self.name}' has a text of its own and one in the negative prompt.")
+        own = () if self.words is None else self.words.tokens
+        if any(not 0 <= k < PROMPT_TOKENS for k in (*self.tokens, *own)):
             raise BadRequest(
                 f"A word of '{self.name}' lies beyond the {PROMPT_TOKENS} tokens of the prompt.",
                 hint="Shorten the prompt.",
@@ -94,7 +99,8 @@ class EditTask:
             if np.shape(plane) != shape:
                 raise BadRequest(f"'{name}' is {np.shape(plane)}; the model image is {shape}.")
         for target in self.targets:
-            if not target.tokens and self.mode != "sham":
+            named = target.tokens and (target.words is None or target.words.tokens)
+            if not named and self.mode != "sham":
                 raise BadRequest(f"No word of the prompt names '{target.name}'.")
         if len(self.texts) not in (0, len(self.targets)):
             raise BadRequest("Some findings have a text of their own and others have none.")

@@ -73,7 +73,7 @@ class Recorder:
             "seeds": list(run.seeds),
             "backbone": _backbone(run),
             "inputs": _input_hashes(run),
-            "tokens": token_table(run.backbone, run.task),
+            "tokens": token_table(run.backbone, run.task, plan.findings),
             "levels": _levels(run),
             "skipped_levels": [{"level": at, "finding": name} for at, name in plan.vanished],
             "window": run.window.as_dict() if run.window else None,

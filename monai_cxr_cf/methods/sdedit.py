@@ -14,7 +14,7 @@ from monai_cxr_cf.diffusion.task import EditTask, Progress
 from monai_cxr_cf.presets import EditConfig
 
 LAWS_OFF: dict[str, dict[str, Any]] = {
-    "sampling": {"cfg_from": 0.0, "cfg_until": 1.0},
+    "sampling": {"cfg_from": 0.0, "cfg_until": 1.0, "guidance_map": "uniform"},
     "gate": {"mode": "off"},
     "anatomy": {"strength": 0.0},
     "boost": {"eta": 0.0},
@@ -38,7 +38,11 @@ def sdedit(
     seeds: Sequence[int],
     progress: Progress | None = None,
 ) -> Samples:
-    """2 n_exec F and one encoding; whatever laws ``config`` asks for are switched off."""
+    """2 n_exec F and one encoding; whatever laws ``config`` asks for are switched off.
+
+    One text holds for the whole picture: the prompt, whatever texts its findings have.
+    """
     effective = plain(config).with_overrides({"start": {"kind": "strength"}})
+    task = replace(task, targets=tuple(replace(t, words=None) for t in task.targets))
     samples = sample(backbone, task, effective, seeds=seeds, progress=progress)
     return replace(samples, trace={**samples.trace, "method": "sdedit"})

@@ -144,18 +144,22 @@ def source_prompt(parsed: ParsedPrompt) -> str:
 
 
 def _joined(parsed: ParsedPrompt) -> SpannedText:
-    """The own texts of all findings in one, added ones first; said once, healthy words hold for
-    every finding that they are said of."""
+    """The own texts of all findings in one, added ones first.
+
+    Healthy words are said once, and hold for every finding that they are said of.
+    """
     starts: dict[str, int] = {}
     text, found = "", {}
-    for finding in (*parsed.added, *parsed.removed):
+    removed = sorted(parsed.removed, key=lambda finding: -len(text_of(finding).text))
+    for finding in (*parsed.added, *removed):
         own = text_of(finding)
-        if own.text not in starts:
+        said = next((one for one in starts if f"{one},".startswith(f"{own.text},")), None)
+        if said is None:
             text += ", " if text else ""
-            starts[own.text] = len(text)
+            said, starts[own.text] = own.text, len(text)
             text += own.text
         (placed,) = own.findings
-        start = starts[own.text]
+        start = starts[said]
         a, b = placed.span or (0, len(own.text))
         found[id(finding)] = replace(placed, span=(start + a, start + b))
     return SpannedText(text, tuple(found[id(finding)] for finding in parsed.findings))

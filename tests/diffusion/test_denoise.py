@@ -147,8 +147,8 @@ def test_words_act_in_an_inversion_only_where_both_prompts_are_one(tiny, task):
         )
         assert bool(found.regional) == same
         assert found.gates is run.plan.gates
-        assert found.tokens == {"cond": (), "negative": ()}
-        assert found.finding_tokens == {"cond": ((),), "negative": ((),)}
+        assert found.tokens == {"cond": (), "negative": (), "source": ()}
+        assert found.finding_tokens == {"cond": ((),), "negative": ((),), "source": ((),)}
         assert found.scored("cond") == ()
         assert not found.corrects
 

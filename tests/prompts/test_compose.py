@@ -11,9 +11,10 @@ from monai_cxr_cf.prompts.compose import (
     prompt_from_findings,
     removal_prompt,
     target_prompt,
+    text_of,
 )
-from monai_cxr_cf.prompts.findings import VOCABULARY
-from monai_cxr_cf.prompts.parse import parse_prompt
+from monai_cxr_cf.prompts.findings import VOCABULARY, lookup
+from monai_cxr_cf.prompts.parse import parse_prompt, parsed_from_findings
 from monai_cxr_cf.request import FindingEdit
 
 SIDED = [name for name, f in VOCABULARY.items() if f.sided]
@@ -26,10 +27,50 @@ def test_addition_runs_on_the_words_as_written() -> None:
     assert removal_prompt(parsed).text == ""
 
 
-def test_removal_runs_on_the_normal_prompt_and_steers_away_from_the_finding() -> None:
+def placed(spanned) -> list[tuple[str, str]]:
+    """(finding, the words at its span) of a text."""
+    return [(f.finding, spanned.text[slice(*f.span)]) for f in spanned.findings]
+
+
+@pytest.mark.parametrize("name", VOCABULARY)
+def test_every_finding_is_removed_by_healthy_words(name) -> None:
+    words = "clear lungs, normal heart size" if name == "cardiomegaly" else "clear lungs"
+    own = text_of(FindingEdit(name, direction="remove", severity=0.5))
+    assert (own.text, placed(own)) == (words, [(name, words)])
+    parsed = parsed_from_findings([FindingEdit(name, direction="remove")])
+    assert placed(target_prompt(parsed)) == [(name, words)]
+    assert lookup(words) is None, "no word of it names a finding"
+
+
+def test_an_added_findings_own_text_is_what_it_is_called() -> None:
+    own = text_of(parse_prompt("large left effusion").findings[0])
+    assert (own.text, placed(own)) == ("severe left effusion", [("pleural effusion", "effusion")])
+
+
+@pytest.mark.parametrize("prompt", ["no effusion, no cardiomegaly", "no cardiomegaly, no effusion"])
+def test_healthy_words_are_said_once_of_all_that_goes(prompt) -> None:
+    target = target_prompt(parse_prompt(prompt))
+    assert target.text == "clear lungs, normal heart size"
+    assert sorted(placed(target)) == [
+        ("cardiomegaly", target.text), ("pleural effusion", "clear lungs"),
+    ]  # fmt: skip
+    two = target_prompt(parse_prompt("no effusion and no edema"))
+    assert (two.text, len(two.findings)) == ("clear lungs", 2)
+
+
+def test_a_mixed_edit_says_what_comes_then_what_is_healthy_in_the_order_of_the_findings() -> None:
+    parsed = parse_prompt("no effusion, moderate cardiomegaly, right nodule")
+    target = target_prompt(parsed)
+    assert target.text == "moderate cardiomegaly, right nodule, clear lungs"
+    assert placed(target) == [
+        ("pleural effusion", "clear lungs"), ("cardiomegaly", "cardiomegaly"), ("nodule", "nodule"),
+    ]  # fmt: skip
+
+
+def test_a_removal_by_the_negative_prompt_runs_on_the_normal_one_and_steers_away() -> None:
     parsed = parse_prompt("no large left effusion")
-    assert target_prompt(parsed).text == NORMAL == "no acute cardiopulmonary process"
-    assert target_prompt(parsed).findings == ()
+    assert target_prompt(parsed, healthy=False).text == NORMAL == "no acute cardiopulmonary process"
+    assert target_prompt(parsed, healthy=False).findings == ()
     negative = removal_prompt(parsed)
     assert negative.text == "left effusion"
     assert [negative.text[slice(*f.span)] for f in negative.findings] == ["effusion"]
@@ -38,7 +79,7 @@ def test_removal_runs_on_the_normal_prompt_and_steers_away_from_the_finding() ->
 def test_mixed_prompt_splits_into_target_and_negative() -> None:
     parsed = parse_prompt("no effusion, moderate cardiomegaly")
     assert parsed.mode == "mixed"
-    target, negative = target_prompt(parsed), removal_prompt(parsed)
+    target, negative = target_prompt(parsed, healthy=False), removal_prompt(parsed)
     assert (target.text, negative.text) == ("moderate cardiomegaly", "effusion")
     assert [f.finding for f in target.findings] == ["cardiomegaly"]
     assert [f.finding for f in negative.findings] == ["pleural effusion"]
@@ -49,11 +90,13 @@ def test_negated_words_never_reach_the_target_text() -> None:
         parsed = parse_prompt(text)
         for gone in parsed.removed:
             assert gone.phrase not in target_prompt(parsed).text
+            assert gone.phrase not in target_prompt(parsed, healthy=False).text
 
 
 def test_phrase_that_names_no_finding_by_itself_gives_way_to_the_name() -> None:
     parsed = parse_prompt("cardiac silhouette is mildly enlarged, but no nodule")
-    assert target_prompt(parsed).text == "mild cardiomegaly"
+    assert target_prompt(parsed).text == "mild cardiomegaly, clear lungs"
+    assert target_prompt(parsed, healthy=False).text == "mild cardiomegaly"
 
 
 def test_lung_is_not_said_twice() -> None:

@@ -26,9 +26,9 @@ class Control:
         self._columns: Columns = {}
 
     def set(self, *, branch: str, gate: bool, boost: bool, regional: bool, record: bool) -> None:
-        """State of the following UNet calls; ``branch`` is ``cond`` or ``negative``.
+        """State of the following UNet calls; ``branch`` is one of ``plan.BRANCHES``.
 
-        A switch allows a law; the plan decides where it acts: the gate on both branches unless
+        A switch allows a law; the plan decides where it acts: the gate on all branches unless
         ``gate.branches`` says otherwise, regional prompting on the conditional one, the boost on
         the negative one only in a removal.
         """

@@ -61,10 +61,12 @@ def positions(task: EditTask, number: int, *, carrier: str) -> tuple[int, ...]:
     ``carrier`` "finding+eos" the end and padding tokens of a target prompt belong to K_path.
     """
     target = task.targets[number]
-    first = 0 if target.words is None else PROMPT_TOKENS * (number + 1)
-    special = task.special_tokens if target.words is None else target.words.special_tokens
-    own = dict.fromkeys(target.tokens)
-    if carrier != "finding" and target.tokens and target.where == "prompt":
+    first, tokens, special = 0, target.tokens, task.special_tokens
+    if target.words is not None:
+        first = PROMPT_TOKENS * (number + 1)
+        tokens, special = target.words.tokens, target.words.special_tokens
+    own = dict.fromkeys(tokens)
+    if carrier != "finding" and tokens and target.where == "prompt":
         own |= dict.fromkeys(special)
     return tuple(first + k for k in own)
 
@@ -90,9 +92,9 @@ def _anatomy_rows(task: EditTask, config: EditConfig, maps: Tensor) -> Rows:
     lam, grid = config.anatomy.strength, tuple(maps.shape[-2:])
     if lam == 0:
         return {}
-    rows = {}
+    rows, path = {}, _path(task)
     for k, organ in _organ_tokens(task).items():
-        if k not in _path(task):
+        if k not in path:
             share = priors.organ_prior(task.organs, organ, (grid[0], grid[1]))
             rows[k] = (1 - lam + lam * torch.as_tensor(share).to(maps)).flatten()
     return rows

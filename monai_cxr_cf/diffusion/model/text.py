@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A prompt in, its text-encoder states out: what the UNet's cross-attention reads."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -34,29 +35,40 @@ def _end(backbone: Backbone, pieces: list[str]) -> int:
     return next((k for k, p in enumerate(pieces) if k and p == backbone.tokenizer.eos_token), 76)
 
 
-def token_table(backbone: Backbone, task: EditTask) -> list[dict[str, Any]]:
+def token_table(
+    backbone: Backbone, task: EditTask, findings: Sequence[str]
+) -> list[dict[str, Any]]:
     """Every token of the target prompt that is no padding: position, piece, span, set.
 
-    Sets: the finding's name (K_path), ``organ:<name>`` (K_anat), ``special``, or empty. In a
-    removal the words of the finding stand in the negative prompt, listed with ``prompt: negative``.
+    Sets: the finding's name (K_path), ``organ:<name>`` (K_anat), ``special``, or empty. A negative
+    prompt follows with ``prompt: negative``, then, with ``prompt: own``, each text that a finding
+    has of its own; ``finding`` says whose, as ``findings`` calls the targets.
     """
-    rows = _table(backbone, task, "prompt")
-    return rows + (_table(backbone, task, "negative") if task.negative_prompt else [])
+    rows = []
+    for where, text in (("prompt", task.prompt), ("negative", task.negative_prompt)):
+        sets = {k: f"organ:{v}" for k, v in task.organ_tokens.items()} if where == "prompt" else {}
+        sets |= {k: t.name for t in task.targets if t.where == where for k in t.tokens}
+        rows += _table(backbone, text, sets, prompt=where) if text or where == "prompt" else []
+    for name, target in zip(findings, task.targets, strict=True):
+        own = target.words
+        if own is not None:
+            sets = {k: f"organ:{v}" for k, v in own.organ_tokens.items()}
+            sets |= dict.fromkeys(own.tokens, target.name)
+            rows += _table(backbone, own.text, sets, prompt="own", finding=name)
+    return rows
 
 
-def _table(backbone: Backbone, task: EditTask, where: str) -> list[dict[str, Any]]:
-    text = task.prompt if where == "prompt" else task.negative_prompt
+def _table(
+    backbone: Backbone, text: str, named: Mapping[int, str], **about: str
+) -> list[dict[str, Any]]:
     encoded = _tokens(backbone.tokenizer, text)
     pieces = backbone.tokenizer.convert_ids_to_tokens(encoded["input_ids"])
     end = _end(backbone, pieces)
-    sets: dict[int, str] = {0: "special", end: "special"}
-    if where == "prompt":
-        sets |= {k: f"organ:{name}" for k, name in task.organ_tokens.items()}
-    sets |= {k: t.name for t in task.targets if t.where == where for k in t.tokens}
+    sets = {0: "special", end: "special", **named}
     spans = encoded["offset_mapping"]
     return [
         {
-            "prompt": where,
+            **about,
             "position": k,
             "piece": pieces[k],
             "span": list(spans[k]),

@@ -31,11 +31,13 @@ def attention(*, cross, **options):
 
 
 def control(**answers):
-    made = SimpleNamespace(branch="cond", gating=True, dense_level=1.0, stored=[])
+    made = SimpleNamespace(
+        branch="cond", gating=True, dense_level=1.0, stored=[], several="shares" in answers
+    )
     made.plan = SimpleNamespace(
         gates={0: MaskGate(torch.ones(6).double())}, tokens={"cond": (4, 2)}, source_states=None
     )
-    for name in ("gain", "region", "shift"):
+    for name in ("gain", "region", "shift", "shares"):
         setattr(made, name, lambda level, name=name: answers.get(name))
     made.records = lambda level: answers.get("record", False)
     made.store = lambda layer, columns: made.stored.append(columns)

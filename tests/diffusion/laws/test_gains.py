@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The weight map W and the cross half of the dense gate, token by token (docs/method.md 2.3)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from monai_cxr_cf.diffusion.laws.gains import positions
 from monai_cxr_cf.diffusion.laws.priors import organ_prior
-from monai_cxr_cf.diffusion.task import Target
+from monai_cxr_cf.diffusion.laws.specification import TokenGain
+from monai_cxr_cf.diffusion.modes import sham_task
+from monai_cxr_cf.diffusion.task import Target, Words
 from monai_cxr_cf.errors import BadRequest
 from tests.diffusion.small import ORGANS, REGION, box, edit_task, off, plan, small_unet
 
@@ -131,3 +136,72 @@ def test_the_dense_shift_of_cross_attention_marks_each_word_in_its_own_cells(une
 def test_no_dense_shift_without_strength_or_in_another_mode(unet):
     assert not plan(unet, off(gate={"mode": "dense", "lam": 0.0})).shifts
     assert not plan(unet, off(gate={"mode": "partition"})).shifts
+
+
+# --- carrier, texts of the findings' own ---------------------------------------------------------
+
+
+def test_positions_of_words_and_of_what_carries_them():
+    own = Words("mass", (5, 2), {}, (7, 8, 76))
+    task = edit_task(
+        Target("edema", (4, 3, 4), REGION),
+        Target("mass", (6,), MIRROR, where="negative"),
+        mode="mixed",
+    )
+    assert positions(task, 0, carrier="finding") == (4, 3)
+    assert positions(task, 0, carrier="finding+eos") == (4, 3, *range(12, 77))
+    assert positions(task, 1, carrier="finding+eos") == (6,), "the negative prompt has no carrier"
+    apart = edit_task(
+        Target("edema", (4,), REGION, words=replace(own, tokens=(1,))),
+        Target("mass", (6,), MIRROR, words=own),
+    )
+    assert positions(apart, 0, carrier="finding") == (78,)
+    assert positions(apart, 1, carrier="finding") == (159, 156)
+    assert positions(apart, 1, carrier="finding+eos") == (159, 156, 161, 162, 230)
+    sham = sham_task(edit_task(Target("edema", (4,), REGION)))
+    assert positions(sham, 0, carrier="finding+eos") == ()
+
+
+def test_gains_of_own_texts_stand_behind_the_prompt(unet):
+    heart = {3: "heart"}
+    task = edit_task(
+        Target("edema", (4,), REGION, words=Words("edema", (1,), heart, (2, 3))),
+        Target("mass", (6,), MIRROR, words=Words("mass", (1, 2), {2: "lungs"}), eta=0.5),
+        organ_tokens={9: "heart"},
+    )
+    config = off(
+        boost={"eta": 2.0},
+        anatomy={"strength": 0.5},
+        tokens={"regional_prompt": True, "carrier": "finding+eos"},
+    )
+    made = plan(unet, config, task)
+    for level, omega in made.omega.items():
+        a, b = (o.flatten() for o in omega)
+        grid = tuple(omega.shape[-2:])
+        organ = 0.5 + 0.5 * torch.as_tensor(organ_prior(ORGANS, "heart", grid)).to(a).flatten()
+        found = rows(made, "cond", level, True)
+        assert list(found) == [78, 79, 80, 155, 156], "the prompt's own words do not act"
+        assert torch.allclose(found[78], 1 + 2 * a)
+        assert torch.allclose(found[79], 1 + 2 * a)
+        assert torch.allclose(found[155], 1 + 0.5 * b)
+        assert torch.allclose(found[156], 1 + 0.5 * b), "K_path wins over an organ's name"
+        assert torch.allclose(found[80], 1 + 2 * a), "the boost wins while it acts"
+        assert torch.allclose(rows(made, "cond", level, False)[80], organ)
+
+
+def test_the_part_of_a_gain_within_one_text():
+    gain = torch.arange(12.0).view(4, 3)
+    law = TokenGain((5, 78, 80, 154), gain, True, start=0.1, stop=0.7)
+    part = law.within(77, 77)
+    assert part.tokens == (1, 3)
+    assert torch.equal(part.gain, gain[1:3])
+    assert (part.renorm, part.start, part.stop) == (True, 0.1, 0.7)
+    assert law.within(0, 77).tokens == (5,)
+    assert law.within(154, 77).tokens == (0,)
+    assert law.within(231, 77) is None
+
+
+def test_what_carries_a_finding_is_scored_with_its_words(unet):
+    made = plan(unet, off(boost={"eta": 1.0}, tokens={"carrier": "finding+eos"}))
+    assert made.tokens["cond"] == (3, 4, *range(12, 77))
+    assert made.finding_tokens["cond"] == (tuple(range(67)),)

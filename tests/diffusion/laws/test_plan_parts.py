@@ -37,9 +37,10 @@ def test_names_and_tokens_of_several_findings(unet):
     )
     made = plan(unet, off(**BOOST), task)
     assert made.findings == ("edema", "edema #2", "mass", "edema #3")
-    assert made.tokens == {"cond": (2, 4, 9), "negative": (3, 7)}
+    assert made.tokens == {"cond": (2, 4, 9), "negative": (3, 7), "source": ()}
     assert made.finding_tokens["cond"] == ((2, 1), (0,), (), (1, 0))
     assert made.finding_tokens["negative"] == ((), (), (1, 0), ())
+    assert made.finding_tokens["source"] == ((),) * 4
     assert made.scored("cond") == tuple((level, f) for level in range(3) for f in (0, 1, 3))
     assert made.scored("negative") == ((0, 2), (1, 2), (2, 2))
     assert made.mode == "mixed"

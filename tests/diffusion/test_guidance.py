@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guidance as written (docs/method.md 2.8): explicit formulas, cell by cell, and its identities."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from monai_cxr_cf.diffusion.guidance import Guidance, guidance_of, references
+from monai_cxr_cf.diffusion.laws.priors import guidance_map
+from monai_cxr_cf.diffusion.window import Window, cut_task
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.presets import DEFAULT
+
+REGION = DEFAULT.with_overrides({"sampling": {"guidance_map": "region", "guidance_scale": 5.0}})
+HW = (16, 16)
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def e():
+    """Predictions of target, source and negative prompt, (2, 4, 16, 16)."""
+    return {
+        name: random(2, 4, *HW, seed=n) for n, name in enumerate(("cond", "source", "negative"))
+    }
+
+
+def made(task, config=REGION):
+    return guidance_of(task, config, HW, like=torch.empty(0))
+
+
+def guided(law, e):
+    return law(e["cond"], {name: e[name] for name in law.references})
+
+
+def test_which_branches_are_read():
+    assert references(regional=False, negative=False) == ("negative",)
+    assert references(regional=False, negative=True) == ("negative",)
+    assert references(regional=True, negative=False) == ("source",)
+    assert references(regional=True, negative=True) == ("source", "negative")
+
+
+def test_the_region_alone_is_guided_from_the_source(task, e):
+    law = made(task)
+    omega, found = guidance_map(task.targets[0].region, HW), guided(law, e)
+    for n, c, y, x in np.ndindex(*found.shape):
+        a, s = (float(e[name][n, c, y, x]) for name in ("cond", "source"))
+        assert float(found[n, c, y, x]) == pytest.approx(s + 5 * omega[y, x] * (a - s), abs=1e-5)
+    far = torch.as_tensor(omega == 0)
+    assert far.any()
+    assert torch.equal(found[..., far], e["source"][..., far])
+
+
+def test_with_a_negative_prompt_it_stands_for_the_source_inside(task, e):
+    law = made(replace(task, negative_prompt="edema"))
+    omega, found = guidance_map(task.targets[0].region, HW), guided(law, e)
+    for n, c, y, x in np.ndindex(*found.shape):
+        a, s, m = (float(e[name][n, c, y, x]) for name in ("cond", "source", "negative"))
+        wanted = s + omega[y, x] * (m - s) + 5 * omega[y, x] * (a - m)
+        assert float(found[n, c, y, x]) == pytest.approx(wanted, abs=2e-5)
+
+
+def test_a_negative_prompt_that_says_what_the_source_does_takes_no_part(task):
+    assert not made(task).negative
+    assert not made(replace(task, source_prompt="edema")).negative
+    assert not made(replace(task, source_prompt="edema", negative_prompt="edema")).negative
+    assert made(replace(task, source_prompt="edema", negative_prompt="mass")).negative
+
+
+def test_all_of_the_picture_as_region_is_uniform_guidance(task, e):
+    everywhere = np.ones_like(task.kappa)
+    whole = replace(task, targets=(replace(task.targets[0], region=everywhere),))
+    uniform = made(whole, REGION.with_overrides({"sampling": {"guidance_map": "uniform"}}))
+    same = e | {"source": e["negative"]}
+    assert torch.equal(guided(made(whole), same), guided(uniform, same))
+    words = replace(whole, negative_prompt="edema")
+    assert torch.allclose(guided(made(words), e), guided(uniform, e), atol=1e-5)
+
+
+@pytest.mark.parametrize("negative", ["", "edema"])
+def test_scale_one_on_all_of_the_picture_is_the_plain_target(task, e, negative):
+    target = replace(task.targets[0], region=np.ones_like(task.kappa), guidance=1.0)
+    law = made(replace(task, targets=(target,), negative_prompt=negative))
+    assert torch.allclose(guided(law, e), e["cond"], atol=1e-6)
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_no_region_leaves_the_source(e, negative):
+    nowhere = torch.zeros(HW)
+    assert torch.equal(guided(Guidance(nowhere, nowhere, negative), e), e["source"])
+
+
+def test_findings_have_scales_of_their_own_and_the_strongest_holds_in_each_cell(task, e):
+    mirror = task.targets[0].region[:, ::-1].copy()
+    both = np.maximum(mirror, task.targets[0].region)
+    targets = (
+        replace(task.targets[0], guidance=9.0),
+        replace(task.targets[0], name="mass", region=mirror),
+        replace(task.targets[0], name="edema", region=both, guidance=2.0),
+    )
+    law = made(replace(task, targets=targets))
+    maps = [guidance_map(t.region, HW) for t in targets]
+    for y, x in np.ndindex(*HW):
+        a, b, c = (float(m[y, x]) for m in maps)
+        assert float(law.scale[y, x]) == pytest.approx(max(9 * a, 5 * b, 2 * c), abs=1e-5)
+        assert float(law.region[y, x]) == pytest.approx(max(a, b, c), abs=1e-6)
+
+
+def test_a_scale_of_one_finding_is_refused_where_the_whole_picture_is_guided(task):
+    own = replace(task, targets=(replace(task.targets[0], guidance=2.0),))
+    with pytest.raises(BadRequest, match="scale of its own") as caught:
+        made(own, DEFAULT.with_overrides({"sampling": {"guidance_map": "uniform"}}))
+    assert "guidance_map=region" in caught.value.hint
+
+
+def test_scales_and_texts_go_with_the_task_into_a_window(task):
+    own = replace(task, targets=(replace(task.targets[0], guidance=2.0),))
+    cut = cut_task(own, Window(top=64, left=64, side=64, full=128))
+    law = guidance_of(cut, REGION, (8, 8), like=torch.empty(0))
+    whole = made(own)
+    assert float(law.scale.max()) == 2.0
+    assert torch.allclose(law.scale[2:-1, 2:-1], whole.scale[10:-1, 10:-1], atol=2e-2)
+
+
+def test_the_map_is_pooled_blurred_by_one_cell_and_brought_to_one(task):
+    region = task.targets[0].region
+    pooled = region.reshape(16, 8, 16, 8).mean((1, 3))
+    taps = np.exp(-0.5 * np.arange(-4, 5) ** 2)
+    taps /= taps.sum()
+    at = np.clip(np.arange(16)[:, None] + np.arange(-4, 5), 0, 15)
+    blurred = np.einsum("t,rtc->rc", taps, pooled[at])
+    blurred = np.einsum("t,rtc->rc", taps, blurred.T[at]).T
+    found = guidance_map(region, HW)
+    assert np.allclose(found, blurred / blurred.max(), atol=1e-12)
+    assert (found.min(), found.max()) == (0, 1)
+    assert np.array_equal(guidance_map(np.ones((128, 128)), HW), np.ones(HW))
+    speck = np.zeros((128, 128))
+    speck[3, 5] = 1e-3
+    assert guidance_map(speck, HW).max() == 1
+    assert guidance_map(speck, (12, 20)).shape == (12, 20)
