@@ -150,16 +150,14 @@ def _joined(parsed: ParsedPrompt) -> SpannedText:
     """
     starts: dict[str, int] = {}
     text, found = "", {}
-    removed = sorted(parsed.removed, key=lambda finding: -len(text_of(finding).text))
-    for finding in (*parsed.added, *removed):
+    for finding in (*parsed.added, *parsed.removed):
         own = text_of(finding)
-        said = next((one for one in starts if f"{one},".startswith(f"{own.text},")), None)
-        if said is None:
+        if own.text not in starts:
             text += ", " if text else ""
-            said, starts[own.text] = own.text, len(text)
+            starts[own.text] = len(text)
             text += own.text
         (placed,) = own.findings
-        start = starts[said]
+        start = starts[own.text]
         a, b = placed.span or (0, len(own.text))
         found[id(finding)] = replace(placed, span=(start + a, start + b))
     return SpannedText(text, tuple(found[id(finding)] for finding in parsed.findings))

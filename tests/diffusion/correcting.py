@@ -3,13 +3,12 @@
 
 from monai_cxr_cf.diffusion.attention.install import controlled
 from monai_cxr_cf.diffusion.correction.correction import Correction
-from monai_cxr_cf.presets import DEFAULT
-from tests.diffusion.small import ALL_ON, latent, plan, states
+from tests.diffusion.small import ALL_ON, EVERY, latent, plan, states
 
 T = 500
 
 
-def config(base=DEFAULT, **correct):
+def config(base=EVERY, **correct):
     """Settings that are not stopped by a high score."""
     return base.with_overrides({"correct": {"stop_score": 1.0, **correct}})
 

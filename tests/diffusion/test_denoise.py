@@ -17,7 +17,8 @@ from monai_cxr_cf.diffusion.modes import config_for, ensemble, severity_series, 
 from monai_cxr_cf.diffusion.prepare import inversion_plan, prepare
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.methods.sdedit import plain
-from monai_cxr_cf.presets import DEFAULT, PAPER
+from monai_cxr_cf.presets import PAPER
+from tests.diffusion.small import EVERY
 
 LATE = {
     "sampling": {"steps": 10, "cfg_from": 0.25, "cfg_until": 1.0, "guidance_scale": 3.0},
@@ -41,7 +42,7 @@ def switches(monkeypatch):
 
 def test_each_law_acts_in_its_own_steps_and_branches(tiny, task, monkeypatch):
     told = switches(monkeypatch)
-    config = DEFAULT.with_overrides(LATE).with_overrides({"correct": {"alpha_max": 0.0}})
+    config = EVERY.with_overrides(LATE).with_overrides({"correct": {"alpha_max": 0.0}})
     trace = sample(tiny, task, config, seeds=[1]).trace
     expected = []
     for i in range(10):
@@ -54,7 +55,7 @@ def test_each_law_acts_in_its_own_steps_and_branches(tiny, task, monkeypatch):
 
 def test_an_inversion_edits_nothing_and_records_nothing(tiny, task, monkeypatch):
     told = switches(monkeypatch)
-    config = DEFAULT.with_overrides({"sampling": {"steps": 5}, "start": {"kind": "ddim"}})
+    config = EVERY.with_overrides({"sampling": {"steps": 5}, "start": {"kind": "ddim"}})
     sample(tiny, task, config.with_overrides({"correct": {"alpha_max": 0.0}}), seeds=[1])
     assert told[:3] == [("cond", {"regional", "gate"})] * 3
     assert ("cond", {"regional", "gate", "boost", "record"}) in told[3:]
@@ -86,7 +87,7 @@ def test_the_correction_counts_from_the_start_of_its_window(tiny, task, monkeypa
 
 
 def test_guidance_runs_from_the_negative_prompt_through_the_conditional_one(tiny, task):
-    config = plain(DEFAULT).with_overrides(
+    config = plain(EVERY).with_overrides(
         {
             "sampling": {"steps": 5, "guidance_scale": 3.0, "cfg_until": 0.5},
             "start": {"strength": 1},
@@ -119,7 +120,7 @@ def test_scores_are_those_of_the_last_step_raw_and_by_branch(tiny, task):
         where="negative",
     )
     mixed = replace(task, negative_prompt="big", targets=(*task.targets, going), mode="mixed")
-    made = DEFAULT.with_overrides({"boost": {"eta": 3.0}})
+    made = EVERY.with_overrides({"boost": {"eta": 3.0}})
     rows = {}
     for eta in (0.0, 3.0):
         run = prepare(tiny, mixed, made.with_overrides({"boost": {"eta": eta}}), seeds=(1,))
@@ -139,7 +140,7 @@ def test_scores_are_those_of_the_last_step_raw_and_by_branch(tiny, task):
 def test_words_act_in_an_inversion_only_where_both_prompts_are_one(tiny, task):
     organ = replace(task, organ_tokens={2: "left_lung"})
     for source, same in ((task.prompt, True), ("mild edema", False)):
-        run = prepare(tiny, replace(organ, source_prompt=source), DEFAULT, seeds=(1,))
+        run = prepare(tiny, replace(organ, source_prompt=source), EVERY, seeds=(1,))
         assert {boost for _, _, boost in run.plan.gains} == {True, False}
         found = inversion_plan(run)
         assert set(found.gains) == (
@@ -157,15 +158,15 @@ def test_words_act_in_an_inversion_only_where_both_prompts_are_one(tiny, task):
 
 
 def test_what_removes_runs_longer_and_only_a_pure_removal_is_uncorrected():
-    mixed = config_for(DEFAULT, "mixed")
-    assert (mixed.start.strength, mixed.correct.alpha_max) == (0.85, DEFAULT.correct.alpha_max)
+    mixed = config_for(EVERY, "mixed")
+    assert (mixed.start.strength, mixed.correct.alpha_max) == (0.85, EVERY.correct.alpha_max)
     assert mixed.correct.alpha_max > 0
-    assert config_for(DEFAULT, "removal", strength=0.75).start.strength == 0.75
-    assert config_for(DEFAULT, "removal", strength=0.5).start.strength == DEFAULT.start.strength
-    still = DEFAULT.with_overrides({"start": {"strength": 0.0}})
+    assert config_for(EVERY, "removal", strength=0.75).start.strength == 0.75
+    assert config_for(EVERY, "removal", strength=0.5).start.strength == EVERY.start.strength
+    still = EVERY.with_overrides({"start": {"strength": 0.0}})
     for mode in ("edit", "sham", "removal", "mixed"):
         assert config_for(still, mode) == still
-    assert config_for(DEFAULT, "sham") == DEFAULT
+    assert config_for(EVERY, "sham") == EVERY
 
 
 def test_a_sham_has_no_word_left_to_steer(task):
@@ -203,7 +204,7 @@ def test_maps_of_an_ensemble_are_those_of_its_population():
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
 def test_a_correction_that_rests_runs_no_pass_and_changes_no_bit(tiny, task, seeds):
-    off = DEFAULT.with_overrides({"correct": {"alpha_max": 0.0}, "sampling": {"steps": 6}})
+    off = EVERY.with_overrides({"correct": {"alpha_max": 0.0}, "sampling": {"steps": 6}})
     resting = off.with_overrides({"correct": {"alpha_max": 0.05, "stop_score": 0.0}})
     ran = []
     hook = tiny.unet.register_forward_pre_hook(lambda *_: ran.append(1))
@@ -224,7 +225,7 @@ def test_a_correction_that_rests_runs_no_pass_and_changes_no_bit(tiny, task, see
 
 
 def test_a_text_is_the_same_tensor_at_every_step(tiny, task):
-    run = prepare(tiny, task, DEFAULT, seeds=(1, 2))
+    run = prepare(tiny, task, EVERY, seeds=(1, 2))
     with controlled(tiny.unet, run.plan) as control:
         unet = Denoiser(run, control, Meter(tiny))
         two = unet.text("cond", 2)

@@ -14,7 +14,8 @@ from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
 from monai_cxr_cf.diffusion.prepare import prepare
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.diffusion.steps import Noise
-from monai_cxr_cf.presets import DEFAULT, PAPER
+from monai_cxr_cf.presets import PAPER
+from tests.diffusion.small import EVERY
 
 EDIT_FRIENDLY = {"start": {"kind": "edit_friendly"}, "sampling": {"steps": 8}}
 NO_WORDS = {"boost": {"eta": 0.0}, "correct": {"alpha_max": 0.0}, "keep": {"paste": False}}
@@ -32,7 +33,7 @@ def test_a_null_edit_after_edit_friendly_inversion_is_the_source(
     tiny, task, solver, spacing, prompt
 ) -> None:
     """Same prompt, same scale, gate on, guidance on: z_src to 1e-4, the image after rounding."""
-    config = DEFAULT.with_overrides(EDIT_FRIENDLY).with_overrides(NO_WORDS)
+    config = EVERY.with_overrides(EDIT_FRIENDLY).with_overrides(NO_WORDS)
     config = config.with_overrides({"sampling": {"solver": solver, "spacing": spacing}})
     samples = sample(tiny, null(task, prompt), config, seeds=[1, 2])
     assert torch.allclose(samples.z, samples.z_src.expand_as(samples.z), atol=1e-4)
@@ -42,13 +43,13 @@ def test_a_null_edit_after_edit_friendly_inversion_is_the_source(
 
 def test_a_null_edit_with_a_strength_start_is_not_the_source(tiny, task) -> None:
     """It is the sham edit."""
-    config = DEFAULT.with_overrides({"sampling": {"steps": 8}}).with_overrides(NO_WORDS)
+    config = EVERY.with_overrides({"sampling": {"steps": 8}}).with_overrides(NO_WORDS)
     samples = sample(tiny, null(task, "mild edema"), config, seeds=[1])
     assert not torch.allclose(samples.z, samples.z_src, atol=1e-2)
 
 
 def test_an_edit_after_inversion_differs_from_the_source_inside(tiny, task) -> None:
-    samples = sample(tiny, task, DEFAULT.with_overrides(EDIT_FRIENDLY), seeds=[1])
+    samples = sample(tiny, task, EVERY.with_overrides(EDIT_FRIENDLY), seeds=[1])
     assert not torch.allclose(samples.z, samples.z_src, atol=1e-3)
 
 
@@ -77,7 +78,7 @@ def test_ddim_inversion_leads_back_without_guidance(task, solver, prediction) ->
     backbone = tiny_backbone(prediction_type=prediction)
     errors = []
     for steps in (10, 40):
-        config = DEFAULT.with_overrides(NO_WORDS).with_overrides(
+        config = EVERY.with_overrides(NO_WORDS).with_overrides(
             {
                 "start": {"kind": "ddim", "strength": 0.5},
                 "sampling": {"guidance_scale": 1.0, "steps": steps, "solver": solver},
@@ -89,11 +90,11 @@ def test_ddim_inversion_leads_back_without_guidance(task, solver, prediction) ->
 
 
 def test_inversion_is_counted_apart(tiny, task) -> None:
-    ddim = DEFAULT.with_overrides({"start": {"kind": "ddim"}, "sampling": {"steps": 10}})
+    ddim = EVERY.with_overrides({"start": {"kind": "ddim"}, "sampling": {"steps": 10}})
     cost = sample(tiny, task, ddim, seeds=[1, 2]).trace["cost"]
     assert cost["calls"]["inversion"] == 7
     assert cost["f"]["inversion"] == pytest.approx(7)  # one trajectory serves every seed
     guided = replace(task, source_prompt="mild edema")
-    twice = DEFAULT.with_overrides(EDIT_FRIENDLY)
+    twice = EVERY.with_overrides(EDIT_FRIENDLY)
     cost = sample(tiny, guided, twice, seeds=[1]).trace["cost"]
     assert cost["calls"]["inversion"] == 5 + 4

@@ -13,9 +13,9 @@ from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
 from monai_cxr_cf.diffusion.prepare import prepare
 from monai_cxr_cf.diffusion.steps import Noise
 from monai_cxr_cf.methods.sdedit import plain
-from monai_cxr_cf.presets import DEFAULT
+from tests.diffusion.small import EVERY
 
-BARE = plain(DEFAULT).with_overrides({"keep": {"paste": False}, "sampling": {"solver": "ddim"}})
+BARE = plain(EVERY).with_overrides({"keep": {"paste": False}, "sampling": {"solver": "ddim"}})
 
 
 def prepared(backbone, task, kind, *, steps=5, strength=1.0, seeds=(1,), **sampling):

@@ -10,9 +10,9 @@ from monai_cxr_cf.diffusion.keep import Keep
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.diffusion.steps import Noise, Solver
 from monai_cxr_cf.methods.sdedit import plain
-from monai_cxr_cf.presets import DEFAULT
+from tests.diffusion.small import EVERY
 
-PASTE = plain(DEFAULT).with_overrides(
+PASTE = plain(EVERY).with_overrides(
     {"keep": {"paste": True}, "sampling": {"guidance_scale": 1.0}, "start": {"strength": 1.0}}
 )
 

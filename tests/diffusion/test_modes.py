@@ -16,7 +16,7 @@ from monai_cxr_cf.diffusion.modes import (
 )
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import DEFAULT
+from tests.diffusion.small import EVERY
 
 
 def test_a_series_runs_straight_from_source_to_edit() -> None:
@@ -39,8 +39,8 @@ def test_a_series_of_several_seeds_is_refused() -> None:
 
 
 def test_the_dial_by_sampling_scales_gain_guidance_and_strength(tiny, task) -> None:
-    none, half, full = scaled_configs(DEFAULT, [0, 0.5, 1])
-    assert full == DEFAULT
+    none, half, full = scaled_configs(EVERY, [0, 0.5, 1])
+    assert full == EVERY
     assert half.boost.eta == 0.75
     assert half.start.strength == 0.35
     assert half.sampling.guidance_scale == 4.25
@@ -49,11 +49,11 @@ def test_the_dial_by_sampling_scales_gain_guidance_and_strength(tiny, task) -> N
 
 
 def test_a_removal_runs_most_of_the_schedule_uncorrected() -> None:
-    removal = config_for(DEFAULT, "removal")
+    removal = config_for(EVERY, "removal")
     assert removal.start.strength == 0.85
     assert removal.correct.alpha_max == 0
-    assert config_for(DEFAULT, "edit") == DEFAULT
-    long = DEFAULT.with_overrides({"start": {"strength": 0.95}})
+    assert config_for(EVERY, "edit") == EVERY
+    long = EVERY.with_overrides({"start": {"strength": 0.95}})
     assert config_for(long, "removal").start.strength == 0.95
 
 

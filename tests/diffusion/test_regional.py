@@ -25,11 +25,19 @@ from tests.diffusion.conftest import make_task
 
 REGION = DEFAULT.with_overrides(
     {
-        "sampling": {"guidance_map": "region", "guidance_scale": 4.0, "steps": 5, "cfg_until": 1.0},
+        "sampling": {
+            "guidance_map": "region",
+            "guidance_scale": 4.0,
+            "steps": 5,
+            "cfg_from": 0.0,
+            "cfg_until": 1.0,
+        },
         "start": {"kind": "strength", "strength": 0.7},
         "boost": {"eta": 1.5, "mu": 0.4},
         "correct": {"alpha_max": 0.05},
-        "tokens": {"carrier": "finding", "regional_prompt": True},
+        "gate": {"beta": 4.0},
+        "anatomy": {"strength": 0.5},
+        "tokens": {"carrier": "finding", "regional_prompt": True, "source": "empty"},
     }
 )
 INVERTED = REGION.with_overrides(
@@ -156,6 +164,17 @@ def test_the_estimate_is_what_the_meter_counts(tiny, task, kind, guidance, negat
             assert cost["calls"]["inversion"] == n + guided * bool(negative)
         found = estimate(tiny, config.with_overrides(gate), negative=bool(negative))
         assert cost["f"]["total"] + 2 * ratios(tiny).decode == pytest.approx(found.f)
+
+
+def test_the_estimate_knows_that_an_empty_negative_prompt_is_not_the_text_of_the_source(tiny, task):
+    parts = {"tokens": {"source": "opposite"}, "start": {"kind": "edit_friendly"}}
+    words = replace(task, source_prompt="clear lungs")
+    for guidance, more in (("uniform", 3), ("region", 0)):
+        config = REGION.with_overrides({**parts, "sampling": {"guidance_map": guidance}})
+        cost = sample(tiny, words, config, seeds=[1]).trace["cost"]
+        assert cost["calls"]["inversion"] == 3 + more
+        expected = estimate(tiny, config).f
+        assert cost["f"]["total"] + 2 * ratios(tiny).decode == pytest.approx(expected)
 
 
 def test_own_texts_are_listed_with_their_words(tiny, apart):

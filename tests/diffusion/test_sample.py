@@ -16,10 +16,11 @@ from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.diffusion.steps import Noise
 from monai_cxr_cf.errors import BadRequest, Cancelled
 from monai_cxr_cf.methods.sdedit import plain
-from monai_cxr_cf.presets import DEFAULT, PAPER, PRESETS, SWITCHES
+from monai_cxr_cf.presets import PAPER, PRESETS, SWITCHES
+from tests.diffusion.small import EVERY
 
 SHORT = {"sampling": {"steps": 6}}
-QUICK = DEFAULT.with_overrides(SHORT)
+QUICK = EVERY.with_overrides(SHORT)
 
 
 def processors(backbone):
@@ -28,7 +29,7 @@ def processors(backbone):
 
 @pytest.mark.parametrize("solver", ["ddim", "dpmpp"])
 def test_all_laws_off_is_the_plain_loop_bit_for_bit(tiny, task, solver) -> None:
-    config = plain(DEFAULT).with_overrides({"sampling": {"solver": solver, "steps": 5}})
+    config = plain(EVERY).with_overrides({"sampling": {"solver": solver, "steps": 5}})
     ours = sample(tiny, task, config, seeds=[5])
 
     z_src = encode(tiny, task.image)

@@ -20,11 +20,11 @@ from monai_cxr_cf.diffusion.steps import Noise
 from monai_cxr_cf.diffusion.trace import schema
 from monai_cxr_cf.diffusion.window import Window, fit_window
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import DEFAULT
 from tests.diffusion.conftest import box
+from tests.diffusion.small import EVERY
 
 SHORT = {"sampling": {"steps": 6}}
-QUICK = DEFAULT.with_overrides(SHORT)
+QUICK = EVERY.with_overrides(SHORT)
 
 
 def test_a_removal_boosts_the_finding_in_the_negative_branch_only(tiny, task) -> None:

@@ -19,6 +19,7 @@ from monai_cxr_cf.diffusion.steps import (
 )
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import DEFAULT, FAST, PAPER, n_executed
+from tests.diffusion.small import EVERY
 
 PERCENT = range(1, 101)
 
@@ -61,20 +62,23 @@ def test_fractions_of_the_run_equal_rational_arithmetic() -> None:
             assert interval(0, p / 100, n).stop == ceil(Fraction(p, 100) * n)
 
 
-@pytest.mark.parametrize(("config", "guided"), [(PAPER, 50), (DEFAULT, 11), (FAST, 4)])
+@pytest.mark.parametrize(("config", "guided"), [(PAPER, 50), (DEFAULT, 11), (EVERY, 11), (FAST, 5)])
 def test_presets_guide_the_stated_number_of_steps(config, guided) -> None:
     n_exec = n_executed(config.start.strength, config.sampling.steps)
     assert len(guided_steps(config, n_exec)) == guided
 
 
 def test_guidance_that_misses_the_boost_window_is_refused() -> None:
-    late = DEFAULT.with_overrides({"boost": {"side": "late"}})
-    with pytest.raises(BadRequest, match="must cover the window"):
+    late = EVERY.with_overrides({"boost": {"side": "late"}})
+    with pytest.raises(BadRequest, match="must reach the end of the window"):
         guided_steps(late, 14)
-    with pytest.raises(BadRequest, match="must cover the window"):
-        guided_steps(DEFAULT.with_overrides({"sampling": {"cfg_from": 0.2}}), 14)
+    after = EVERY.with_overrides({"sampling": {"cfg_from": 0.5}})  # the window is steps 0 to 5
+    with pytest.raises(BadRequest, match="must reach the end of the window"):
+        guided_steps(after, 14)
+    inside = EVERY.with_overrides({"sampling": {"cfg_from": 0.2}})
+    assert guided_steps(inside, 14) == range(3, 11), "a window may begin before guidance does"
     idle = {"boost": {"side": "late", "eta": 0.0}, "correct": {"alpha_max": 0.0}}
-    assert len(guided_steps(DEFAULT.with_overrides(idle), 14)) == 11
+    assert len(guided_steps(EVERY.with_overrides(idle), 14)) == 11
     assert not guided_steps(late.with_overrides({"sampling": {"guidance_scale": 1.0}}), 14)
 
 
@@ -117,10 +121,10 @@ def test_strength_runs_the_tail_of_the_schedule() -> None:
     "config",
     [
         PAPER,
-        DEFAULT,
+        EVERY,
         PAPER.with_overrides({"sampling": {"spacing": "trailing", "steps": 7}}),
         PAPER.with_overrides({"sampling": {"spacing": "trailing", "steps": 600}}),
-        DEFAULT.with_overrides({"sampling": {"spacing": "leading", "steps": 33}}),
+        EVERY.with_overrides({"sampling": {"spacing": "leading", "steps": 33}}),
     ],
     ids=["ddim", "dpmpp", "trailing 7", "trailing 600", "dpmpp leading"],
 )
@@ -141,7 +145,7 @@ def test_a_perfect_prediction_is_denoised_to_the_source(config, prediction) -> N
 
 def test_multistep_run_equals_plain_diffusers() -> None:
     """Strength truncation starts the solver in the middle, with order 1 first and last."""
-    ours = Solver(DEFAULT, SD1_SCHEDULER)
+    ours = Solver(EVERY, SD1_SCHEDULER)
     plain = DPMSolverMultistepScheduler(
         **{k: v for k, v in SD1_SCHEDULER.items() if k not in ("set_alpha_to_one", "clip_sample")},
         timestep_spacing="trailing",

@@ -17,7 +17,8 @@ from monai_cxr_cf.diffusion.steps import (
     interval,
 )
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import DEFAULT, PAPER, n_executed
+from monai_cxr_cf.presets import PAPER, n_executed
+from tests.diffusion.small import EVERY
 
 BETAS = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
 ALPHAS = (1 - BETAS).cumprod(0)
@@ -50,15 +51,15 @@ def test_no_step_has_no_window():
 
 
 def test_guidance_must_cover_the_window_of_the_boost_and_of_the_correction():
-    short = DEFAULT.with_overrides({"sampling": {"cfg_until": 0.3}})
+    short = EVERY.with_overrides({"sampling": {"cfg_until": 0.3}})
     for parts in ({"correct": {"alpha_max": 0.0}}, {"boost": {"eta": 0.0}}):
         with pytest.raises(BadRequest, match=r"covers steps 0-4 of 14 .* window is 0-5;"):
             guided_steps(short.with_overrides(parts), 14)
     idle = {"correct": {"alpha_max": 0.0}, "boost": {"eta": 0.0}}
     assert guided_steps(short.with_overrides(idle), 14) == range(5)
     with pytest.raises(BadRequest, match="covers steps none of 14"):
-        guided_steps(DEFAULT.with_overrides({"sampling": {"cfg_until": 0.0}}), 14)
-    exact = DEFAULT.with_overrides({"sampling": {"cfg_until": 0.4}})
+        guided_steps(EVERY.with_overrides({"sampling": {"cfg_until": 0.0}}), 14)
+    exact = EVERY.with_overrides({"sampling": {"cfg_until": 0.4}})
     assert guided_steps(exact, 14) == range(6)
     assert guided_steps(exact.with_overrides({"sampling": {"guidance_scale": 1.5}}), 14) == range(6)
 
@@ -101,7 +102,7 @@ def test_the_last_level_is_that_of_the_backbone_for_ddim_and_clean_for_the_other
     assert solver(steps=4).final_alpha_bar == pytest.approx(0.99915, abs=1e-6)
     clean = {**SD1_SCHEDULER, "set_alpha_to_one": True}
     assert solver(scheduler=clean, steps=4).final_alpha_bar == 1.0
-    assert solver(DEFAULT, steps=4).final_alpha_bar == 1.0
+    assert solver(EVERY, steps=4).final_alpha_bar == 1.0
 
 
 def test_levels_and_noised_sources():
@@ -150,7 +151,7 @@ def test_settings_of_pixel_models_and_other_sigmas_are_not_taken_over():
         "lower_order_final": False,
         "final_sigmas_type": "sigma_min",
     }
-    for base in (PAPER, DEFAULT):
+    for base in (PAPER, EVERY):
         config = solver(base, odd, steps=6).scheduler.config
         assert not config.thresholding
     assert not solver(PAPER, odd, steps=6).scheduler.config.clip_sample

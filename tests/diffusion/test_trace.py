@@ -12,9 +12,10 @@ import pytest
 from monai_cxr_cf.diffusion.render import render
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.diffusion.trace import schema
-from monai_cxr_cf.presets import DEFAULT, PRESETS
+from monai_cxr_cf.presets import PRESETS
+from tests.diffusion.small import EVERY
 
-QUICK = DEFAULT.with_overrides({"sampling": {"steps": 6}})
+QUICK = EVERY.with_overrides({"sampling": {"steps": 6}})
 
 
 def valid(trace) -> bool:

@@ -46,8 +46,9 @@ def estimate(
     """Cost of one image before it runs (docs/method.md 5): F = n_exec + guided + corrections + VAE.
 
     ``crop``: whether the region fits the window of output.roi_crop. ``negative``: whether there is
-    a negative prompt other than the source's. Two decodes: the result and the reference of the
-    residual composite.
+    a negative prompt other than the source's; where the whole picture is guided, an empty one is
+    another than a text that ``tokens.source`` implies. Two decodes: the result and the reference of
+    the residual composite.
     """
     side = _side(backbone, config, crop=crop)
     factor = backbone.factor
@@ -68,13 +69,14 @@ def estimate(
 
 def _passes(config: EditConfig, n_exec: int, *, negative: bool) -> int:
     """UNet passes of denoising and inversion: each step's own, and those that guidance reads."""
-    guided = len(guided_steps(config, n_exec))
-    others = references(regional=config.sampling.guidance_map == "region", negative=negative)
+    guided, regional = len(guided_steps(config, n_exec)), config.sampling.guidance_map == "region"
+    others = references(regional=regional, negative=negative)
+    apart = negative or (not regional and config.tokens.source == "opposite")
     passes, kind = n_exec + guided * len(others), config.start.kind
     if kind in ("ddim", "edit_friendly"):
         passes += n_exec
     if kind == "edit_friendly":  # what differs from the source's prediction; see ``invert``
-        passes += guided * (int(negative) if both_gated(config) else len(others))
+        passes += guided * (int(apart) if both_gated(config) else len(others))
     return passes
 
 

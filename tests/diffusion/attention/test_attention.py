@@ -9,9 +9,10 @@ from monai_cxr_cf.diffusion.attention.processors import SteeredCross, SteeredSel
 from monai_cxr_cf.diffusion.model.layers import attention_levels
 from monai_cxr_cf.diffusion.task import Target
 from monai_cxr_cf.errors import CxrError
-from monai_cxr_cf.presets import DEFAULT, PAPER, SWITCHES
+from monai_cxr_cf.presets import PAPER, SWITCHES
 from tests.diffusion.small import (
     ALL_ON,
+    EVERY,
     IDLE,
     LATENT,
     box,
@@ -113,7 +114,7 @@ def test_the_mid_block_and_ungated_self_attention_keep_their_processors(unet):
 
 def test_with_every_switch_off_the_prediction_is_bit_identical(unet):
     plain = predict(unet)
-    made = plan(unet, DEFAULT.with_overrides(SWITCHES["no-anatomy"]))
+    made = plan(unet, EVERY.with_overrides(SWITCHES["no-anatomy"]))
     assert torch.equal(steered(unet, made, **IDLE), plain)
 
 
@@ -150,7 +151,7 @@ def test_recorder_keeps_only_finding_columns_of_regulated_levels(unet):
         assert not maps.requires_grad
 
 
-@pytest.mark.parametrize("config", [PAPER, DEFAULT, off(boost={"eta": 1.5, "renorm": True})])
+@pytest.mark.parametrize("config", [PAPER, EVERY, off(boost={"eta": 1.5, "renorm": True})])
 def test_recorded_columns_are_the_raw_softmax_whatever_the_boost(unet, config):
     made = plan(unet, config)
     layer = next(x for x in attention_levels(unet, LATENT) if x.cross)

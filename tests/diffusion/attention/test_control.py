@@ -8,9 +8,9 @@ from monai_cxr_cf.diffusion.attention.install import controlled
 from monai_cxr_cf.diffusion.attention.processors import SteeredCross
 from monai_cxr_cf.diffusion.model.layers import attention_levels
 from monai_cxr_cf.diffusion.task import Target
-from monai_cxr_cf.presets import DEFAULT
 from tests.diffusion.small import (
     ALL_ON,
+    EVERY,
     IDLE,
     LATENT,
     REGION,
@@ -58,7 +58,7 @@ def test_the_dense_clock_reads_the_timestep_of_every_call_and_goes_with_the_laws
 
 
 def test_switches_start_off_and_are_set_as_told(unet):
-    with controlled(unet, plan(unet, DEFAULT)) as control:
+    with controlled(unet, plan(unet, EVERY)) as control:
         first = (control.branch, control.gate, control.boost, control.regional, control.record)
         assert first == ("cond", False, False, False, False)
         assert control.focus is None

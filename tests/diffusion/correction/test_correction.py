@@ -11,10 +11,11 @@ from monai_cxr_cf.diffusion.correction.correction import Correction
 from monai_cxr_cf.diffusion.correction.scores import energy, roi_scores
 from monai_cxr_cf.diffusion.model.truncate import last_cross_layer, truncated_forward
 from monai_cxr_cf.errors import CxrError
-from monai_cxr_cf.presets import DEFAULT, PAPER
+from monai_cxr_cf.presets import PAPER
 from tests.diffusion.correcting import T, config, corrected, gradient
 from tests.diffusion.small import (
     ALL_ON,
+    EVERY,
     LATENT,
     REGION,
     Target,
@@ -48,7 +49,7 @@ def value(unet, settings, z):
 # --- gradient ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("base", [PAPER, DEFAULT], ids=["paper", "default"])
+@pytest.mark.parametrize("base", [PAPER, EVERY], ids=["paper", "default"])
 def test_gradient_agrees_with_finite_differences(exact, base):
     settings = base.with_overrides({"boost": {"eta": 1.5}})
     z = latent(dtype=torch.float64)
@@ -64,7 +65,7 @@ def test_gradient_agrees_with_finite_differences(exact, base):
 
 @pytest.mark.parametrize("levels", ["0", "1", "2", "auto", "0,1,2"])
 def test_truncated_gradient_equals_the_full_one(unet, levels):
-    full = DEFAULT.with_overrides({"energy": {"levels": levels}, "correct": {"truncated": False}})
+    full = EVERY.with_overrides({"energy": {"levels": levels}, "correct": {"truncated": False}})
     part = full.with_overrides({"correct": {"truncated": True}})
     z = latent(batch=2)
     whole = gradient(unet, full, z)

@@ -10,8 +10,7 @@ from monai_cxr_cf.diffusion.correction.scores import energy, roi_scores
 from monai_cxr_cf.diffusion.model.layers import attention_levels
 from monai_cxr_cf.diffusion.task import Target
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import DEFAULT
-from tests.diffusion.small import LATENT, REGION, box, edit_task, off, plan, small_unet
+from tests.diffusion.small import EVERY, LATENT, REGION, box, edit_task, off, plan, small_unet
 
 EDGE = {"energy": {"levels": "0"}, "boost": {"eta": 1.5}, "correct": {"alpha_max": 0.05}}
 
@@ -142,7 +141,7 @@ def test_an_unknown_map_is_refused(unet):
 
 
 def test_scores_are_json_ready_even_when_not_finite(unet):
-    made = plan(unet, DEFAULT)
+    made = plan(unet, EVERY)
     scores = roi_scores(columns(unet, made, lambda *s: torch.full(s, torch.nan)), made)
     table = scores.as_dict()
     assert json.loads(json.dumps(table, allow_nan=False)) == table

@@ -9,9 +9,9 @@ from monai_cxr_cf.diffusion.attention.install import controlled
 from monai_cxr_cf.diffusion.correction.correction import Correction
 from monai_cxr_cf.diffusion.model.layers import attention_levels
 from monai_cxr_cf.diffusion.task import Target
-from monai_cxr_cf.presets import DEFAULT
 from tests.diffusion.small import (
     ALL_ON,
+    EVERY,
     LATENT,
     REGION,
     box,
@@ -165,7 +165,7 @@ class Shapes(TorchDispatchMode):
 
 @pytest.mark.parametrize("mode", ["partition", "partition_hard", "keys"])
 def test_no_map_of_cells_by_cells_is_ever_stored(unet, mode):
-    settings = DEFAULT.with_overrides({"gate": {"mode": mode}})
+    settings = EVERY.with_overrides({"gate": {"mode": mode}})
     maps = {(256, 256), (64, 64), (256, 77), (64, 77)}
     with controlled(unet, plan(unet, settings)) as control, Shapes() as shapes:
         control.set(**ALL_ON)

@@ -8,8 +8,9 @@ from monai_cxr_cf.diffusion.laws import priors
 from monai_cxr_cf.diffusion.laws.specification import DenseShift, HardPartition, MaskGate, Partition
 from monai_cxr_cf.diffusion.task import Target
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import DEFAULT, PAPER, SWITCHES
+from monai_cxr_cf.presets import PAPER, SWITCHES
 from tests.diffusion.small import (
+    EVERY,
     ORGANS,
     REGION,
     box,
@@ -44,7 +45,7 @@ def test_default_plan_gates_three_levels_and_leaves_the_mid_block(unet):
 
 
 def test_the_mid_block_is_regulated_when_asked_for(unet):
-    made = plan(unet, DEFAULT.with_overrides({"gate": {"levels": [2, 3]}}))
+    made = plan(unet, EVERY.with_overrides({"gate": {"levels": [2, 3]}}))
     assert set(made.gates) == {2, 3}
     assert made.omega[3].shape == (1, 2, 2)
 
@@ -67,7 +68,7 @@ def test_bridge_follows_its_setting(unet):
     crossing = edit_task(Target("effusion", (3,), box(60, 104, 70, 100)))
 
     def sums(task, bridge):
-        law = plan(unet, DEFAULT.with_overrides({"gate": {"bridge": bridge}}), task).gates[0]
+        law = plan(unet, EVERY.with_overrides({"gate": {"bridge": bridge}}), task).gates[0]
         return law.membership.sum(-1)
 
     assert torch.allclose(sums(inside, "auto"), torch.ones(256))
@@ -166,7 +167,7 @@ def test_all_laws_off_plan_nothing(unet):
 
 @pytest.mark.parametrize("switch", ["no-gate", "no-boost", "no-correction", "no-anatomy"])
 def test_each_switch_takes_exactly_its_law_out_of_the_plan(unet, switch):
-    full, less = plan(unet), plan(unet, DEFAULT.with_overrides(SWITCHES[switch]))
+    full, less = plan(unet), plan(unet, EVERY.with_overrides(SWITCHES[switch]))
     boosted = {3, 4}
 
     def parts(made):
@@ -184,14 +185,14 @@ def test_each_switch_takes_exactly_its_law_out_of_the_plan(unet, switch):
 
 
 def test_removal_plans_no_correction(unet):
-    made = plan(unet, DEFAULT, edit_task(mode="removal"))
+    made = plan(unet, EVERY, edit_task(mode="removal"))
     assert made.acts
     assert not made.corrects
 
 
 def test_a_sham_without_finding_words_plans_no_boost_and_no_correction(unet):
     task = edit_task(mode="sham", targets=(Target("effusion", (), REGION),))
-    made = plan(unet, DEFAULT.with_overrides(SWITCHES["no-anatomy"]), task)
+    made = plan(unet, EVERY.with_overrides(SWITCHES["no-anatomy"]), task)
     assert not made.gains
     assert not made.corrects
     assert made.gates

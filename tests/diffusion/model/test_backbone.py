@@ -24,11 +24,11 @@ from monai_cxr_cf.diffusion.model.single_file import (
 )
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
-from monai_cxr_cf.presets import DEFAULT
 from tests.alignment import unaligned, weights
 from tests.diffusion.original import original_checkpoint
+from tests.diffusion.small import EVERY
 
-QUICK = DEFAULT.with_overrides({"sampling": {"steps": 4}})
+QUICK = EVERY.with_overrides({"sampling": {"steps": 4}})
 
 
 def save(backbone, folder):

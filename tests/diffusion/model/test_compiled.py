@@ -13,7 +13,7 @@ from monai_cxr_cf.diffusion.model.recall import identity
 from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.errors import ComponentMissing
-from monai_cxr_cf.presets import DEFAULT
+from tests.diffusion.small import EVERY
 
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, compiled.COMPILERS)), reason="no C++ compiler on this machine"
@@ -21,7 +21,7 @@ needs_compiler = pytest.mark.skipif(
 
 
 def test_an_edit_by_compiled_blocks_is_the_edit(tiny, task) -> None:
-    config = DEFAULT.with_overrides({"sampling": {"steps": 6}})
+    config = EVERY.with_overrides({"sampling": {"steps": 6}})
     plain = sample(tiny, task, config, seeds=[1])
     other = tiny_backbone(side=tiny.side)
     other.unet.load_state_dict(tiny.unet.state_dict())

@@ -14,10 +14,10 @@ from monai_cxr_cf.diffusion.model import recall as module
 from monai_cxr_cf.diffusion.model.recall import arithmetic, digest, identity
 from monai_cxr_cf.diffusion.render import render
 from monai_cxr_cf.diffusion.sample import sample
-from monai_cxr_cf.presets import DEFAULT
 from tests.diffusion.conftest import box, make_task
+from tests.diffusion.small import EVERY
 
-QUICK = DEFAULT.with_overrides({"sampling": {"steps": 4}, "start": {"kind": "edit_friendly"}})
+QUICK = EVERY.with_overrides({"sampling": {"steps": 4}, "start": {"kind": "edit_friendly"}})
 FULL = {"text": 2, "latent": 1, "inversion": 2, "reference": 1}
 
 

@@ -9,7 +9,8 @@ from monai_cxr_cf.diffusion.model.schedule import SAMPLERS, noise_schedule
 from monai_cxr_cf.diffusion.model.single_file import SD1_SCHEDULER
 from monai_cxr_cf.diffusion.steps import Noise, Solver
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import DEFAULT, PAPER
+from monai_cxr_cf.presets import PAPER
+from tests.diffusion.small import EVERY
 
 TRAINED = {name: SD1_SCHEDULER[name] for name in ("beta_start", "beta_end", "beta_schedule")}
 V, ZERO = {"prediction_type": "v_prediction"}, {"rescale_betas_zero_snr": True}
@@ -51,10 +52,10 @@ SOLVERS = {
     "ddim": PAPER,
     "ddim trailing": PAPER.with_overrides({"sampling": {"spacing": "trailing", "steps": 7}}),
     "ddpm": PAPER.with_overrides({"sampling": {"eta_ddim": 1.0, "steps": 20}}),
-    "dpm++": DEFAULT,
-    "dpm++ from noise": DEFAULT.with_overrides({"start": {"kind": "noise", "strength": 1.0}}),
-    "dpm++ leading": DEFAULT.with_overrides({"sampling": {"spacing": "leading", "steps": 33}}),
-    "sde-dpm++": DEFAULT.with_overrides({"start": {"kind": "edit_friendly"}}),
+    "dpm++": EVERY,
+    "dpm++ from noise": EVERY.with_overrides({"start": {"kind": "noise", "strength": 1.0}}),
+    "dpm++ leading": EVERY.with_overrides({"sampling": {"spacing": "leading", "steps": 33}}),
+    "sde-dpm++": EVERY.with_overrides({"start": {"kind": "edit_friendly"}}),
 }
 
 
@@ -91,8 +92,8 @@ def test_every_sampler_s_own_file_gives_the_same_schedule(name: str) -> None:
         saved = {**TRAINED, **V, "num_train_timesteps": 1000}
     found = noise_schedule({**saved, "_class_name": name})
     assert {**TRAINED, **V, "num_train_timesteps": 1000}.items() <= found.items()
-    assert Solver(DEFAULT, {**saved, "_class_name": name}).alpha_bar(0) == pytest.approx(
-        Solver(DEFAULT, {**SD1_SCHEDULER, **V}).alpha_bar(0), rel=1e-6
+    assert Solver(EVERY, {**saved, "_class_name": name}).alpha_bar(0) == pytest.approx(
+        Solver(EVERY, {**SD1_SCHEDULER, **V}).alpha_bar(0), rel=1e-6
     )
 
 
@@ -133,7 +134,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("saved", "words"), REFUSED, ids=[str(row[0])[:50] for row in REFUSED])
 def test_another_kind_is_refused_in_one_sentence(saved: dict, words: str) -> None:
-    for given in (noise_schedule, lambda config: Solver(DEFAULT, config)):
+    for given in (noise_schedule, lambda config: Solver(EVERY, config)):
         with pytest.raises(BadRequest, match=words) as caught:
             given({**SD1_SCHEDULER, **saved})
         assert "\n" not in caught.value.message

@@ -13,7 +13,8 @@ from monai_cxr_cf.diffusion.model.checkpoints import Parts
 from monai_cxr_cf.diffusion.model.layers import attention_levels
 from monai_cxr_cf.diffusion.model.single_file import SD1_SCHEDULER, SD1_UNET
 from monai_cxr_cf.diffusion.sample import sample
-from monai_cxr_cf.presets import DEFAULT, PAPER
+from monai_cxr_cf.presets import PAPER
+from tests.diffusion.small import EVERY
 
 ONE_STEP = {"sampling": {"steps": 2}}  # strength .7 of 2: one executed step, in every window
 
@@ -58,9 +59,9 @@ def test_it_is_the_true_configuration(sd15) -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        DEFAULT,
+        EVERY,
         PAPER.with_overrides({"start": {"strength": 0.7}}),
-        DEFAULT.with_overrides({"gate": {"mode": "partition_hard"}, "boost": {"renorm": True}}),
+        EVERY.with_overrides({"gate": {"mode": "partition_hard"}, "boost": {"renorm": True}}),
     ],
     ids=["default", "paper", "hard-renorm"],
 )

@@ -11,13 +11,13 @@ from monai_cxr_cf.diffusion.correction.correction import Correction
 from monai_cxr_cf.diffusion.laws.plan import plan_laws
 from monai_cxr_cf.diffusion.model.layers import attention_levels
 from monai_cxr_cf.diffusion.task import EditTask, Target
-from monai_cxr_cf.presets import DEFAULT, PAPER
-from tests.diffusion.small import ALL_ON, off
+from monai_cxr_cf.presets import PAPER
+from tests.diffusion.small import ALL_ON, EVERY, off
 
 SIDE, GRID = 256, (32, 32)
 STEPS = {
     "paper": PAPER,
-    "default": DEFAULT,
+    "default": EVERY,
     "keys renorm": off(gate={"mode": "keys"}),
     "queries": off(gate={"mode": "queries", "renorm": False}),
     "outer": off(gate={"mode": "outer", "renorm": False}),
@@ -97,7 +97,7 @@ def test_the_default_correction_runs_truncated_on_the_true_unet(unet):
     z = torch.randn(1, 4, *GRID, generator=torch.Generator().manual_seed(2))
     text = torch.randn(1, 77, 768, generator=torch.Generator().manual_seed(1), dtype=torch.bfloat16)
     made = plan_laws(
-        TASK, DEFAULT, levels=attention_levels(unet, GRID), source_states=text, dtype=torch.bfloat16
+        TASK, EVERY, levels=attention_levels(unet, GRID), source_states=text, dtype=torch.bfloat16
     )
     with controlled(unet, made) as control:
         control.set(**ALL_ON)
