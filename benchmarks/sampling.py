@@ -26,7 +26,8 @@ from typing import Any
 from unittest.mock import patch
 
 PROMPT = "moderate left pleural effusion"
-OFF = ("no-gate", "no-boost", "no-correction", "no-regional-prompt", "no-anatomy", "no-paste")
+OFF = ("no-gate", "no-boost", "no-correction", "no-regional-prompt", "no-regional-guidance",
+       "no-anatomy", "no-paste")  # fmt: skip
 RATIOS = (
     ("default", "plain"),
     ("default", "plain, all guided"),

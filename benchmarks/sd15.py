@@ -38,7 +38,8 @@ from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig
 PARAMETERS = 859_520_964
 PROMPT, FINDING = "moderate left pleural effusion", "pleural effusion"
 RUNS = {"float32": ("default", "fp32"), "auto": ("default", "auto"), "plain": ("plain", "auto")}
-LAWS = ("no-gate", "no-boost", "no-correction", "no-regional-prompt", "no-anatomy", "no-paste")
+LAWS = ("no-gate", "no-boost", "no-correction", "no-regional-prompt", "no-regional-guidance",
+        "no-anatomy", "no-paste")  # fmt: skip
 PLAIN: dict[str, Any] = {
     "sampling": {"cfg_until": 1.0, "solver": "dpmpp"}, "start": {"kind": "strength"},
 }  # fmt: skip

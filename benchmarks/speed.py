@@ -18,7 +18,8 @@ from typing import Any
 
 PROMPT = "moderate left pleural effusion"
 PLAIN = ["--no-gate", "--no-boost", "--no-correction", "--no-regional-prompt", "--no-anatomy"]
-PLAIN += ["--no-paste", "--sampling-cfg-until", "1"]
+PLAIN += ["--no-paste", "--no-regional-guidance", "--sampling-cfg-from=0"]
+PLAIN += ["--sampling-cfg-until", "1"]
 PLAIN += ["--start-kind", "strength", "--sampling-solver", "dpmpp"]  # whatever the calibration says
 RUNS = {
     "paper": ["--preset", "paper"],

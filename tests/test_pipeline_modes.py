@@ -63,7 +63,7 @@ def spoken(trace: dict[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
 
 def joined(pieces: Iterable[str]) -> str:
     """Pieces of a tokenizer as the words they came from."""
-    return "".join(pieces).replace("</w>", " ").strip()
+    return "".join(pieces).replace("</w>", " ").replace(" ,", ",").strip()
 
 
 def scored(trace: dict[str, Any], what: str) -> set[str]:
@@ -78,23 +78,30 @@ NOTHING: tuple[str, dict[str, str]] = ("", {})
 HEART = "cardiomegaly"
 
 
+CORRECTED = {"correct": {"alpha_max": 0.05}, "sampling": {"steps": 6}}
+AWAY = {**CORRECTED, "tokens": {"removal": "negative"}}
+PNEUMOTHORAX, EFFUSION = "pneumothorax", "pleural effusion"
+MIXED = "right apical pneumothorax but no left effusion"
+SEVERAL = f"left effusion and {HEART}"
+
+
 @pytest.mark.parametrize(
     ("prompt", "mode", "target", "negative", "corrected"),
     [
         ("no cardiomegaly", "removal", (NORMAL, {}), (HEART, {HEART: HEART}), set()),
         (
-            "right apical pneumothorax but no left effusion",
+            MIXED,
             "mixed",
-            ("right apical pneumothorax", {"pneumothorax": "pneumothorax"}),
-            ("left effusion", {"pleural effusion": "effusion"}),
-            {"pneumothorax"},
+            ("right apical pneumothorax", {PNEUMOTHORAX: PNEUMOTHORAX}),
+            ("left effusion", {EFFUSION: "effusion"}),
+            {PNEUMOTHORAX},
         ),
         (
-            f"left effusion and {HEART}",
+            SEVERAL,
             "edit",
-            (f"left effusion and {HEART}", {"pleural effusion": "effusion", HEART: HEART}),
+            (SEVERAL, {EFFUSION: "effusion", HEART: HEART}),
             NOTHING,
-            {"pleural effusion", HEART},
+            {EFFUSION, HEART},
         ),
     ],
     ids=["removal", "mixed", "several"],
@@ -103,8 +110,8 @@ def test_what_comes_stands_in_the_prompt_and_what_goes_in_the_negative_one(
     phantom, tiny_folder, networks, tmp_path, prompt, mode, target, negative, corrected
 ):
     """Every finding is scored by its words; only the attention of what comes is corrected."""
-    outcome = run(request_on(phantom, tiny_folder, prompt=prompt), tmp_path / "out",
-                  networks=networks)  # fmt: skip
+    request = request_on(phantom, tiny_folder, prompt=prompt, overrides=AWAY)
+    outcome = run(request, tmp_path / "out", networks=networks)
     trace = told(tmp_path / "out")["trace"]
     assert trace["mode"] == mode
     assert spoken(trace) == {"prompt": target, "negative": negative}
@@ -112,6 +119,44 @@ def test_what_comes_stands_in_the_prompt_and_what_goes_in_the_negative_one(
     assert scored(trace, "correction") == corrected
     assert any(step["guided"] for step in trace["steps"])
     assert outcome.metrics["members"][0]["mean_abs_change_in_region"] > 1
+    assert check_outside(tmp_path / "out", phantom[0]) > 0
+
+
+SIZE, CLEAR = "normal heart size", "clear lungs"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "target", "own", "corrected"),
+    [
+        ("no cardiomegaly", (SIZE, {HEART: SIZE}), {}, set()),
+        (
+            MIXED,
+            (f"right apical pneumothorax, {CLEAR}", {PNEUMOTHORAX: PNEUMOTHORAX, EFFUSION: CLEAR}),
+            {PNEUMOTHORAX: "right apical pneumothorax", EFFUSION: CLEAR},
+            {PNEUMOTHORAX, EFFUSION},
+        ),
+        (
+            SEVERAL,
+            (SEVERAL, {EFFUSION: "effusion", HEART: HEART}),
+            {EFFUSION: "left effusion", HEART: HEART},
+            {EFFUSION, HEART},
+        ),
+    ],
+    ids=["removal", "mixed", "several"],
+)
+def test_what_goes_is_answered_by_healthy_words_and_each_of_several_has_its_text(
+    phantom, tiny_folder, networks, tmp_path, prompt, target, own, corrected
+):
+    request = request_on(phantom, tiny_folder, prompt=prompt, overrides=CORRECTED)
+    run(request, tmp_path / "out", networks=networks)
+    trace = told(tmp_path / "out")["trace"]
+    assert spoken(trace) == {"prompt": target, "negative": NOTHING}
+    rows = [row for row in trace["tokens"] if row["prompt"] == "own" and row["set"] != "special"]
+    names = dict.fromkeys(row["finding"] for row in rows)
+    found = {n: joined(r["piece"] for r in rows if r["finding"] == n) for n in names}
+    assert found == own
+    assert scored(trace, "roi_score") == set(target[1])
+    assert scored(trace, "correction") == corrected
     assert check_outside(tmp_path / "out", phantom[0]) > 0
 
 
@@ -135,9 +180,11 @@ def test_several_findings_are_edited_in_the_union_of_their_own_regions(
     assert (masks["left_lung"] | ~other).all()
 
 
-@pytest.mark.parametrize("prompt", ["left pleural effusion", "no cardiomegaly"])
+@pytest.mark.parametrize(
+    ("prompt", "source"), [("left pleural effusion", "clear lungs"), ("no cardiomegaly", HEART)]
+)
 def test_a_sham_gives_the_source_back_where_its_inversion_is_exact(
-    phantom, tiny_folder, networks, tmp_path, prompt
+    phantom, tiny_folder, networks, tmp_path, prompt, source
 ):
     """Same region, seed and settings as the edit that it controls, but no word to steer by."""
     replay = {"sampling": {"steps": 4}, "start": {"kind": "edit_friendly"}}
@@ -146,7 +193,7 @@ def test_a_sham_gives_the_source_back_where_its_inversion_is_exact(
         run(one, tmp_path / name, networks=networks)
     edit, sham = (told(tmp_path / name)["trace"] for name in ("edit", "sham"))
     assert sham["mode"] == "sham"
-    assert spoken(sham) == {"prompt": NOTHING, "negative": NOTHING}
+    assert spoken(sham) == {"prompt": (source, {}), "negative": NOTHING}
     assert scored(sham, "roi_score") == scored(sham, "correction") == set()
     assert sham["cost"]["calls"]["inversion"] == sham["steps_executed"]
     same = ("config_hash", "inputs", "seeds", "strength", "steps_executed")

@@ -186,3 +186,13 @@ def test_a_dial_that_is_gone_is_refused_by_name(part: str, dial: str) -> None:
     assert refused.value.message == f"Unknown setting '{part}.{dial}'."
     known = ", ".join(field.name for field in fields(getattr(EditConfig(), part)))
     assert refused.value.hint == f"Settings: {known}."
+
+
+def test_the_dials_of_guidance_and_texts_come_through_a_request() -> None:
+    chosen = {"sampling": {"guidance_map": "uniform"},
+              "tokens": {"carrier": "finding+eos", "removal": "negative"}}  # fmt: skip
+    config = from_json({**MINIMAL, "overrides": chosen}).config()
+    assert config == PRESETS["default"].with_overrides(chosen)
+    for part, wrong in (("sampling", {"guidance_map": "no"}), ("tokens", {"eos_weight": 0.5})):
+        with pytest.raises(BadRequest, match=next(iter(wrong))):
+            from_json({**MINIMAL, "overrides": {part: wrong}}).config()

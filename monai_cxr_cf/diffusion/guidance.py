@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Predictions under several texts in, one guided prediction out (docs/method.md 2.5).
+"""Predictions under several texts in, one guided prediction out (docs/method.md 2.8).
 
 ``uniform`` is classifier-free guidance: e_neg + s (e - e_neg) in every cell. ``region`` guides the
 region alone: around it the prediction under the source prompt rules, so that what the words pull

@@ -116,12 +116,15 @@ def test_dials_switches_and_set_become_overrides() -> None:
     request = parsed(
         *("--prompt", "mass", "--boost-eta", "2", "--no-gate", "--set", "keep.band_px=8"),
         *("--gate-levels", "0,1", "--no-keep-paste", "--energy-levels", "2"),
+        *("--sampling-guidance-map", "uniform", "--set", "tokens.carrier=finding+eos"),
     )
     assert request.overrides == {
         "boost": {"eta": 2.0},
         "gate": {"mode": "off", "levels": [0, 1]},
         "keep": {"band_px": 8, "paste": False},
         "energy": {"levels": "2"},
+        "sampling": {"guidance_map": "uniform"},
+        "tokens": {"carrier": "finding+eos"},
     }
 
 

@@ -51,14 +51,17 @@ class Variant:
 
 FULL, NO_PASTE = "full", "full, no paste"
 NO_GATE, NO_BOOST, NO_CORRECTION = "w/o Eq. 5", "w/o Eq. 6", "w/o Eq. 9"
+UNIFORM = "w/o regional guidance"
 
 
 def variants(name: str) -> tuple[Variant, ...]:
     """The rows for a preset; one without a paste needs no second yardstick."""
-    rest = (
+    rest = [
         Variant(NO_BOOST, ("no-boost",), FULL),
         Variant(NO_CORRECTION, ("no-correction",), FULL),
-    )
+    ]
+    if preset(name).sampling.guidance_map == "region":
+        rest.append(Variant(UNIFORM, ("no-regional-guidance",), FULL))
     if not preset(name).keep.paste:
         return (Variant(FULL), Variant(NO_GATE, ("no-gate",), FULL), *rest)
     return (

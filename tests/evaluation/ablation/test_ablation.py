@@ -16,6 +16,7 @@ from monai_cxr_cf.evaluation.ablation.rows_of_laws import (
     NO_CORRECTION,
     NO_GATE,
     NO_PASTE,
+    UNIFORM,
     roi_score,
     variants,
 )
@@ -57,16 +58,17 @@ def test_each_row_turns_one_law_off_against_a_row_that_differs_in_nothing_else(n
     gate = rows[NO_GATE]
     overrides = {part for switch in gate.switches for part in SWITCHES[switch]}
     assert "gate" in overrides
+    assert (UNIFORM in rows) == (preset(name).sampling.guidance_map == "region")
     assert not preset(name).keep.paste or "no-paste" in rows[gate.against or ""].switches
 
 
 def test_every_variant_has_every_edit_and_pairs_share_their_seed(finished: Path) -> None:
     rows = [json.loads(line) for line in (finished / "rows.jsonl").read_text().splitlines()]
     edits = {v: {(r["input"], r["group"], r["seed"]) for r in rows if r["variant"] == v}
-             for v in (FULL, NO_PASTE, NO_GATE, NO_BOOST, NO_CORRECTION)}  # fmt: skip
+             for v in (FULL, NO_PASTE, NO_GATE, NO_BOOST, NO_CORRECTION, UNIFORM)}  # fmt: skip
     assert len(edits[FULL]) == 4
     assert all(found == edits[FULL] for found in edits.values())
-    assert len(rows) == 20
+    assert len(rows) == 24
     by_variant = {v: [r["ssim"] for r in rows if r["variant"] == v] for v in edits}
     assert by_variant[FULL] != by_variant[NO_GATE]
     assert all(0 < r["roi_score"] < 1 and r["conf"] is None for r in rows)
