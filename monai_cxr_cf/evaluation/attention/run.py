@@ -18,7 +18,7 @@ from typing import Any
 from monai_cxr_cf.data.folder import Row
 from monai_cxr_cf.diffusion.attention.census import carrier_of, measure
 from monai_cxr_cf.diffusion.attention.groups import MEASURED
-from monai_cxr_cf.diffusion.cost.meter import seconds_per_f
+from monai_cxr_cf.diffusion.cost.estimate import seconds_per_f
 from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.evaluation.attention.asked import Asked
 from monai_cxr_cf.evaluation.attention.bench import Bench, Plan, bench_for

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.data.folder import read_index
-from monai_cxr_cf.diffusion.cost.meter import estimate, seconds_per_f
+from monai_cxr_cf.diffusion.cost.estimate import estimate, seconds_per_f
 from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.errors import BadRequest, UnreadableInput, UnsupportedImage
 from monai_cxr_cf.evaluation.cohort import held_out
