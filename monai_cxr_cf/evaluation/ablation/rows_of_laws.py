@@ -28,7 +28,7 @@ from monai_cxr_cf.evaluation.generator.frechet import cosine
 from monai_cxr_cf.evaluation.generator.likeness import Likeness
 from monai_cxr_cf.evaluation.rows import Rows, weights_of
 from monai_cxr_cf.measures.perceptual import masked_mean, ssim_map
-from monai_cxr_cf.presets import preset
+from monai_cxr_cf.presets import SWITCHES, preset
 from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.run import Picture
 
@@ -51,18 +51,27 @@ class Variant:
 
 FULL, NO_PASTE = "full", "full, no paste"
 NO_GATE, NO_BOOST, NO_CORRECTION = "w/o Eq. 5", "w/o Eq. 6", "w/o Eq. 9"
-UNIFORM = "w/o regional guidance"
+UNIFORM, ONE_PROMPT = "w/o regional guidance", "w/o regional prompt"
+LAWS = {  # row -> the switch of its law
+    NO_BOOST: "no-boost",
+    NO_CORRECTION: "no-correction",
+    UNIFORM: "no-regional-guidance",
+    ONE_PROMPT: "no-regional-prompt",
+}
 
 
 def variants(name: str) -> tuple[Variant, ...]:
-    """The rows for a preset; one without a paste needs no second yardstick."""
+    """The rows for a preset: without each law that it uses.
+
+    A preset without a paste needs no second yardstick for Eq. 5.
+    """
+    config = preset(name)
     rest = [
-        Variant(NO_BOOST, ("no-boost",), FULL),
-        Variant(NO_CORRECTION, ("no-correction",), FULL),
+        Variant(row, (switch,), FULL)
+        for row, switch in LAWS.items()
+        if config.with_overrides(SWITCHES[switch]) != config
     ]
-    if preset(name).sampling.guidance_map == "region":
-        rest.append(Variant(UNIFORM, ("no-regional-guidance",), FULL))
-    if not preset(name).keep.paste:
+    if not config.keep.paste:
         return (Variant(FULL), Variant(NO_GATE, ("no-gate",), FULL), *rest)
     return (
         Variant(FULL),
