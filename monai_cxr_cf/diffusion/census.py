@@ -64,6 +64,8 @@ class RunCensus:
         self._seen: dict[tuple[str, str], Seen] = {}
 
     def _asks(self, branch: str) -> bool:
+        if branch == "cond" and self.run.task.texts:
+            return False  # each finding reads a text of its own: one text's groups do not tell
         return not torch.equal(self.run.states[branch], self.source)
 
     def at(self, i: int) -> None:

@@ -108,12 +108,10 @@ def plan_laws(
 ) -> LawPlan:
     """Plan the laws of ``task``; ``source_states`` (1, 77, C) are for regional prompting only.
 
-    Raises BadRequest: a region has vanished at every level it is needed at, or settings
-    contradict each other.
+    Raises BadRequest: a region has vanished at every level that needs it, or settings contradict.
     """
     _check(config)
-    grids = _regulated_grids(levels, config)
-    omega, vanished = _omegas(task, grids)
+    omega, vanished = _omegas(task, grids := _regulated_grids(levels, config))
     own = {branch: _path(task, config, branch) for branch in BRANCHES}
     tokens = {branch: tuple(sorted({*sum(paths, ())})) for branch, paths in own.items()}
     with torch.inference_mode(False):  # plan tensors may be saved for a backward pass
