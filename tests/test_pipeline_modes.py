@@ -63,7 +63,13 @@ def spoken(trace: dict[str, Any]) -> dict[str, tuple[str, dict[str, str]]]:
 
 def joined(pieces: Iterable[str]) -> str:
     """Pieces of a tokenizer as the words they came from."""
-    return "".join(pieces).replace("</w>", " ").replace(" ,", ",").strip()
+    text = "".join(pieces).split("<|endoftext|>")[0]
+    return text.replace("</w>", " ").replace(" ,", ",").strip()
+
+
+def heard(tokenizer: Any, text: str) -> str:
+    """What the small vocabulary keeps of a text: what it does not know ends it."""
+    return joined(tokenizer.tokenize(text))
 
 
 def scored(trace: dict[str, Any], what: str) -> set[str]:
@@ -150,11 +156,13 @@ def test_what_goes_is_answered_by_healthy_words_and_each_of_several_has_its_text
     request = request_on(phantom, tiny_folder, prompt=prompt, overrides=CORRECTED)
     run(request, tmp_path / "out", networks=networks)
     trace = told(tmp_path / "out")["trace"]
-    assert spoken(trace) == {"prompt": target, "negative": NOTHING}
+    tokenizer = networks.backbone(str(tiny_folder)).tokenizer
+    words = {name: heard(tokenizer, one) for name, one in target[1].items()}
+    assert spoken(trace) == {"prompt": (heard(tokenizer, target[0]), words), "negative": NOTHING}
     rows = [row for row in trace["tokens"] if row["prompt"] == "own" and row["set"] != "special"]
     names = dict.fromkeys(row["finding"] for row in rows)
     found = {n: joined(r["piece"] for r in rows if r["finding"] == n) for n in names}
-    assert found == own
+    assert found == {name: heard(tokenizer, text) for name, text in own.items()}
     assert scored(trace, "roi_score") == set(target[1])
     assert scored(trace, "correction") == corrected
     assert check_outside(tmp_path / "out", phantom[0]) > 0
@@ -193,7 +201,8 @@ def test_a_sham_gives_the_source_back_where_its_inversion_is_exact(
         run(one, tmp_path / name, networks=networks)
     edit, sham = (told(tmp_path / name)["trace"] for name in ("edit", "sham"))
     assert sham["mode"] == "sham"
-    assert spoken(sham) == {"prompt": (source, {}), "negative": NOTHING}
+    text = heard(networks.backbone(str(tiny_folder)).tokenizer, source)
+    assert spoken(sham) == {"prompt": (text, {}), "negative": NOTHING}
     assert scored(sham, "roi_score") == scored(sham, "correction") == set()
     assert sham["cost"]["calls"]["inversion"] == sham["steps_executed"]
     same = ("config_hash", "inputs", "seeds", "strength", "steps_executed")

@@ -91,5 +91,6 @@ def guidance_of(task: EditTask, config: EditConfig, latent_hw: Grid, *, like: Te
     )
     region = torch.as_tensor(maps.max(0)).to(like.device, torch.float32)
     scale = torch.as_tensor((maps * scales[:, None, None]).max(0)).to(like.device, torch.float32)
-    negative = task.negative_prompt not in ("", task.source_prompt)
+    steered_away = any(target.where == "negative" for target in task.targets)
+    negative = steered_away or task.negative_prompt not in ("", task.source_prompt)
     return Guidance(scale, region, negative)

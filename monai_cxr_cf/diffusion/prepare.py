@@ -70,8 +70,7 @@ def prepare(
     config = _checked(task, config.as_run(), seeds)
     window, notes = _window(backbone, task, config)
     task = cut_task(task, window) if window else task
-    solver = Solver(config, backbone.scheduler_config)
-    z_src = encode(backbone, task.image)
+    solver, z_src = Solver(config, backbone.scheduler_config), encode(backbone, task.image)
     states = _text_states(backbone, task)
     plan = plan_laws(
         task,

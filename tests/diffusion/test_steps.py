@@ -62,7 +62,7 @@ def test_fractions_of_the_run_equal_rational_arithmetic() -> None:
             assert interval(0, p / 100, n).stop == ceil(Fraction(p, 100) * n)
 
 
-@pytest.mark.parametrize(("config", "guided"), [(PAPER, 50), (DEFAULT, 11), (EVERY, 11), (FAST, 5)])
+@pytest.mark.parametrize(("config", "guided"), [(PAPER, 50), (DEFAULT, 14), (EVERY, 11), (FAST, 6)])
 def test_presets_guide_the_stated_number_of_steps(config, guided) -> None:
     n_exec = n_executed(config.start.strength, config.sampling.steps)
     assert len(guided_steps(config, n_exec)) == guided

@@ -137,8 +137,8 @@ def test_piece_that_shares_one_character_belongs_and_a_neighbour_does_not(clip) 
 
 
 def test_negated_and_place_words_are_never_in_k_path(clip) -> None:
-    target = target_prompt(parse_prompt("no effusion, moderate left apical pneumothorax, but edema"
-                                        .replace("moderate left", "moderate")))  # fmt: skip
+    parsed = parse_prompt("no effusion, moderate apical pneumothorax, but edema")
+    target = target_prompt(parsed, healthy=False)
     table = token_table(clip, target.text, target.findings)
     said = [written(table, k, target.text) for k in path_tokens(table)]
     assert "".join(said) == "pneumothoraxedema"
