@@ -16,7 +16,7 @@ from monai_cxr_cf.case import MODES, Case, MaskChoice, Scene, understand, words
 from monai_cxr_cf.composite import Decoded
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.reading.read import read_source
-from monai_cxr_cf.diffusion import modes
+from monai_cxr_cf.diffusion import severity
 from monai_cxr_cf.diffusion.cost.estimate import within_memory
 from monai_cxr_cf.diffusion.render import Rendered, render
 from monai_cxr_cf.diffusion.sample import Samples
@@ -111,16 +111,18 @@ def segment(
 def locate(request: EditRequest, asked: ParsedPrompt, scene: Scene, networks: Networks) -> Case:
     """The request understood on the backbone's grid: regions, tokens and settings in force.
 
-    Its notes warn of findings to be removed that the source does not show.
+    Its notes warn of findings to be removed that the source does not show, and of levels that a
+    noised start changes as well.
     """
     backbone = networks.backbone(request.backbone)
     grid = ModelGrid(scene.radiograph.shape, backbone.side, scene.radiograph.aspect)
     config = configure(request, asked, networks)
     tokens = backbone.tokenizer
     case = understand(request, asked, scene, grid=grid, config=config, tokenizer=tokens)
-    if request.sham:  # it is to remove nothing
-        return case
-    return replace(case, notes=doubts(case.expected(), scene, networks))
+    notes = severity.notes(config, request.levels) if request.levels_by == "guidance" else ()
+    if not request.sham:  # which is to remove nothing
+        notes += doubts(case.expected(), scene, networks)
+    return replace(case, notes=notes)
 
 
 def configure(request: EditRequest, asked: ParsedPrompt, networks: Networks) -> EditConfig:
@@ -141,17 +143,26 @@ def sample(
     seeds: tuple[int, ...],
     progress: Progress,
 ) -> Samples:
-    """Our method on one case: a latent per seed; ResourceExhausted if memory cannot hold it."""
-    backbone, edit_with = networks.backbone(request.backbone), METHODS["regulated"]
-    with within_memory(backbone, case.config):
-        return edit_with(backbone, case.task, case.config, seeds=seeds, progress=progress)
+    """Our method on one case: a latent per seed, and per level if these are to be sampled.
+
+    Raises:
+        ResourceExhausted: memory cannot hold it.
+    """
+    backbone, task, config = networks.backbone(request.backbone), case.task, case.config
+    with within_memory(backbone, config):
+        if request.levels_by == "guidance":
+            levels = request.levels
+            return severity.sample_levels(
+                backbone, task, config, seeds=seeds, levels=levels, progress=progress
+            )
+        return METHODS["regulated"](backbone, task, config, seeds=seeds, progress=progress)
 
 
 def decode(
     request: EditRequest, case: Case, samples: Samples, networks: Networks
 ) -> tuple[list[str], Rendered]:
     """Label and model image of every member of the series, and the source's own image."""
-    labels, series = modes.members(samples, request.levels or (1.0,))
+    labels, series = severity.members(samples, request.levels or (1.0,))
     return labels, render(networks.backbone(request.backbone), samples, case.task.image, z=series)
 
 

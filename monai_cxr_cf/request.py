@@ -22,6 +22,7 @@ VERSION = 1
 SIDES = ("left", "right", "both")
 DIRECTIONS = ("add", "remove", "change")
 PATHS = ("source", "masks", "roi", "backbone")
+LEVELS_BY = ("blend", "guidance")
 BESIDE = ("png",)  # further files: they change nothing of the edit and of its own files
 
 
@@ -48,6 +49,7 @@ class EditRequest:
     source_prompt: str = ""  # what the source shows, if known
     negative_prompt: str = ""
     levels: tuple[float, ...] = ()  # severity dial: one image of the series per level, 0..1
+    levels_by: str = "blend"  # of latents of one edit; guidance = each level sampled anew
     strength: float | None = None  # shorthand for overrides.start.strength
     seeds: tuple[int, ...] = ()  # empty: one, derived from source and request
     sham: bool = False  # control edit: same region and seed, the source prompt as target
@@ -70,7 +72,19 @@ class EditRequest:
                 "A request needs words in 'prompt' or a list in 'findings', and not both.",
                 hint='For example: --prompt "moderate left pleural effusion".',
             )
+        self._check_levels()
         self.config()
+
+    def _check_levels(self) -> None:
+        if self.levels_by not in LEVELS_BY:
+            raise BadRequest(
+                f"levels_by is {self.levels_by!r}.", hint=f"Choose one of: {', '.join(LEVELS_BY)}."
+            )
+        if self.levels_by != "blend" and not self.levels:
+            raise BadRequest(
+                f"levels_by is {self.levels_by}, and no level is named.",
+                hint="Name some values from 0 to 1, e.g. --levels 0.25,0.5,1.",
+            )
 
     def config(self, base: EditConfig | None = None) -> EditConfig:
         """The preset with the overrides and the strength applied; BadRequest if one is wrong.

@@ -16,7 +16,7 @@ from monai_cxr_cf.commands.say import count
 from monai_cxr_cf.dicom.reading.options import ORIENTATIONS, ReadOptions
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig
-from monai_cxr_cf.request import EditRequest, from_json
+from monai_cxr_cf.request import LEVELS_BY, EditRequest, from_json
 from monai_cxr_cf.runs.networks import CACHE_BYTES
 
 UNSET: Any = argparse.SUPPRESS
@@ -49,7 +49,7 @@ ABOUT_LAWS = "For experiments. docs/method.md 2 explains laws and dials, with th
 Flags = argparse.ArgumentParser
 PLAIN = (
     *("prompt", "source_prompt", "negative_prompt", "masks", "roi", "sham"),
-    *("strength", "levels", "seeds", "preset", "backbone", "segmenter"),
+    *("strength", "levels", "levels_by", "seeds", "preset", "backbone", "segmenter"),
     *("iod", "uids", "burn_in", "png"),
 )
 
@@ -90,6 +90,10 @@ REQUEST_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
             "type": _numbers,
             "metavar": "N,N",
             "help": "0..1 of the change, an image each",
+        },
+        "--levels-by": {
+            "choices": list(LEVELS_BY),
+            "help": "blend source and edit, or sample each level at its share of the guidance",
         },
         "--seeds|--seed": {"type": _whole, "metavar": "N,N", "help": "of chance, an image each"},
         "--preset": {"choices": list(PRESETS), "help": "named set of dials"},

@@ -50,10 +50,7 @@ class Denoiser:
         """e of the conditional branch; on guided steps combined with one or two other passes."""
         self._scores = []
         e = self.predict(z, i, "cond")
-        if i not in self.run.guided:
-            return e
-        guidance = self.run.guidance
-        return guidance(e, {branch: self.predict(z, i, branch) for branch in guidance.references})
+        return self.run.combined(e, {b: self.predict(z, i, b) for b in self.run.others(i)}, i)
 
     def predict(self, z: Tensor, i: int, branch: str) -> Tensor:
         """Prediction (epsilon or v) of one branch at t_i under all laws, (N, 4, h, w) float32."""

@@ -82,7 +82,7 @@ class SourcePrediction:
         texts = {"source": run.task.source_prompt, "negative": run.task.negative_prompt}
         self.others = tuple(
             branch
-            for branch in run.guidance.references
+            for branch in dict.fromkeys((*run.level.references, *run.guidance.references))
             if not (alike and texts[branch] == run.task.source_prompt)
         )
 
@@ -90,9 +90,10 @@ class SourcePrediction:
         """e at t_i, (N, 4, h, w); other passes only where guidance would change anything."""
         run = self.denoise.run
         e = self._branch(z, i, "cond", "source")
-        if run.config.start.kind == "edit_friendly" and i in run.guided and self.others:
-            others = {b: self._branch(z, i, b, b) for b in self.others}
-            e = run.guidance(e, {b: others.get(b, e) for b in run.guidance.references})
+        if run.config.start.kind == "edit_friendly" and self.others:
+            wanted = run.others(i)
+            others = {b: self._branch(z, i, b, b) for b in wanted if b in self.others}
+            e = run.combined(e, {b: others.get(b, e) for b in wanted}, i)
         self.done += 1
         if self.progress is not None:
             self.progress({"stage": "invert", "step": self.done, "total": run.solver.n_exec})

@@ -1,70 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be asked for besides one edit (docs/method.md 4): series, removals, ensembles, shams.
+"""What can be asked for besides one edit (docs/method.md 4): removals, ensembles, shams.
 
-Pure helpers on tasks, configurations, latents and decoded planes; the pipeline calls them around
-``sample``.
+Pure helpers on tasks, configurations and decoded planes; the pipeline calls them around ``sample``.
+Series of severities: ``severity``.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.diffusion.task import EditTask
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import EditConfig
 
 Planes = NDArray[np.float32]
 REMOVAL_STRENGTH = 0.85  # published removals failed at low strength
-
-
-def severity_series(z_src: Tensor, z: Tensor, levels: Sequence[float]) -> Tensor:
-    """One latent per level λ of the severity dial: z_src + λ (z0' - z_src), (L, 4, h, w).
-
-    ``z_src`` and ``z`` (1, 4, h, w). 0 is the source and 1 the edit, bit for bit.
-
-    Raises:
-        BadRequest: a level outside 0..1, or more than one edit.
-    """
-    _check_levels(levels)
-    if len(z) != 1:
-        raise BadRequest(f"A severity series has one seed; got {len(z)}.")
-    exact = {0.0: z_src, 1.0: z}
-    return torch.cat([exact.get(float(v), z_src + v * (z - z_src)) for v in levels])
-
-
-def members(samples: Samples, levels: Sequence[float]) -> tuple[list[str], Tensor]:
-    """Label and latent of every member of a series: seeds, and levels within each."""
-    labels = [f"seed {seed}, severity {level:.2f}" for seed in samples.seeds for level in levels]
-    return labels, torch.cat([severity_series(samples.z_src, z[None], levels) for z in samples.z])
-
-
-def scaled_configs(config: EditConfig, levels: Sequence[float]) -> list[EditConfig]:
-    """The same dial by sampling: η, guidance (s - 1) and strength times λ, one run per level.
-
-    Run them with one seed: ε is then shared. λ = 0 returns the source.
-    """
-    _check_levels(levels)
-    scale, eta = config.sampling.guidance_scale, config.boost.eta
-    return [
-        replace(
-            config,
-            sampling=replace(config.sampling, guidance_scale=1 + (scale - 1) * level),
-            boost=replace(config.boost, eta=eta * level),
-            start=replace(config.start, strength=config.start.strength * level),
-        )
-        for level in levels
-    ]
-
-
-def _check_levels(levels: Sequence[float]) -> None:
-    wrong = [v for v in levels if not 0 <= v <= 1]
-    if wrong or not levels:
-        raise BadRequest(f"Severity levels are {list(levels)}; expected some values from 0 to 1.")
 
 
 def config_for(config: EditConfig, mode: str, *, strength: float = REMOVAL_STRENGTH) -> EditConfig:

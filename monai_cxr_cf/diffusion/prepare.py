@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backbone, task and settings in; a ``Prepared`` out: all that one run needs to begin."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from monai_cxr_cf.diffusion.guidance import Guidance, guidance_of
 from monai_cxr_cf.diffusion.keep import Keep
 from monai_cxr_cf.diffusion.laws.plan import BRANCHES, LawPlan, plan_laws
 from monai_cxr_cf.diffusion.laws.priors import latent_edit_mask
+from monai_cxr_cf.diffusion.level import Level
 from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.model.codec import encode
 from monai_cxr_cf.diffusion.model.layers import attention_levels
@@ -31,7 +33,8 @@ class Prepared:
         z_src: (1, 4, h, w) float32.
         states: text states (1, 77, C) of ``cond``, ``negative`` and ``source`` prompt; with texts
             of the findings' own (1, 77 (1 + findings), C) of ``cond``.
-        guidance: how the branches become one prediction.
+        guidance: how the branches become one prediction, on guided steps.
+        level: how far that one is drawn towards the source's, on every step.
         boost, guided, gated: executed steps in which Eq. 6 and 9, guidance, Eq. 5 act.
     """
 
@@ -50,6 +53,16 @@ class Prepared:
     guided: range
     gated: range
     notes: tuple[str, ...]
+    level: Level
+
+    def others(self, i: int) -> tuple[str, ...]:
+        """Branches whose predictions step i needs beside the target's."""
+        guiding = self.guidance.references if i in self.guided else ()
+        return tuple(dict.fromkeys((*self.level.references, *guiding)))
+
+    def combined(self, e: Tensor, others: Mapping[str, Tensor], i: int) -> Tensor:
+        """The prediction of step i, from the target's and those of ``others(i)``."""
+        return self.level(self.guidance(e, others) if i in self.guided else e, others)
 
     @property
     def hw(self) -> tuple[int, int]:
@@ -58,7 +71,12 @@ class Prepared:
 
 
 def prepare(
-    backbone: Backbone, task: EditTask, config: EditConfig, *, seeds: tuple[int, ...]
+    backbone: Backbone,
+    task: EditTask,
+    config: EditConfig,
+    *,
+    seeds: tuple[int, ...],
+    level: Level | None = None,
 ) -> Prepared:
     """Check, cut, encode and plan; no UNet call yet.
 
@@ -67,14 +85,14 @@ def prepare(
             removal by the negative prompt without guidance, a scale of one finding where the whole
             picture is guided, less than a step, a size the UNet cannot halve.
     """
-    config = _checked(task, config.as_run(), seeds)
+    config, level = _checked(task, config.as_run(), seeds), level or Level()
     window, notes = _window(backbone, task, config)
     task = cut_task(task, window) if window else task
     solver, z_src = Solver(config, backbone.scheduler_config), encode(backbone, task.image)
     states = _text_states(backbone, task)
     plan = plan_laws(
         task,
-        config,
+        level.laws(config),
         levels=attention_levels(backbone.unet, (z_src.shape[-2], z_src.shape[-1])),
         source_states=states["source"],
         device=backbone.device,
@@ -96,6 +114,7 @@ def prepare(
         guided=guided_steps(config, solver.n_exec),
         gated=interval(*plan.gate_window, solver.n_exec),
         notes=notes,
+        level=level,
     )
 
 

@@ -6,7 +6,7 @@ This is the method on one page (docs/method.md 2). ``prepare`` begins, ``denoise
 ``census`` which tokens moved it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from monai_cxr_cf.diffusion.census import looking
 from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.denoise import Denoiser
 from monai_cxr_cf.diffusion.invert import begin
+from monai_cxr_cf.diffusion.level import Level
 from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.prepare import prepare
 from monai_cxr_cf.diffusion.steps import Noise
@@ -27,6 +28,19 @@ from monai_cxr_cf.presets import EditConfig
 
 
 @dataclass(frozen=True)
+class SampledLevels:
+    """Severities that were sampled, each by a run of its own.
+
+    Attributes:
+        z: level -> (N, 4, h, w) float32 final latents.
+        scales: the guidance of level 1, one of each finding.
+    """
+
+    z: Mapping[float, Tensor]
+    scales: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Samples:
     """The result of one run.
 
@@ -34,6 +48,7 @@ class Samples:
         z: (N, 4, h, w) float32 final latents, one per seed.
         z_src: (1, 4, h, w) float32 source latent.
         window: where these latents lie in the model image; None = they are the whole of it.
+        levels: of a series that was sampled; ``z`` is that of its highest level.
         trace: docs/method.md 6, JSON-ready, follows schemas/trace.schema.json.
     """
 
@@ -42,6 +57,7 @@ class Samples:
     seeds: tuple[int, ...]
     trace: dict[str, Any]
     window: Window | None = None
+    levels: SampledLevels | None = None
 
 
 def sample(
@@ -51,17 +67,19 @@ def sample(
     *,
     seeds: Sequence[int],
     progress: Progress | None = None,
+    level: float = 1.0,
 ) -> Samples:
     """Edit ``task.image`` once per seed at ``config.start.strength``; strength 0 = the source.
 
     Same arguments, same bytes; each seed's result does not depend on the others (to 1e-4).
+    ``level``: λ of the severity dial, above 0 (``severity.sample_levels`` runs several).
     ``progress`` gets {"stage", "step", "total"} after every step and may raise to cancel: the
     UNet is restored on any exit. Raises BadRequest for what ``prepare.prepare`` refuses.
     """
     meter = Meter(backbone)
     with meter.counting():
         with meter.expecting("encode"):
-            run = prepare(backbone, task, config, seeds=tuple(seeds))
+            run = prepare(backbone, task, config, seeds=tuple(seeds), level=Level(level))
         noise = Noise(run.seeds, tuple(run.z_src.shape[1:]), backbone.device)
         start = begin(run, noise, meter, progress=progress)
         trace, z = Recorder(run, meter), start.source[0]

@@ -26,6 +26,7 @@ CELLS, MAPS = 2400, 800  # pixels: all columns together; the longer side of a ma
 GAP = 0.02  # of a picture's width, between two pictures
 GREY = 255.0  # display units to grey levels
 SMALLEST = 4.0  # grey levels: a colour scale zooms in no further
+LABEL = 46  # characters of a line on a picture
 WORDS = 0.17  # inches of a line of text
 
 
@@ -97,7 +98,7 @@ def _cells(axes: Axes, series: Series, rows: int, columns: int) -> None:
     axes.set_axis_off()
     points = 72 * WIDE / columns  # a cell's width
     for (y, x), label in zip(corners, series.labels, strict=True):
-        text = f"SYNTHETIC\n{label}"
+        text = "\n".join(["SYNTHETIC", *textwrap.wrap(label, LABEL)])
         size = min(7.0, points / (0.62 * max(map(len, text.split("\n")))))
         box = {"facecolor": "black", "alpha": 0.55, "pad": 1.0, "edgecolor": "none"}
         axes.text(x + 0.015 * width, y + 0.015 * width, text, va="top", color=BAND, fontsize=size,

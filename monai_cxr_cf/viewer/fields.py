@@ -19,7 +19,7 @@ Item = dict[str, Any]
 ASKED: dict[str, Any] = {
     "way": PICK, "finding": "pleural effusion", "direction": "add", "side": "", "zone": "",
     "severity": 0.7, "prompt": "", "preset": "default", "seeds": "", "levels": "",
-    "accepted": [],
+    "levels_by": "blend", "accepted": [],
 }  # fmt: skip
 SHOWN: dict[str, Any] = {
     "badge": BADGE, "state": "", "title": "", "message": "", "hint": "", "details": "",
@@ -86,6 +86,7 @@ def asked(state: Any) -> tuple[Choice, list[str]]:
         preset=str(state.preset),
         seeds=numbers(str(state.seeds or ""), int, "Seeds: whole numbers", found),
         levels=numbers(str(state.levels or ""), float, "Series: numbers from 0 to 1", found),
+        levels_by=str(state.levels_by),
         scene_only=True,  # there is no database: results are read where the runner wrote them
     )
     return choice, found

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 SMALL = {"density": "compact", "hide_details": True, "variant": "outlined"}
 SEND = "window.fetch('upload?name=' + encodeURIComponent({0}.name), {{method: 'POST', body: {0}}})"
+LEVELS_BY = (
+    "[{title: 'blend of source and edit', value: 'blend'},"
+    " {title: 'guidance, each drawn anew', value: 'guidance'}]"
+)
 INPUTS = "!enabled.includes('inputs')"
 
 
@@ -96,12 +100,14 @@ def _how() -> None:
         v.VTextField(v_model=("levels",), label="Severities", id="levels",
                      placeholder="0.25, 0.5, 1", disabled=(INPUTS,), **SMALL)  # fmt: skip
     with html.Details(id="more"):
-        html.Summary("Zone, seeds, images to accept")
+        html.Summary("Zone, seeds, how severities are made, images to accept")
         with html.Div(classes="row my-2"):
             v.VSelect(v_model=("zone",), items=("zone_items",), label="Zone", id="zone",
                       disabled=(f"{INPUTS} || way == 'type'",), **SMALL)  # fmt: skip
             v.VTextField(v_model=("seeds",), label="Seeds", id="seeds", placeholder="1, 2, 3",
                          disabled=(INPUTS,), **SMALL)  # fmt: skip
+        v.VSelect(v_model=("levels_by",), items=(LEVELS_BY,), label="Severities by",
+                  id="levels_by", disabled=(f"{INPUTS} || !levels.trim()",), **SMALL)  # fmt: skip
         for value, words in (
             ("allow_burned_in", "text burned into the picture"),
             ("allow_body_part", "another body part in the header"),

@@ -21,7 +21,7 @@ from monai_cxr_cf.dicom.writing.uids import SeriesIds
 
 MANUFACTURER = "monai-cxr-cf"
 MODEL = "CXR counterfactual"
-LO, ST = 64, 1024  # greatest lengths of these value representations, in characters
+LO, ST, LT = 64, 1024, 10240  # greatest lengths of these value representations, in characters
 
 
 def identify(ds: Dataset, plan: OutputPlan, ids: SeriesIds, *, index: int = 0) -> None:
@@ -73,7 +73,7 @@ def mark_image(ds: Dataset, plan: OutputPlan, member: Member, concept: codes.Con
     ds.DerivationDescription = derivation(plan, member)
     ds.DerivationCodeSequence = Sequence([concept.item()])
     if member.label:
-        ds.ImageComments = clip(f"SYNTHETIC, research only. {member.label}", LO)
+        ds.ImageComments = clip(f"SYNTHETIC, research only. {member.label}", LT)
     if not plan.is_raster:
         _refer(ds, plan)
 

@@ -61,7 +61,8 @@ def counterfactual_dataset(plan: OutputPlan, index: int) -> Dataset:
     member = plan.members[index]
     identify(ds, plan, plan.cf, index=index)
     equip(ds, plan)
-    mark_synthetic(ds, f"counterfactual CXR: {findings_in_words(plan.record)}")
+    how = " by guidance" if plan.record.request.get("levels_by") == "guidance" else ""
+    mark_synthetic(ds, f"counterfactual CXR{how}: {findings_in_words(plan.record)}")
     mark_image(ds, plan, member, codes.COUNTERFACTUAL)
     put_pixels(ds, member.stored, plan.radiograph.bits_stored)
     _put_photometry(ds, plan)

@@ -17,6 +17,7 @@ MEANT: dict[str, tuple[str | None, ...]] = {
         "cardiac_silhouette", "lateral_rim", "lung",
     ),
     "presetBox": ("default", "fast", "paper"),
+    "levelsByBox": ("blend", "guidance"),
     "iodBox": ("sc", "same"),
 }  # fmt: skip
 # What the strict reader may let pass (request.schema.json, reading).

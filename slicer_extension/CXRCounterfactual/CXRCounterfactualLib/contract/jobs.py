@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .params import Choice
+from .params import Choice, sampled
 
 NAME = "job.json"
 
@@ -41,6 +41,7 @@ def make_request(
     more = {
         "seeds": list(choice.seeds),
         "levels": list(choice.levels),
+        "levels_by": choice.levels_by if sampled(choice) else "",
         "overrides": asdict(choice)["overrides"],
         "reading": dict(reading or {}),
         "masks": None if masks is None else str(masks),

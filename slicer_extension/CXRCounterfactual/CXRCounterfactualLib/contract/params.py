@@ -14,6 +14,7 @@ from .address import parse_address
 
 PRESETS = ("default", "fast", "paper")
 DIRECTIONS = ("add", "remove")
+LEVELS_BY = ("blend", "guidance")
 SIDES = (None, "left", "right", "both")
 LOCAL, REMOTE = "local", "remote"
 PROMPT_LENGTH, SEEDS, LEVELS, HIGHEST_SEED = 1000, 64, 32, 2**63 - 1
@@ -32,12 +33,18 @@ class Choice:
     preset: str = "default"
     seeds: tuple[int, ...] = ()  # one image per seed; empty: one derived from source and request
     levels: tuple[float, ...] = ()  # a series: one image per level, 0..1
+    levels_by: str = "blend"  # of latents of one edit; guidance = each level sampled anew
     strength: float | None = None  # share of the schedule; None: the preset's
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     iod: str = "sc"  # sc = Secondary Capture, same = derived DX or CR
     backend: str = LOCAL
     server: str = ""  # address, for the remote back end
     scene_only: bool = False  # leave the DICOM database untouched
+
+
+def sampled(choice: Choice) -> bool:
+    """Whether every level is a run of its own; without levels there is nothing to say."""
+    return bool(choice.levels) and choice.levels_by == "guidance"
 
 
 def problems(choice: Choice) -> list[str]:
@@ -49,7 +56,8 @@ def problems(choice: Choice) -> list[str]:
     if not choice.prompt.strip() and not choice.finding.strip():
         found.append("Pick a finding, or type what should be seen.")
     for name, known in (("direction", DIRECTIONS), ("side", SIDES), ("preset", PRESETS),
-                        ("iod", ("sc", "same")), ("backend", (LOCAL, REMOTE))):  # fmt: skip
+                        ("iod", ("sc", "same")), ("levels_by", LEVELS_BY),
+                        ("backend", (LOCAL, REMOTE))):  # fmt: skip
         if getattr(choice, name) not in known:
             found.append(f"The {name} is not known; choose one of the list.")
     found += _outside(choice)

@@ -66,7 +66,9 @@ class RequestPanel:
         for widget in (w.sideBox, w.sideBoxCaption):
             widget.setEnabled(finding not in ON_THE_MIDLINE)
         w.strengthSlider.setEnabled(is_on(w.strengthCheck))
-        w.severitySlider.setEnabled(not text_of(w.levelsEdit).strip())
+        series = bool(text_of(w.levelsEdit).strip())
+        w.severitySlider.setEnabled(not series)
+        w.levelsByBox.setEnabled(series)
         words = []
         if picked and finding in self._unproven:
             words.append(
@@ -97,6 +99,7 @@ class RequestPanel:
             preset=self._meant("presetBox"),
             seeds=numbers(text_of(w.seedsEdit), int, "Seeds: whole numbers", problems),
             levels=numbers(text_of(w.levelsEdit), float, "Series: numbers from 0 to 1", problems),
+            levels_by=self._meant("levelsByBox"),
             strength=round(value_of(w.strengthSlider), 4) if is_on(w.strengthCheck) else None,
             overrides=settings(text_of(w.overridesEdit), problems),
             scene_only=is_on(w.sceneOnlyCheck),
@@ -112,6 +115,7 @@ class RequestPanel:
         others = [w.findingBox, w.requestTabs, w.severitySlider, w.strengthSlider]
         with quiet(*boxes, *edits, *others, w.strengthCheck, w.sceneOnlyCheck):
             fields = {"directionBox": "direction", "sideBox": "side", "zoneBox": "zone"}
+            fields["levelsByBox"] = "levels_by"
             for name, field in {**fields, "presetBox": "preset", "iodBox": "iod"}.items():
                 values = MEANT[name]
                 value = getattr(choice, field)

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from ..contract.events import STAGES, Progressed, Result
-from ..contract.params import LOCAL, Choice
+from ..contract.params import LOCAL, Choice, sampled
 
 BADGE = "SYNTHETIC - research only, never for diagnosis"
 DOING = {
@@ -59,7 +59,8 @@ def seconds_words(seconds: float) -> str:
 
 def kind_of(choice: Choice) -> str:
     """What runs are alike in time: "fast", "fast on a server"."""
-    return choice.preset if choice.backend == LOCAL else f"{choice.preset} on a server"
+    kind = f"{choice.preset}, levels sampled" if sampled(choice) else choice.preset
+    return kind if choice.backend == LOCAL else f"{kind} on a server"
 
 
 def images_of(choice: Choice) -> int:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 SYNTHETIC = "CXRCF.synthetic"  # on every volume that was made by, or computed from, the model
 RUN, MEMBER, RECORD = "CXRCF.run", "CXRCF.member", "CXRCF.record"
 SOURCE, MASKS, CHANGE = "CXRCF.source", "CXRCF.masks", "CXRCF.change"  # node references
-_ASKED = ("preset", "strength", "overrides", "levels", "iod")
+_ASKED = ("preset", "strength", "overrides", "levels", "levels_by", "iod")
 _FINDING = ("finding", "direction", "side", "zone", "severity")
 
 
