@@ -29,6 +29,17 @@ def test_schema_and_dataclasses_name_the_same_fields() -> None:
     assert set(finding) == {f.name for f in fields(FindingEdit)}
 
 
+def test_how_levels_are_made_belongs_to_the_identity() -> None:
+    blend, guidance = (
+        from_json({**MINIMAL, "levels": [0.5], "levels_by": by}) for by in ("blend", "guidance")
+    )
+    assert blend == from_json({**MINIMAL, "levels": [0.5]})
+    assert "levels_by" not in blend.canonical_json()
+    assert guidance.hash() != blend.hash()
+    with pytest.raises(BadRequest, match="levels_by is guidance, and no level is named"):
+        from_json({**MINIMAL, "levels_by": "guidance"})
+
+
 def test_minimal_request_gets_the_defaults() -> None:
     request = from_json(MINIMAL)
     assert (request.preset, request.iod, request.uids) == ("default", "sc", "stable")
@@ -46,6 +57,8 @@ def test_minimal_request_gets_the_defaults() -> None:
         {**MINIMAL, "preset": "best"},
         {**MINIMAL, "strength": 1.5},
         {**MINIMAL, "levels": [2]},
+        {**MINIMAL, "levels": [0.5], "levels_by": "words"},
+        {**MINIMAL, "levels_by": "guidance"},
         {**MINIMAL, "seeds": [-1]},
         {**MINIMAL, "seeds": [True, "a"]},
         {**MINIMAL, "prompt": "   "},

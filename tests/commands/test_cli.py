@@ -102,9 +102,11 @@ def test_every_dial_and_every_switch_has_a_flag() -> None:
 def test_flags_become_the_request() -> None:
     request = parsed(
         *("--prompt", "mass", "--seeds", "1,2", "--levels", "0.5,1", "--strength", "0.6"),
+        *("--levels-by", "guidance"),
         *("--preset", "fast", "--iod", "same", "--sham", "--burn-in", "--allow-lateral"),
     )
     assert (request.seeds, request.levels, request.strength) == ((1, 2), (0.5, 1.0), 0.6)
+    assert request.levels_by == "guidance"
     assert (request.preset, request.iod, request.sham, request.burn_in) == (
         *("fast", "same"),
         *(True, True),

@@ -30,6 +30,11 @@ def test_what_is_picked_is_asked() -> None:
     assert (choice.severity, choice.levels, choice.seeds) == (0.5, (0.5, 1.0), (7,))
 
 
+def test_how_severities_are_made_is_asked() -> None:
+    assert fields.asked(said(levels="0.5"))[0].levels_by == "blend"
+    assert fields.asked(said(levels="0.5", levels_by="guidance"))[0].levels_by == "guidance"
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -23,6 +23,7 @@ CHOICES = {
     "removal": Choice(finding="cardiomegaly", direction="remove"),
     "typed": replace(PICKED, prompt="  no cardiomegaly "),
     "series": replace(PICKED, levels=(0.25, 0.5, 1.0), seeds=(7,)),
+    "sampled series": replace(PICKED, levels=(0.25, 1.0), levels_by="guidance"),
     "seeds": replace(PICKED, seeds=(1, 2, 3), preset="fast"),
     "free": replace(PICKED, strength=0.0, overrides={"boost": {"eta": 2}}, iod="same"),
 }
@@ -63,6 +64,7 @@ def test_the_product_accepts_it_and_means_the_same(
     assert found.get("preset", "default") == choice.preset
     assert tuple(found.get("seeds", ())) == choice.seeds
     assert tuple(found.get("levels", ())) == choice.levels
+    assert found.get("levels_by", "blend") == choice.levels_by
     assert found.get("overrides", {}) == choice.overrides
     assert found.get("strength") == choice.strength
     assert found.get("iod", "sc") == choice.iod
@@ -73,6 +75,10 @@ def test_the_product_accepts_it_and_means_the_same(
     assert finding["finding"] == choice.finding
     assert finding["direction"] == choice.direction
     assert (finding["side"], finding["zone"]) == (choice.side, choice.zone)
+
+
+def test_how_levels_are_made_is_left_out_where_there_are_none() -> None:
+    assert "levels_by" not in made(replace(PICKED, levels_by="guidance"))
 
 
 def test_a_removal_takes_all_and_an_addition_reaches_its_severity() -> None:

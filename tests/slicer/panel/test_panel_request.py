@@ -34,10 +34,12 @@ def test_a_choice_survives_the_panel(ready: Stage) -> None:
 
 
 def test_a_typed_prompt_comes_to_the_front_and_counts(ready: Stage) -> None:
-    ready.session.request.write(Choice(prompt="no cardiomegaly", levels=(0.25, 1.0)))
+    ready.session.request.write(
+        Choice(prompt="no cardiomegaly", levels=(0.25, 1.0), levels_by="guidance")
+    )
     assert ready.w.requestTabs.currentIndex() == 1
     assert shown(ready).prompt == "no cardiomegaly"
-    assert shown(ready).levels == (0.25, 1.0)
+    assert (shown(ready).levels, shown(ready).levels_by) == ((0.25, 1.0), "guidance")
     ready.w.requestTabs.setCurrentIndex(0)
     assert shown(ready).prompt == "", "the tab in front counts"
 
@@ -114,8 +116,10 @@ def test_damaged_settings_of_a_scene_are_told_and_stand_at_their_defaults(ready:
 def test_a_removal_and_a_series_grey_out_what_they_do_not_use(ready: Stage) -> None:
     ready.w.levelsEdit.setText("0.25, 0.5")
     assert not ready.w.severitySlider.isEnabled()
+    assert ready.w.levelsByBox.isEnabled()
     ready.w.levelsEdit.setText("")
     assert ready.w.severitySlider.isEnabled()
+    assert not ready.w.levelsByBox.isEnabled()
 
 
 def test_the_panels_own_list_is_the_vocabulary(root: Path) -> None:

@@ -105,6 +105,9 @@ def test_the_estimate_takes_the_middle_of_runs_that_are_alike_for_each_image() -
     assert "not known" in estimate(past, remote)
     assert estimate([*past, (kind_of(remote), 1, 60.0)], remote) == "about 60 s"
     assert "not known" in estimate([], fast)
+    sampled = Choice(levels=(0.5, 1.0), levels_by="guidance")
+    assert "not known" in estimate(past, sampled), "a blend takes one run for all levels"
+    assert kind_of(sampled) != kind_of(Choice(levels=(0.5, 1.0)))
 
 
 def test_a_stage_of_the_runner_has_a_name_and_a_place() -> None:
