@@ -4,7 +4,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from monai_cxr_cf.diffusion.cost.meter import Estimate, estimate, ratios
+from monai_cxr_cf.diffusion.cost.estimate import Estimate, estimate
+from monai_cxr_cf.diffusion.cost.meter import ratios
 from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.steps import Solver, guided_steps
 from monai_cxr_cf.presets import EditConfig
