@@ -77,10 +77,7 @@ REQUEST_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
         "--finding": FINDING,
         "--source-prompt": {"metavar": "TEXT", "help": "what the source shows, if known"},
         "--negative-prompt": {"metavar": "TEXT", "help": "what to avoid"},
-        "--masks": {
-            "metavar": "FILE",
-            "help": "your organ masks: SEG, NRRD, NIfTI, PNG, JPEG",
-        },
+        "--masks": {"metavar": "FILE", "help": "your organ masks: SEG, NRRD, NIfTI, PNG, JPEG"},
         "--roi": {"metavar": "FILE", "help": "your region instead of the one from words"},
         "--sham": {**SWITCH, "help": "control: the same edit without its words"},
     },
@@ -91,10 +88,7 @@ REQUEST_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
             "metavar": "N,N",
             "help": "0..1 of the change, an image each",
         },
-        "--levels-by": {
-            "choices": list(LEVELS_BY),
-            "help": "blend source and edit, or sample each level at its share of the guidance",
-        },
+        "--levels-by": {"choices": list(LEVELS_BY), "help": "blend, or sample at shares of guidance"},
         "--seeds|--seed": {"type": _whole, "metavar": "N,N", "help": "of chance, an image each"},
         "--preset": {"choices": list(PRESETS), "help": "named set of dials"},
         "--backbone": {

@@ -106,16 +106,24 @@ def prepare(
         window=window,
         z_src=z_src,
         states=states,
-        plan=plan,
         solver=solver,
-        keep=_keep(task, config, like=z_src),
-        guidance=guidance_of(task, config, (z_src.shape[-2], z_src.shape[-1]), like=z_src),
-        boost=boost_window(config.boost.mu, solver.n_exec, side=config.boost.side),
-        guided=guided_steps(config, solver.n_exec),
-        gated=interval(*plan.gate_window, solver.n_exec),
         notes=notes,
         level=level,
+        **_acting(task, plan, solver.n_exec, like=z_src),
     )
+
+
+def _acting(task: EditTask, plan: LawPlan, n_exec: int, *, like: Tensor) -> dict[str, Any]:
+    """The plan, and what acts where on latent cells of ``like`` (1, 4, h, w), and in which executed steps."""
+    config = plan.config
+    return {
+        "plan": plan,
+        "keep": _keep(task, config, like=like),
+        "guidance": guidance_of(task, config, (like.shape[-2], like.shape[-1]), like=like),
+        "boost": boost_window(config.boost.mu, n_exec, side=config.boost.side),
+        "guided": guided_steps(config, n_exec),
+        "gated": interval(*plan.gate_window, n_exec),
+    }
 
 
 def _text_states(backbone: Backbone, task: EditTask) -> dict[str, Tensor]:

@@ -183,7 +183,7 @@ def sham_is_source(plan: Plan) -> bool:
     """Whether a sham gives its source back, so that none need be made.
 
     An edit-friendly inversion replays the source's own prediction, and guidance by region adds
-    nothing where target and source are one text (``tests/diffusion/test_guidance.py``).
+    nothing where target and source are one text (``tests/diffusion/test_regional.py``).
     """
     config = PRESETS[plan.preset].with_overrides(plan.fixed)
     by_region = config.sampling.guidance_map == "region"
