@@ -80,20 +80,19 @@ def prepare(
 ) -> Prepared:
     """Check, cut, encode and plan; no UNet call yet.
 
-    Raises:
-        BadRequest: no seed, a region that vanishes, guidance that misses the boost window, a
-            removal by the negative prompt without guidance, a scale of one finding where the whole
-            picture is guided, less than a step, a size the UNet cannot halve.
+    Raises BadRequest: no seed, a region that vanishes, guidance that misses the boost window, a
+    removal by the negative prompt without guidance, a finding's scale under uniform guidance, less
+    than a step, a size the UNet cannot halve.
     """
     config, level = _checked(task, config.as_run(), seeds), level or Level()
     window, notes = _window(backbone, task, config)
     task = cut_task(task, window) if window else task
     solver, z_src = Solver(config, backbone.scheduler_config), encode(backbone, task.image)
-    states = _text_states(backbone, task)
+    states, hw = _text_states(backbone, task), (z_src.shape[-2], z_src.shape[-1])
     plan = plan_laws(
         task,
         level.laws(config),
-        levels=attention_levels(backbone.unet, (z_src.shape[-2], z_src.shape[-1])),
+        levels=attention_levels(backbone.unet, hw),
         source_states=states["source"],
         device=backbone.device,
         dtype=backbone.dtype,
