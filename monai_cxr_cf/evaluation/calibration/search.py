@@ -68,7 +68,8 @@ def worth(row: Row, judges: Judges) -> float:
 
     The mean of what geometry and (where it counts) J1 see, each 1 for a full change; 0 on the
     wrong side; halved by each fault: texture or grey values that are not this patient's, most of
-    the change outside the region, an organ that moved, an unrelated finding, a change outside.
+    the change outside the region, an organ that moved, an unrelated finding, a change outside, and
+    once more where the verdict of the edit itself is a failure.
     """
     if "refused" in row:
         return float("nan")
@@ -82,6 +83,7 @@ def worth(row: Row, judges: Judges) -> float:
         return 0.0
     faults = sum(name in FAULTS for name in row["verdict_failed"])
     faults += sum(found["valid"][name] is False for name in ("others", "organs", "outside"))
+    faults += row["verdict"] == "failed"  # whatever its own verdict finds, and how much
     return float(np.mean(np.clip(seen, 0, 1)) * FAULT**faults)
 
 

@@ -59,6 +59,8 @@ def test_a_full_change_without_a_fault_is_worth_one() -> None:
     [
         ({"mean_shift_side": {"asked": 1.0, "other": 20.0}}, 0.0),
         ({"verdict_failed": ["texture"]}, 0.5),
+        ({"verdict": "failed", "verdict_failed": ["shift:pleural effusion"]}, 0.5),
+        ({"verdict": "failed", "verdict_failed": ["foreign_grey"]}, 0.25),
         ({"verdict_failed": ["texture", "foreign_grey"]}, 0.25),
         ({"dice": {"right_lung": 0.9, "left_lung": 0.8}}, 0.5),
         ({"outside_max_diff": 2}, 0.5),
