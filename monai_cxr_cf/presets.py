@@ -243,11 +243,11 @@ PAPER = EditConfig(
     keep=Keep(paste=False, band_px=0),
     output=Output(composite="none"),
 )
-# What put each law of ``default`` there is measured on cxr-mini, as effect inside the region against
-# change outside (docs/cxr-mini/frontier.md): guidance by region, the gate with beta 8, the regional
-# prompt and the opposite as the source's text pay; Eq. 6, Eq. 9 and organ words do not, and rest.
-# Strength and guidance come from docs/cxr-mini/calibration.md; paste, composite and band hold the
-# rest of the picture (docs/method.md 2.6, 2.7).
+# What put each law of ``default`` there is measured on cxr-mini, as effect inside the region
+# against change outside (docs/cxr-mini/frontier.md): guidance by region, the gate with beta 8, the
+# regional prompt and the opposite as the source's text pay; Eq. 6, Eq. 9 and organ words do not,
+# and rest. Strength and guidance come from docs/cxr-mini/calibration.md; paste, composite and band
+# hold the rest of the picture (docs/method.md 2.6, 2.7).
 DEFAULT = EditConfig()
 FAST = replace(  # half the steps, and six of them run
     DEFAULT,

@@ -88,7 +88,7 @@ REQUEST_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
             "metavar": "N,N",
             "help": "0..1 of the change, an image each",
         },
-        "--levels-by": {"choices": list(LEVELS_BY), "help": "blend, or sample at shares of guidance"},
+        "--levels-by": {"choices": list(LEVELS_BY), "help": "blend, or sample by guidance"},
         "--seeds|--seed": {"type": _whole, "metavar": "N,N", "help": "of chance, an image each"},
         "--preset": {"choices": list(PRESETS), "help": "named set of dials"},
         "--backbone": {

@@ -113,7 +113,7 @@ def prepare(
 
 
 def _acting(task: EditTask, plan: LawPlan, n_exec: int, *, like: Tensor) -> dict[str, Any]:
-    """The plan, and what acts where on latent cells of ``like`` (1, 4, h, w), and in which executed steps."""
+    """The plan, what acts where on latent cells of ``like`` (1, 4, h, w), and in which steps."""
     config = plan.config
     return {
         "plan": plan,
