@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, default=ROOT / "docs" / "example.dcm")
     parser.add_argument("--prompt", default=PROMPT)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "figure.jpg")
-    parser.add_argument("--width", type=int, default=1600)
+    parser.add_argument("--width", type=int, default=1400)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
@@ -33,7 +33,7 @@ def main() -> None:
         picture = Image.open(out / "preview.png").convert("RGB")
     height = round(picture.height * chosen.width / picture.width)
     small = picture.resize((chosen.width, height), Image.Resampling.LANCZOS)
-    small.save(chosen.out, optimize=True, quality=88, subsampling=0)
+    small.save(chosen.out, optimize=True, quality=82)
 
 
 if __name__ == "__main__":
