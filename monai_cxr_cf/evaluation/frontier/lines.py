@@ -28,6 +28,7 @@ NAMES = {
     "no-boost": "Eq. 6",
     "no-correction": "Eq. 9",
     "no-regional-prompt": "regional prompt",
+    "no-regional-guidance": "regional guidance",
     "no-anatomy": "organ tokens",
 }
 ALL, NONE = "all laws", "no law"
