@@ -26,6 +26,7 @@ def test_bundle_and_command_line_write_the_same_bytes(
         *("monai.bundle", "run", "--config_file", "configs/inference.json", "--bundle_root", "."),
         *("--source", phantom["source"], "--prompt", PROMPT),
         *("--output_dir", str(tmp_path / "bundle"), "--request#overrides#boost#eta", "2"),
+        *("--request#overrides#correct#alpha_max", "0.05"),
         *("--request#masks", phantom["masks"], "--request::backbone", str(tiny_folder)),
         *("--request#overrides#sampling#steps", "4", "--request#levels", "[0.5,1]"),
         *("--device", "cpu", "--precision", "bf16"),
@@ -34,7 +35,8 @@ def test_bundle_and_command_line_write_the_same_bytes(
     assert PROMPT not in done.stdout + done.stderr  # neither by us nor by MONAI's summary
     words = ["edit", phantom["source"], "--prompt", PROMPT, "--out", str(tmp_path / "cli")]
     words += ["--masks", phantom["masks"], "--backbone", str(tiny_folder)]
-    words += ["--boost-eta", "2", "--sampling-steps", "4", "--levels", "0.5,1"]
+    words += ["--boost-eta", "2", "--correct-alpha-max", "0.05", "--sampling-steps", "4"]
+    words += ["--levels", "0.5,1"]
     assert main([*words, "--precision", "bf16", "--progress", "none"]) == 0
     assert contents(tmp_path / "bundle") == contents(tmp_path / "cli")
     report = json.loads((tmp_path / "bundle" / "report.json").read_text())

@@ -13,9 +13,10 @@ from monai_cxr_cf.diffusion.correction.correction import Correction
 from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.denoise import Denoiser
 from monai_cxr_cf.diffusion.model.text import encode_text
-from monai_cxr_cf.diffusion.modes import config_for, ensemble, severity_series, sham_task
+from monai_cxr_cf.diffusion.modes import config_for, ensemble, sham_task
 from monai_cxr_cf.diffusion.prepare import inversion_plan, prepare
 from monai_cxr_cf.diffusion.sample import sample
+from monai_cxr_cf.diffusion.severity import blended
 from monai_cxr_cf.methods.sdedit import plain
 from monai_cxr_cf.presets import PAPER
 from tests.diffusion.small import EVERY
@@ -188,7 +189,7 @@ def test_a_sham_has_no_word_left_to_steer(task):
 
 def test_a_series_keeps_every_level_in_its_place():
     z_src, z = torch.randn(2, 1, 4, 2, 2, generator=torch.Generator().manual_seed(1))
-    found = severity_series(z_src, z, [1, 0, 0.75, 1.0, 0.0])
+    found = blended(z_src, z, [1, 0, 0.75, 1.0, 0.0])
     assert torch.equal(found, torch.cat([z, z_src, z_src + 0.75 * (z - z_src), z, z_src]))
 
 

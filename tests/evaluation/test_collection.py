@@ -110,7 +110,7 @@ def test_the_command_line_edits_and_ablates_what_it_holds(
     assert not any("refused" in json.loads(row) for row in rows)
     laws = ["evaluate", "ablation", *where, "--out", str(tmp_path / "laws"), "--edits", "1"]
     assert main([*laws, "--seeds", "1", "--presets", "default", "--judge", "none"]) == 0
-    assert "w/o Eq. 9" in (tmp_path / "laws" / "table.md").read_text()
+    assert "w/o regional prompt" in (tmp_path / "laws" / "table.md").read_text()
 
 
 def test_the_generator_s_evaluation_takes_it_too(

@@ -141,7 +141,7 @@ def test_only_the_source_is_kept(
             ((1,), (120, 96), (120, 2)),  # agreement, labels, landmarks of the source
             *[((3, 4, 8, 8),)] * 2,  # the inversion's predictions
             *[((1, 4, 8, 8),), ((64, 64),)],  # E(x), D(E(x))
-            *[((1, 77, 24),)] * 2,  # states of the prompt and of the empty text
+            *[((1, 77, 24),)] * 3,  # states of the prompt, the source's text and the empty text
             ((6,),),  # the classifier's view
         ]
     )

@@ -39,15 +39,15 @@ def calibrated(tmp_path: Path) -> Path:
 
 def test_without_a_file_the_preset_stands_as_published(tmp_path: Path) -> None:
     assert Networks(models=tmp_path).calibrated("x", "default") == DEFAULT
-    assert settings(tmp_path / "x", prompt=ADD) == (0.7, 7.5, 0.05)
+    assert settings(tmp_path / "x", prompt=ADD) == (0.7, 7.5, 0.0)
     assert settings(tmp_path / "x", prompt=REMOVE) == (0.85, 7.5, 0.0)
-    assert settings(tmp_path / "x", prompt=MIXED) == (0.85, 7.5, 0.05)
+    assert settings(tmp_path / "x", prompt=MIXED) == (0.85, 7.5, 0.0)
 
 
 def test_a_backbone_brings_settings_for_edits_and_on_top_for_removals(calibrated: Path) -> None:
-    assert settings(calibrated, prompt=ADD) == (0.6, 3.0, 0.05)
+    assert settings(calibrated, prompt=ADD) == (0.6, 3.0, 0.0)
     assert settings(calibrated, prompt=REMOVE) == (0.75, 3.0, 0.0)
-    assert settings(calibrated, prompt=MIXED) == (0.75, 3.0, 0.05)
+    assert settings(calibrated, prompt=MIXED) == (0.75, 3.0, 0.0)
 
 
 def test_a_finding_may_have_settings_of_its_own(calibrated: Path) -> None:
@@ -59,12 +59,12 @@ def test_a_finding_may_have_settings_of_its_own(calibrated: Path) -> None:
         }
     }
     (calibrated / CALIBRATION).write_text(json.dumps(made))
-    assert settings(calibrated, prompt=ADD) == (0.6, 4.0, 0.05)
+    assert settings(calibrated, prompt=ADD) == (0.6, 4.0, 0.0)
     assert settings(calibrated, prompt=REMOVE) == (0.9, 4.0, 0.0)
-    assert settings(calibrated, prompt="cardiomegaly") == (0.6, 3.0, 0.05)
-    assert settings(calibrated, prompt=MIXED) == (0.75, 3.0, 0.05)
+    assert settings(calibrated, prompt="cardiomegaly") == (0.6, 3.0, 0.0)
+    assert settings(calibrated, prompt=MIXED) == (0.75, 3.0, 0.0)
     both = "left pleural effusion and right pleural effusion"
-    assert settings(calibrated, prompt=both) == (0.6, 4.0, 0.05)
+    assert settings(calibrated, prompt=both) == (0.6, 4.0, 0.0)
 
 
 def test_other_presets_stay_as_they_are(calibrated: Path) -> None:

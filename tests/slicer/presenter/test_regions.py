@@ -183,7 +183,7 @@ MATTERS: dict[str, Any] = {
 }  # fmt: skip
 ELSE: dict[str, Any] = {
     "direction": "remove", "severity": 0.1, "preset": "fast", "seeds": (1,), "levels": (0.5,),
-    "strength": 0.4, "iod": "same", "scene_only": True,
+    "levels_by": "guidance", "strength": 0.4, "iod": "same", "scene_only": True,
 }  # fmt: skip
 
 
