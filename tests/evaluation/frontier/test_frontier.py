@@ -38,7 +38,7 @@ def finished(films: Path, plan: Plan, tmp_path_factory: pytest.TempPathFactory) 
     said: list[str] = []
     evaluate_frontier(films, out, plan, progress=quiet, announce=said.append)
     # Of 36 settings a quarter is the same as another. Guidance by region leaves a sham alone: one a
-    # radiograph; where the whole picture is guided, one for each of two lines and three scales more.
+    # radiograph; where the whole picture is guided, one for each of two lines and three scales.
     assert said[0].startswith("36 settings of edits; missing: 27 edits and 21 shams, about ")
     return out
 
