@@ -139,7 +139,7 @@ def run_ablation(
             if source is None or source.path != trial.input.path:
                 source = _Source.read(job, instruments)
             for key, figures in zip(keys, _measured(job, source, instruments), strict=True):
-                about = {"preset": name, "variant": variant.name, **_about(trial)}
+                about = {"preset": name, "variant": variant.name, **trial.about()}
                 rows.add(key, about | figures)
         found += [rows[key] for key in keys]
     progress({"stage": "ablation", "step": len(jobs), "total": len(jobs)})
@@ -157,16 +157,6 @@ def _keys(job: Trial, instruments: Instruments) -> list[str]:
     config = pipeline.configure(request, words(request), networks).hash()
     base = digest([job.identity, config, weights, instruments.likeness.name, VERSION])
     return [f"{base}-{seed}" for seed in job.seeds]
-
-
-def _about(trial: Trial) -> Row:
-    return {
-        "input": trial.input.id,
-        "patient": trial.input.patient,
-        "view": trial.input.view,
-        "group": trial.edit.group,
-        "finding": trial.edit.finding,
-    }
 
 
 @dataclass(frozen=True, eq=False)

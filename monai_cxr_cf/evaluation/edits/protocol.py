@@ -105,6 +105,16 @@ class Trial:
     sham: bool = False  # the control: same region, seeds and settings, the source prompt as target
     settings: Settings = Settings()
 
+    def about(self) -> dict[str, str]:
+        """What every row says of the radiograph and of the edit."""
+        return {
+            "input": self.input.id,
+            "patient": self.input.patient,
+            "view": self.input.view,
+            "group": self.edit.group,
+            "finding": self.edit.finding,
+        }
+
     @property
     def cell(self) -> str:
         """Edit and view: what the table has a row for, e.g. "add edema, PA"."""

@@ -21,6 +21,7 @@ from monai_cxr_cf.case import Case, words
 from monai_cxr_cf.composite import kappa
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.reading.read import read_source
+from monai_cxr_cf.diffusion.guidance import both_gated
 from monai_cxr_cf.errors import UnsupportedImage
 from monai_cxr_cf.evaluation.edits.protocol import Trial, digest
 from monai_cxr_cf.evaluation.rows import weights_of
@@ -120,11 +121,8 @@ def sham_config(config: EditConfig) -> EditConfig:
     Guidance counts where the branches differ: by a gate on the conditional one alone, or by a text
     of the source that uniform guidance sets against an empty one.
     """
-    alike = config.gate.mode == "off" or (
-        config.gate.branches == "both" and config.gate.mode != "dense"
-    )
     by_region = config.sampling.guidance_map == "region"
-    one_text = alike and (by_region or config.tokens.source == "empty")
+    one_text = both_gated(config) and (by_region or config.tokens.source == "empty")
     parts = {}
     for name in IDLE:
         part = getattr(config, name)
@@ -216,11 +214,7 @@ class Maker:
 def about_of(trial: Trial) -> Row:
     """The fields of a row that say what was asked."""
     return {
-        "input": trial.input.id,
-        "patient": trial.input.patient,
-        "view": trial.input.view,
-        "group": trial.edit.group,
-        "finding": trial.edit.finding,
+        **trial.about(),
         "direction": trial.edit.direction,
         "prompt": trial.edit.prompt,
     }
