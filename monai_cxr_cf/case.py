@@ -20,7 +20,7 @@ from monai_cxr_cf.diffusion.modes import sham_task
 from monai_cxr_cf.diffusion.task import EditTask, Target, Words
 from monai_cxr_cf.errors import UnsupportedImage
 from monai_cxr_cf.grid import ModelGrid
-from monai_cxr_cf.judges.verdict import Expected
+from monai_cxr_cf.judges.evidence import Expected
 from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import (
     ParsedPrompt,
@@ -257,4 +257,6 @@ def _expected(item: FindingEdit, region: Mask) -> Expected:
     sign = -known.sign if item.direction == "remove" else known.sign
     free = tuple(sorted(organs_that_may_change(item.finding, item.side)))
     rise = -1 if item.direction == "remove" else 1
-    return Expected(item.finding, region, sign, known.measure, free, rise, known.related)
+    return Expected(
+        item.finding, region, sign, known.measure, free, rise, known.related, known.covers
+    )

@@ -15,8 +15,9 @@ from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.anatomy.polygon import organs_from_landmarks
 from monai_cxr_cf.anatomy.segment import _rasterise
 from monai_cxr_cf.composite import kappa, smoothstep
+from monai_cxr_cf.judges.evidence import Evidence, Expected
 from monai_cxr_cf.judges.preprocess import PERCENTILES, stretch
-from monai_cxr_cf.judges.verdict import Evidence, Expected, judge
+from monai_cxr_cf.judges.verdict import judge
 from monai_cxr_cf.measures.masks import box_of, centre_of
 from monai_cxr_cf.runs.pictures import MOST, PreviewData, overlay, preview
 

@@ -6,87 +6,25 @@ may give its opinion: its word counts where its AUC says so, and ``proven`` mean
 every finding of a passed verdict. The bars: docs/method.md 6; attention is no evidence.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from monai_cxr_cf.judges.artefacts import artefacts
+from monai_cxr_cf.judges.evidence import Check, Evidence, Expected, Limits, Opinion
 from monai_cxr_cf.measures.masks import box_of, cardiothoracic_ratio, dice
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 GREY = 255.0  # display units to grey levels
+LIMITS = Limits()
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When a check passes."""
-
-    outside_max_diff: int = 0  # stored units outside region and band
-    organ_dice: float = 0.95  # organs not meant to change, source against counterfactual
-    region_shift: float = 4.0  # mean signed change in the region, grey levels of 255
-    heart_growth: float = 0.02  # change of the cardiothoracic ratio
-    inside_share: float = 0.5  # share of the total change that lies in the region
-    texture: float = 2.0  # fine texture in the region, counterfactual over source
-    foreign: float = 0.05  # share of the region made darker than lung or brighter than the chest
-    margin: float = 20.0  # grey levels of 255 beyond the patient's own range that still count as it
-    gain: float = 0.15  # change of the finding's probability in the asked direction
-    drift: float = 0.1  # rise of the probability of any unrelated finding
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What one finding should do to the picture."""
-
-    name: str
-    region: Mask  # H x W
-    sign: int  # +1 denser or larger, -1 more lucent or smaller
-    measure: str = "density"  # density of the region, or "heart" for the heart's size
-    may_change: tuple[str, ...] = ()  # organs whose outline may follow the finding
-    rise: int = 1  # +1 the finding should become more likely, -1 less
-    related: tuple[str, ...] = ()  # findings that may become more likely with it
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What a classifier apart from the generator says about source and counterfactual."""
-
-    judge: str  # its name
-    sha256: str  # of its weights
-    before: Mapping[str, float]  # finding -> probability in the source, 0..1
-    after: Mapping[str, float]  # in the counterfactual
-    auc: Mapping[str, float]  # finding -> AUC on held-out patients; missing: never measured
-    counts: frozenset[str]  # findings at which it is good enough to be asked
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """A source and its counterfactual on the native grid."""
-
-    source: Array  # H x W, 0..1, bright = dense
-    change: Array  # H x W, display units, bright = dense
-    expected: Sequence[Expected]
-    before: Mapping[str, Mask]  # organs of the source
-    after: Mapping[str, Mask]  # organs of the counterfactual, by the same segmenter; may be empty
-    outside_max_diff: int  # stored units
-    opinion: Opinion | None = None  # of a classifier; None where none is installed
-
-
-@dataclass(frozen=True)
-class Check:
-    """One number against its limit; ``passed`` is None where it could not be measured."""
-
-    name: str
-    value: float | None
-    limit: float
-    passed: bool | None
-    words: str
-
-
-def judge(evidence: Evidence, limits: Limits = Limits()) -> dict[str, Any]:
+def judge(evidence: Evidence, limits: Limits = LIMITS) -> dict[str, Any]:
     """All checks and the verdict, JSON-ready.
 
     Returns:
@@ -97,6 +35,7 @@ def judge(evidence: Evidence, limits: Limits = Limits()) -> dict[str, Any]:
     """
     checks = [_outside(evidence, limits), _inside_share(evidence, limits)]
     checks += [_texture(evidence, limits), _foreign(evidence, limits)]
+    checks += artefacts(evidence, limits)
     checks += [_finding(evidence, item, limits) for item in evidence.expected]
     checks += _organs(evidence, limits)
     opinion = evidence.opinion

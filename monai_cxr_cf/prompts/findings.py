@@ -49,6 +49,7 @@ class Finding:
     measure: str  # what shows it: "density" of the region or size of the "heart"
     related: tuple[str, ...]  # findings that rise with it: no collateral damage
     organs: tuple[str, ...]  # outlines that may move: "lung" (of the side), "heart"
+    covers: bool  # it may hide the lung borders that it touches (silhouette sign)
 
     @property
     def code(self) -> Code | None:
@@ -82,6 +83,7 @@ def _finding(name: str, raw: Mapping[str, Any]) -> Finding:
         measure=raw["measure"],
         related=tuple(raw["related"]),
         organs=tuple(raw["organs"]),
+        covers=raw["covers"],
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr_cf.case import Scene
-from monai_cxr_cf.judges.verdict import Expected
+from monai_cxr_cf.judges.evidence import Expected
 from monai_cxr_cf.measures.masks import cardiothoracic_ratio
 from monai_cxr_cf.runs.networks import VERDICT_JUDGE, Networks
 from monai_cxr_cf.runs.remembered import opinion_of

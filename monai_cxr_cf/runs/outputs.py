@@ -23,13 +23,14 @@ from monai_cxr_cf.dicom.writing.sr import write_structured_report
 from monai_cxr_cf.dicom.writing.write import write_counterfactuals
 from monai_cxr_cf.diffusion.modes import ensemble
 from monai_cxr_cf.judges import verdict
+from monai_cxr_cf.judges.evidence import Evidence, Opinion
 from monai_cxr_cf.runs.networks import VERDICT_JUDGE
 from monai_cxr_cf.runs.record import record_of, region_in_words
 from monai_cxr_cf.runs.remembered import opinion_of
 from monai_cxr_cf.runs.run import Outcome, Picture, Run
 
 Mask = NDArray[np.bool_]
-Ask = Callable[[NDArray[np.float32]], verdict.Opinion | None]
+Ask = Callable[[NDArray[np.float32]], Opinion | None]
 CHANGED = 4 / 255  # a pixel counts as changed in P(|change| > tau) of a seed ensemble
 
 
@@ -128,7 +129,7 @@ def judge(run: Run, picture: Picture, *, outside: int, ask: Ask) -> dict[str, An
     segmenter = run.networks.segmenter(run.request.segmenter)
     valid, aspect = run.radiograph.valid, run.radiograph.aspect
     after = segmenter(edited, valid, aspect=aspect).organs
-    evidence = verdict.Evidence(
+    evidence = Evidence(
         source=run.radiograph.pixels,
         change=picture.change,
         expected=run.case.expected(),
@@ -149,9 +150,9 @@ def classifier(run: Run) -> Ask:
     auc = {name: found["auc"] for name, found in judge_.auc.items()}
     counts = frozenset(filter(judge_.counts, judge_.findings))
 
-    def ask(edited: NDArray[np.float32]) -> verdict.Opinion:
+    def ask(edited: NDArray[np.float32]) -> Opinion:
         after = judge_.read(edited)
-        return verdict.Opinion(judge_.name, judge_.sha256, before, after, auc, counts)
+        return Opinion(judge_.name, judge_.sha256, before, after, auc, counts)
 
     return ask
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monai_cxr_cf.judges.verdict import Evidence, Expected, judge
+from monai_cxr_cf.judges.evidence import Evidence, Expected
+from monai_cxr_cf.judges.verdict import judge
 from monai_cxr_cf.measures.masks import cardiothoracic_ratio, dice
 
 SHAPE = (100, 100)
@@ -23,8 +24,10 @@ ORGANS = {
     "left_lung": box(10, 60, 70, 30),
     "heart": box(50, 40, 25, 36),
 }
-REGION = box(60, 60, 20, 30)
+ROWS, COLUMNS = np.mgrid[:100, :100]
+REGION = box(60, 60, 20, 30) & (ROWS > 75 - 0.5 * (COLUMNS - 60))  # rises to the wall as fluid does
 SOURCE = np.tile(np.linspace(0.3, 0.7, 100, dtype=np.float32), (100, 1))
+SOURCE[:, 40:60] = 0.9  # what lies between the lungs
 NOISE = np.random.default_rng(0).normal(0, 0.2, SHAPE).astype(np.float32)
 
 
@@ -61,7 +64,7 @@ def test_each_fault_fails_its_own_check(case, check):
 
 FAULTS = [  # case, what the verdict says is wrong
     (evidence(outside=1), "pixels outside the region and its band changed by up to 1 stored units"),
-    (evidence(where=REGION | box(0, 0, 50, 100)), "10.7% of the change lies in the region "
+    (evidence(where=REGION | box(0, 0, 50, 100)), "6.5% of the change lies in the region "
      "(at least 50% expected)"),
     (evidence(grey=-20), "effusion: the region became more lucent by 20 of 255 grey levels "
      "(expected: denser by at least 4)"),
@@ -87,13 +90,15 @@ def test_a_passed_check_says_nothing_of_what_was_expected():
 
 def test_noise_in_the_region_fails_although_the_mean_moved_the_right_way():
     noisy = replace(evidence(), change=evidence().change + np.where(REGION, NOISE, 0))
-    assert failed(judge(noisy)) == ["texture", "foreign_grey"]
+    assert failed(judge(noisy)) == ["texture", "foreign_grey", "glare", "hole"]
 
 
-@pytest.mark.parametrize("grey", [-80, 120])
-def test_holes_and_glare_fail_even_where_the_direction_is_right(grey):
+@pytest.mark.parametrize(
+    ("grey", "faults"), [(-80, ["foreign_grey"]), (100, ["foreign_grey", "glare"])]
+)
+def test_holes_and_glare_fail_even_where_the_direction_is_right(grey, faults):
     verdict = judge(evidence(sign=1 if grey > 0 else -1, grey=grey))
-    assert failed(verdict) == ["foreign_grey"]
+    assert failed(verdict) == faults
 
 
 def test_a_black_hole_where_a_heart_was_fails_though_air_beside_the_lung_is_as_black():

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monai_cxr_cf.judges.verdict import Evidence, Expected, Opinion, judge
+from monai_cxr_cf.judges.evidence import Evidence, Expected, Opinion
+from monai_cxr_cf.judges.verdict import judge
 from monai_cxr_cf.pipeline import run
 from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.runs.networks import Networks

@@ -14,7 +14,7 @@ import pytest
 from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.case import Scene
 from monai_cxr_cf.dicom.reading.read import read_source
-from monai_cxr_cf.judges.verdict import Expected
+from monai_cxr_cf.judges.evidence import Expected
 from monai_cxr_cf.pipeline import run
 from monai_cxr_cf.runs.doubts import doubts
 from monai_cxr_cf.runs.networks import Networks

@@ -19,13 +19,14 @@ import numpy as np
 
 from monai_cxr_cf.evaluation.bootstrap import Interval, interval
 from monai_cxr_cf.evaluation.edits.valid import Judges, Rule, counts, gain_of, judged
+from monai_cxr_cf.judges.artefacts import NAMES
 
 Row = dict[str, Any]
 FULL_GEOMETRY = 2.0  # spreads among normals that count as a full change
 FULL_GAIN = 0.3  # rise of J1's probability that counts as a full change
 FAULT = 0.5  # an edit is worth half with each fault
 # Checks of the verdict that count as one fault each; J1's own checks are counted by the rule.
-FAULTS = ("texture", "foreign_grey", "inside_share")
+FAULTS = ("texture", "foreign_grey", "inside_share", *NAMES)
 LEAK = 2.0  # grey levels of 255 that may change on average beyond region and band
 KEPT = 0.5  # share of candidates that a round keeps
 
@@ -67,9 +68,9 @@ def worth(row: Row, judges: Judges) -> float:
     """What one edit is worth, 0..1; NaN for an input that the engine refused.
 
     The mean of what geometry and (where it counts) J1 see, each 1 for a full change; 0 on the
-    wrong side; halved by each fault: texture or grey values that are not this patient's, most of
-    the change outside the region, an organ that moved, an unrelated finding, a change outside, and
-    once more where the verdict of the edit itself is a failure.
+    wrong side; halved by each fault: texture or grey values that are not this patient's, an
+    artefact, most of the change outside the region, an organ that moved, an unrelated finding, a
+    change outside, and once more where the verdict of the edit itself is a failure.
     """
     if "refused" in row:
         return float("nan")

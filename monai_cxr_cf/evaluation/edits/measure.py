@@ -23,7 +23,8 @@ from monai_cxr_cf.case import words
 from monai_cxr_cf.evaluation.edits.pictures import Strip, save_strip
 from monai_cxr_cf.evaluation.edits.protocol import Trial
 from monai_cxr_cf.judges import geometry
-from monai_cxr_cf.judges.verdict import Evidence, Opinion, judge
+from monai_cxr_cf.judges.evidence import Evidence, Opinion
+from monai_cxr_cf.judges.verdict import judge
 from monai_cxr_cf.measures.masks import dice
 from monai_cxr_cf.measures.perceptual import masked_mean, ssim_map
 from monai_cxr_cf.presets import EditConfig

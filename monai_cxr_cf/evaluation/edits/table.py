@@ -22,7 +22,7 @@ MEANS = (
     "geometry_gain", "landmark_drift_px", "inside_share", "mean_shift_region", "ssim_inside",
     "ssim_outside", "lpips_inside", "lpips_outside", "seconds",
 )  # fmt: skip
-SPOILT = ("foreign_grey", "texture")  # checks of the engine that black holes and noise fail
+SPOILT = ("foreign_grey", "texture", "glare", "hole")  # engine's checks of holes, glare, noise
 POOLS = {"add": "all additions", "remove": "all removals"}
 
 
