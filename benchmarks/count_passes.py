@@ -62,7 +62,10 @@ def main() -> None:
     shipped = sorted(path.parent.parent.name for path in models_folder().glob("*/unet/config.json"))
     table = passes(sd15(), list(PRESETS.values()))
     for name in shipped:
-        configs = [*PRESETS.values(), *(networks.calibrated(name, preset) for preset in PRESETS)]
+        configs = [
+            *PRESETS.values(),
+            *(networks.calibration(name).config(preset) for preset in PRESETS),
+        ]
         table |= passes(networks.backbone(name), configs)
     path = Path(flops.__file__).with_name(flops.COUNTED)
     path.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")

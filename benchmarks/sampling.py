@@ -93,8 +93,8 @@ def rows(source: Path, name: str, prompt: str) -> dict[str, Row]:
     asked = EditRequest(str(source), prompt=prompt, backbone=name)
     scene, _ = pipeline.segment(asked, read_source(source, asked.reading), networks)
     case = pipeline.locate(asked, words(asked), scene, networks)
-    finding = [item.finding for item in words(asked).findings]
-    found = {p: networks.calibrated(name, p, "edit", finding) for p in ("default", "fast", "paper")}
+    settings, items = networks.calibration(name), words(asked).findings
+    found = {p: settings.config(p, "edit", items) for p in ("default", "fast", "paper")}
     plain = found["default"]
     for switch in OFF:
         plain = plain.with_overrides(SWITCHES[switch])

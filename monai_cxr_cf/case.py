@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from monai_cxr_cf import composite
 from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.anatomy.zones import region_mask
+from monai_cxr_cf.calibration import Dose
 from monai_cxr_cf.composite import Decoded, kappa
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.diffusion.modes import sham_task
@@ -139,8 +140,11 @@ def understand(
     grid: ModelGrid,
     config: EditConfig,
     tokenizer: Any,
+    doses: Sequence[Dose] = (),
 ) -> Case:
     """Regions and tokens of a request, whose words are ``asked``, on one image.
+
+    ``doses``: one per finding, or none: how far each goes.
 
     ``config.keep.band_px`` is in pixels of the model's square, to which ``grid`` leads. Raises
     BadRequest for words beyond 77 tokens, UnsupportedImage for a region without a pixel.
@@ -159,7 +163,7 @@ def understand(
         prompt=texts[0].text,
         source_prompt=_source_text(request, asked, config),
         negative_prompt=texts[1].text,
-        targets=_targets(asked, regions, grid=grid, tables=tables, own=own),
+        targets=_dosed(_targets(asked, regions, grid=grid, tables=tables, own=own), doses),
         organ_tokens=tables[0].anatomy_tokens,
         special_tokens=tables[0].special_tokens,
         modifier_tokens=tables[0].modifier_tokens,
@@ -230,6 +234,14 @@ def _targets(
             words = own[number][0] if own else None
             targets.append(Target(item.finding, next(positive), plane, words=words))
     return tuple(targets)
+
+
+def _dosed(targets: tuple[Target, ...], doses: Sequence[Dose]) -> tuple[Target, ...]:
+    """The targets with the guidance and strength of their doses; unchanged without doses."""
+    return tuple(
+        replace(target, guidance=dose.guidance, strength=dose.strength)
+        for target, dose in zip(targets, doses or [Dose()] * len(targets), strict=True)
+    )
 
 
 def _own_texts(

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.calibration import Dose, unless_said
 from monai_cxr_cf.case import MODES, Case, MaskChoice, Scene, understand, words
 from monai_cxr_cf.composite import Decoded
 from monai_cxr_cf.dicom.radiograph import Radiograph
@@ -116,23 +117,26 @@ def locate(request: EditRequest, asked: ParsedPrompt, scene: Scene, networks: Ne
     """
     backbone = networks.backbone(request.backbone)
     grid = ModelGrid(scene.radiograph.shape, backbone.side, scene.radiograph.aspect)
-    config = configure(request, asked, networks)
-    tokens = backbone.tokenizer
-    case = understand(request, asked, scene, grid=grid, config=config, tokenizer=tokens)
+    config, doses = configure(request, asked, networks)
+    tokens = {"tokenizer": backbone.tokenizer, "doses": doses}
+    case = understand(request, asked, scene, grid=grid, config=config, **tokens)
     notes = severity.notes(config, request.levels) if request.levels_by == "guidance" else ()
     if not request.sham:  # which is to remove nothing
         notes += doubts(case.expected(), scene, networks)
     return replace(case, notes=notes)
 
 
-def configure(request: EditRequest, asked: ParsedPrompt, networks: Networks) -> EditConfig:
+def configure(
+    request: EditRequest, asked: ParsedPrompt, networks: Networks
+) -> tuple[EditConfig, tuple[Dose, ...]]:
     """The settings in force: preset, the backbone's calibration, the request's overrides.
 
-    A sham gets those of the edit that it controls.
+    And what each of several findings gets of its own; () for one. A sham gets those of the edit
+    that it controls.
     """
-    findings = [item.finding for item in asked.findings]
-    mode = MODES[asked.mode]
-    return request.config(networks.calibrated(request.backbone, request.preset, mode, findings))
+    found, items = networks.calibration(request.backbone), asked.findings
+    config = request.config(found.config(request.preset, MODES[asked.mode], items))
+    return config, unless_said(found.doses(request.preset, items, config), request)
 
 
 def sample(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_cxr_cf.diffusion.guidance import Guidance, guidance_of
+from monai_cxr_cf.diffusion.guidance import Guidance, guidance_of, scales_of
 from monai_cxr_cf.diffusion.keep import Keep
 from monai_cxr_cf.diffusion.laws.plan import BRANCHES, LawPlan, plan_laws
 from monai_cxr_cf.diffusion.laws.priors import latent_edit_mask
@@ -62,7 +62,7 @@ class Prepared:
 
     def combined(self, e: Tensor, others: Mapping[str, Tensor], i: int) -> Tensor:
         """The prediction of step i, from the target's and those of ``others(i)``."""
-        return self.level(self.guidance(e, others) if i in self.guided else e, others)
+        return self.level(self.guidance(e, others, i) if i in self.guided else e, others)
 
     @property
     def hw(self) -> tuple[int, int]:
@@ -149,9 +149,8 @@ def _keep(task: EditTask, config: EditConfig, *, like: Tensor) -> Keep:
 def _checked(task: EditTask, config: EditConfig, seeds: tuple[int, ...]) -> EditConfig:
     if not seeds:
         raise BadRequest("There is no seed; expected one per image.")
-    scale = config.sampling.guidance_scale
-    gone = [t for t in task.targets if t.where == "negative"]
-    if any((scale if t.guidance is None else t.guidance) == 1 for t in gone):
+    scales = zip(task.targets, scales_of(task, config), strict=True)
+    if any(scale == 1 for target, scale in scales if target.where == "negative"):
         raise BadRequest(
             "This removal needs guidance: the finding stands in the negative prompt.",
             hint="Set sampling.guidance_scale above 1, or tokens.removal=healthy.",

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from monai_cxr_cf.diffusion.guidance import scales_of
 from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.sample import SampledLevels, Samples, sample
 from monai_cxr_cf.diffusion.task import EditTask, Progress
@@ -112,14 +113,6 @@ class Count:
             self._last = event
         if self._progress is not None:
             self._progress(self._last)
-
-
-def scales_of(task: EditTask, config: EditConfig) -> tuple[float, ...]:
-    """s of every finding; under uniform guidance the one scale."""
-    scale = config.sampling.guidance_scale
-    if config.sampling.guidance_map == "uniform":
-        return (scale,)
-    return tuple(scale if t.guidance is None else t.guidance for t in task.targets)
 
 
 def notes(config: EditConfig, levels: Sequence[float]) -> tuple[tuple[str, str], ...]:

@@ -86,8 +86,8 @@ def calibrated(backbone: str) -> dict[str, dict[str, Any]]:
 
     if models() is None:
         return {}
-    networks = Networks()
-    return {name: networks.calibrated(backbone, name).as_dict() for name in PRESETS}
+    settings = Networks().calibration(backbone)
+    return {name: settings.config(name).as_dict() for name in PRESETS}
 
 
 def unproven(findings: list[str]) -> list[str]:

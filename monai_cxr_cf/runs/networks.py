@@ -7,14 +7,13 @@ Everything that is slow to load goes through here; ``pipeline`` asks for a part 
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_cxr_cf.calibration import FILE, Calibration, read
 from monai_cxr_cf.devices import AUTO, device_of
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import PRESETS, EditConfig
 from monai_cxr_cf.weights import models_folder
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from monai_cxr_cf.runs.remembered import Remembered
 
 CACHE_BYTES = 2_000_000_000
-CALIBRATION = "calibration.json"
 CENSUS = "census.json"
 VERDICT_JUDGE = "j1"  # J2 is kept for the final table, so that no setting is fitted to it
 
@@ -114,38 +112,9 @@ class Networks:
         part: Judge = self._loaded[key]
         return part
 
-    def calibrated(
-        self, spec: str, preset: str, mode: str = "edit", findings: Sequence[str] = ()
-    ) -> EditConfig:
-        """The preset as calibrated for this backbone, if its folder says so.
-
-        ``calibration.json`` beside the weights holds overrides by preset name, under ``presets``
-        for every edit and under ``removals`` on top of those for what removes; correction steps,
-        guidance and strength depend on the backbone (docs/evaluation.md 7). ``findings`` may hold
-        both once more by finding, on top, for edits of that finding alone. A backbone without the
-        file gets the preset as published, and removals what ``modes.config_for`` makes of it.
-
-        Args:
-            mode: of the task: edit, removal or mixed.
-            findings: canonical names of what is asked.
-        """
-        layers = self._calibration(spec, findings)
-        config = PRESETS[preset]
-        for layer in layers:
-            config = config.with_overrides(_overrides(layer, "presets", preset))
-        if mode == "edit" or config.start.kind == "noise":
-            return config
-        # Not before: it loads torch, which a listing of presets does without.
-        from monai_cxr_cf.diffusion.modes import REMOVAL_STRENGTH, config_for
-
-        removals = [_overrides(layer, "removals", preset) for layer in layers]
-        if mode == "removal" and any(removals):
-            for removal in removals:
-                config = config.with_overrides(removal)
-            return config
-        general = removals[0] if removals else {}
-        strength = general.get("start", {}).get("strength", REMOVAL_STRENGTH)
-        return config_for(config, mode, strength=strength)
+    def calibration(self, spec: str) -> Calibration:
+        """What the backbone's folder says of the settings of an edit."""
+        return read(self._beside(spec, FILE))
 
     def carrier(self, spec: str) -> str:
         """Which tokens carry a finding on this backbone: ``finding`` or ``finding+eos``.
@@ -174,21 +143,3 @@ class Networks:
         """A file in the backbone's folder, if there is one."""
         folders = [self.folder() / spec, Path(spec)]
         return next((folder / name for folder in folders if (folder / name).is_file()), None)
-
-    def _calibration(self, spec: str, findings: Sequence[str]) -> list[dict[str, Any]]:
-        """What the backbone brings for every edit, then what for edits of one finding alone."""
-        path = self._beside(spec, CALIBRATION)
-        if path is None:
-            return []
-        found = json.loads(path.read_text(encoding="utf-8"))
-        names = set(findings)
-        own = found.get("findings", {}).get(names.pop(), {}) if len(names) == 1 else {}
-        return [found, own]
-
-
-def _overrides(layer: dict[str, Any], kind: str, preset: str) -> dict[str, Any]:
-    """One kind's overrides for one preset; {} where there are none."""
-    overrides = layer.get(kind, {}).get(preset, {})
-    if not isinstance(overrides, dict):
-        raise BadRequest(f"{CALIBRATION} of the backbone holds no settings for '{preset}'.")
-    return overrides

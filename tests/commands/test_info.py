@@ -31,7 +31,7 @@ def test_info_says_what_the_shipped_weights_make_of_a_preset(
 ) -> None:
     assert main(["info", "--json"]) == 0
     info = json.loads(capsys.readouterr().out)
-    in_force = Networks().calibrated("cxr-mini", "default").as_dict()
+    in_force = Networks().calibration("cxr-mini").config("default").as_dict()
     assert info["presets_calibrated"]["cxr-mini"]["default"] == in_force
     assert in_force != info["presets"]["default"]
     assert main(["info"]) == 0

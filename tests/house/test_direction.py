@@ -18,7 +18,8 @@ PACKAGE = "monai_cxr_cf"
 # From the doors down to what everybody may use; a room imports only rooms that stand after it.
 ORDER = (
     *("cli", "commands", "server", "transforms", "evaluation", "training", "pipeline", "runs"),
-    *("case", "methods", "judges", "anatomy", "data", "prompts", "request", "diffusion", "dicom"),
+    *("case", "methods", "judges", "anatomy", "data", "prompts", "calibration"),
+    *("request", "diffusion", "dicom"),
     *("composite", "measures", "presets", "dials", "grid", "weights", "threads", "imports"),
     *("devices", "errors"),
 )

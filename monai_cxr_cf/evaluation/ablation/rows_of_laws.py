@@ -106,7 +106,7 @@ def expected_minutes(
     for name in presets:
         for variant in variants(name):
             request = with_settings(trials[0], name, variant).request()
-            config = pipeline.configure(request, words(request), instruments.networks)
+            config = pipeline.configure(request, words(request), instruments.networks)[0]
             seconds = estimate(backbone, config, seconds_per_f=each).seconds or 0.0
             total += seconds * sum(len(trial.seeds) for trial in trials)
     return total / 60
@@ -154,7 +154,7 @@ def _keys(job: Trial, instruments: Instruments) -> list[str]:
         "none" if instruments.judge is None else instruments.judge.sha256,
     ]
     request = job.request()
-    config = pipeline.configure(request, words(request), networks).hash()
+    config = pipeline.configure(request, words(request), networks)[0].hash()
     base = digest([job.identity, config, weights, instruments.likeness.name, VERSION])
     return [f"{base}-{seed}" for seed in job.seeds]
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.calibration import EDITS as EDITS_KEY
+from monai_cxr_cf.calibration import FILE
+from monai_cxr_cf.calibration import REMOVALS as REMOVALS_KEY
 from monai_cxr_cf.data.folder import Row as Radiograph
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.diffusion.cost.estimate import estimate, seconds_per_f
@@ -43,10 +46,9 @@ from monai_cxr_cf.evaluation.edits.store import read_header
 from monai_cxr_cf.evaluation.rows import write_json
 from monai_cxr_cf.judges.split import tuning_rows
 from monai_cxr_cf.presets import PRESETS
-from monai_cxr_cf.runs.networks import CALIBRATION
 
 EDITS = {"edit": ADDITIONS, "removal": REMOVALS}
-KEYS = {"edit": "presets", "removal": "removals"}  # of calibration.json
+KEYS = {"edit": EDITS_KEY, "removal": REMOVALS_KEY}
 ROWS = "rows"  # folder in --out: every edit made, with its picture
 UNPASTED = {"keep": {"paste": False}}  # while it is measured: what leaks is to be seen
 JUDGING = 1.0  # seconds an edit is measured for, about
@@ -133,9 +135,10 @@ def calibrate(
         announce(_expected(search))
         best, tables[mode] = _searched(search)
         calibration[KEYS[mode]] = dict.fromkeys(plan.presets, merged(plan.fixed, best.overrides()))
-        for finding, narrower in _by_finding(search).items():
-            best, tables[f"{mode}, {finding}"] = _searched(narrower)
+        for (finding, side), narrower in _narrower(search).items():
+            best, tables[", ".join(filter(None, (mode, finding, side)))] = _searched(narrower)
             own = calibration.setdefault("findings", {}).setdefault(finding, {})
+            own = own.setdefault("sides", {}).setdefault(side, {}) if side else own
             own[KEYS[mode]] = dict.fromkeys(plan.presets, best.overrides())
     result = {
         "backbone": Path(plan.backbone).name,
@@ -164,7 +167,7 @@ def _earlier(path: Path) -> dict[str, Any]:
 
 def _write(out: Path, result: dict[str, Any], calibration: dict[str, Any]) -> None:
     made = {"made": {k: result[k] for k in ("backbone", "preset", "judges")}}
-    write_json(out / CALIBRATION, {**calibration, **made})
+    write_json(out / FILE, {**calibration, **made})
     write_json(out / "table.json", result)
     (out / "table.md").write_text(table_text(result) + "\n", encoding="utf-8")
     draw(result, out / "search.png")
@@ -190,15 +193,17 @@ def sham_is_source(plan: Plan) -> bool:
     return by_region and config.start.kind == "edit_friendly"
 
 
-def _by_finding(search: _Search) -> dict[str, _Search]:
-    """The same search for each finding apart; {} if there is only one."""
-    findings = list(dict.fromkeys(edit.finding for edit in search.edits))
-    if len(findings) == 1:
-        return {}
-    return {
-        finding: replace(search, edits=[e for e in search.edits if e.finding == finding])
-        for finding in findings
-    }
+def _narrower(search: _Search) -> dict[tuple[str, str | None], _Search]:
+    """The same search for each finding apart, and for each of its sides; {} if there is one."""
+    found: dict[tuple[str, str | None], _Search] = {}
+    for finding in dict.fromkeys(edit.finding for edit in search.edits):
+        edits = [edit for edit in search.edits if edit.finding == finding]
+        if len(edits) < len(search.edits):
+            found[finding, None] = replace(search, edits=edits)
+        sides = dict.fromkeys(edit.side for edit in edits if edit.side)
+        for side in sides if len(sides) > 1 else ():
+            found[finding, side] = replace(search, edits=[e for e in edits if e.side == side])
+    return found
 
 
 def edits_of(plan: Plan, mode: str) -> list[Edit]:

@@ -66,7 +66,7 @@ class Seen:
 def settings_of(trial: Trial, networks: Networks) -> EditConfig:
     """The configuration in force for a trial; a sham's is that of its edit."""
     request = trial.request()
-    return pipeline.configure(request, words(request), networks)
+    return pipeline.configure(request, words(request), networks)[0]
 
 
 def rows_of(trial: Trial, bench: Bench, *, key: str) -> list[Row]:

@@ -62,7 +62,7 @@ class Cell:
     def config(self, networks: Networks) -> EditConfig:
         """The settings in force."""
         request = self.trial.request()
-        return pipeline.configure(request, words(request), networks)
+        return pipeline.configure(request, words(request), networks)[0]
 
     def keys(self, networks: Networks) -> list[str]:
         """Of its rows, one a seed: the same for two settings that are the same in force."""
@@ -223,4 +223,4 @@ def about_of(trial: Trial) -> Row:
 def band_of(trial: Trial, networks: Networks) -> float:
     """The band that preset and calibration give the trial, pixels of the model grid."""
     request = trial.request()
-    return float(pipeline.configure(request, words(request), networks).keep.band_px)
+    return float(pipeline.configure(request, words(request), networks)[0].keep.band_px)

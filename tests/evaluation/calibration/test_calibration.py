@@ -205,7 +205,7 @@ def test_the_result_is_what_edits_then_use_and_a_second_start_makes_nothing(
     folder = tmp_path / "backbone"
     folder.mkdir()
     (folder / "calibration.json").write_text((tmp_path / "calibration.json").read_text())
-    used = Networks(models=tmp_path).calibrated("backbone", "default")
+    used = Networks(models=tmp_path).calibration("backbone").config("default")
     assert used.sampling.guidance_scale == best["guidance"]
     assert "| 0.1 | 2 |" in (tmp_path / "table.md").read_text()
     assert (tmp_path / "search.png").stat().st_size > 3000
