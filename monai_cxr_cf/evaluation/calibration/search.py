@@ -29,6 +29,7 @@ FAULT = 0.5  # an edit is worth half with each fault
 FAULTS = ("texture", "foreign_grey", "inside_share", *NAMES)
 LEAK = 2.0  # grey levels of 255 that may change on average beyond region and band
 KEPT = 0.5  # share of candidates that a round keeps
+NEAR = 0.03  # settings whose worth differs by less are told apart by the verdict
 
 
 @dataclass(frozen=True, order=True)
@@ -191,7 +192,8 @@ def halve(
     """Successive halving; every (candidate, round) that was measured, the best of the last first.
 
     What leaks more than ``LEAK`` comes last. Ties go to the gentler candidate: lower strength, then
-    lower guidance.
+    lower guidance. The best of the last round is that which more verdicts pass, of those whose
+    worth lies within ``NEAR`` of the highest.
     """
     alive, found = sorted(candidates), list[Tried]()
     last: list[Tried] = []
@@ -201,7 +203,14 @@ def halve(
         last.sort(key=lambda t: (t.leaks, -np.nan_to_num(t.worth.value, nan=-1.0), t.candidate))
         found = [*last, *found]
         alive = [tried.candidate for tried in last]
-    return found
+    best = max(last, key=lambda t: _passed_if_near(t, last[0]))  # the first of equals
+    return [best, *(tried for tried in found if tried is not best)]
+
+
+def _passed_if_near(tried: Tried, top: Tried) -> float:
+    """Share of edits that pass the verdict; -1 for what is worth clearly less, or leaks more."""
+    near = tried.leaks == top.leaks and top.worth.value - tried.worth.value < NEAR
+    return (tried.figures["verdict_passed"] or 0.0) if near or tried is top else -1.0
 
 
 def _mean(values: Sequence[Any]) -> float | None:

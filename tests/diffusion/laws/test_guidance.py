@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from monai_cxr_cf.diffusion.guidance import Guidance, guidance_of, references
+from monai_cxr_cf.diffusion.guidance import (
+    Guidance,
+    first_steps,
+    guidance_of,
+    references,
+    scales_of,
+)
 from monai_cxr_cf.diffusion.laws.priors import guidance_map
 from monai_cxr_cf.diffusion.window import Window, cut_task
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import DEFAULT
 
 REGION = DEFAULT.with_overrides({"sampling": {"guidance_map": "region", "guidance_scale": 5.0}})
+UNIFORM = REGION.with_overrides({"sampling": {"guidance_map": "uniform"}})
 HW = (16, 16)
 
 
@@ -74,7 +81,7 @@ def test_a_negative_prompt_that_says_what_the_source_does_takes_no_part(task):
 def test_all_of_the_picture_as_region_is_uniform_guidance(task, e):
     everywhere = np.ones_like(task.kappa)
     whole = replace(task, targets=(replace(task.targets[0], region=everywhere),))
-    uniform = made(whole, REGION.with_overrides({"sampling": {"guidance_map": "uniform"}}))
+    uniform = made(whole, UNIFORM)
     same = e | {"source": e["negative"]}
     assert torch.equal(guided(made(whole), same), guided(uniform, same))
     words = replace(whole, negative_prompt="edema")
@@ -90,8 +97,8 @@ def test_scale_one_on_all_of_the_picture_is_the_plain_target(task, e, negative):
 
 @pytest.mark.parametrize("negative", [False, True])
 def test_no_region_leaves_the_source(e, negative):
-    nowhere = torch.zeros(HW)
-    assert torch.equal(guided(Guidance(nowhere, nowhere, negative), e), e["source"])
+    nowhere = Guidance(maps=torch.zeros(1, *HW), scales=(5.0,), first=(0,), negative=negative)
+    assert torch.equal(guided(nowhere, e), e["source"])
 
 
 def test_findings_have_scales_of_their_own_and_the_strongest_holds_in_each_cell(task, e):
@@ -102,18 +109,56 @@ def test_findings_have_scales_of_their_own_and_the_strongest_holds_in_each_cell(
         replace(task.targets[0], name="mass", region=mirror),
         replace(task.targets[0], name="edema", region=both, guidance=2.0),
     )
-    law = made(replace(task, targets=targets))
+    three = replace(task, targets=targets)
+    assert scales_of(three, REGION) == (9.0, 5.0, 2.0)
+    assert scales_of(three, UNIFORM) == (5.0, 5.0, 5.0)
     maps = [guidance_map(t.region, HW) for t in targets]
+    plain, steered = (
+        guided(made(replace(three, negative_prompt=words)), e)[0, 0] for words in ("", "mass")
+    )
     for y, x in np.ndindex(*HW):
         a, b, c = (float(m[y, x]) for m in maps)
-        assert float(law.scale[y, x]) == pytest.approx(max(9 * a, 5 * b, 2 * c), abs=1e-5)
-        assert float(law.region[y, x]) == pytest.approx(max(a, b, c), abs=1e-6)
+        y_, s, m = (float(e[name][0, 0, y, x]) for name in ("cond", "source", "negative"))
+        most, omega = max(9 * a, 5 * b, 2 * c), max(a, b, c)
+        assert float(plain[y, x]) == pytest.approx(s + most * (y_ - s), abs=1e-5)
+        wanted = s + omega * (m - s) + most * (y_ - m)
+        assert float(steered[y, x]) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_finding_of_less_strength_is_guided_from_where_a_run_of_it_would_begin(task, e):
+    mirror = task.targets[0].region[:, ::-1].copy()
+    late = replace(task.targets[0], name="mass", region=mirror, strength=0.4)
+    both = replace(task, targets=(task.targets[0], late))
+    config = REGION.with_overrides({"start": {"strength": 0.55}})  # 11 of 20 steps
+    assert first_steps(both, config) == (0, 3)
+    law, alone = made(both, config), made(task, config)
+    others = {name: e[name] for name in law.references}
+    for i in (0, 2):
+        assert torch.equal(law(e["cond"], others, i), alone(e["cond"], others, i))
+    whole = made(replace(both, targets=(task.targets[0], replace(late, strength=None))), config)
+    for i in (3, 10):
+        assert torch.equal(law(e["cond"], others, i), whole(e["cond"], others, i))
+    assert not torch.allclose(law(e["cond"], others, 2), law(e["cond"], others, 3), atol=1e-2)
+
+
+@pytest.mark.parametrize(("strength", "first"), [(0.55, 0), (1.0, 0), (0.5, 1), (0.01, 10)])
+def test_no_finding_begins_before_the_run_or_after_its_last_step(task, strength, first):
+    own = replace(task, targets=(replace(task.targets[0], strength=strength),))
+    assert first_steps(own, REGION.with_overrides({"start": {"strength": 0.55}})) == (first,)
+
+
+def test_before_any_finding_is_guided_the_source_rules(task, e):
+    own = replace(task, targets=(replace(task.targets[0], strength=0.1),))
+    law = made(own, REGION.with_overrides({"start": {"strength": 0.55}}))
+    others = {name: e[name] for name in law.references}
+    assert torch.equal(law(e["cond"], others, 8), e["source"])
+    assert not torch.equal(law(e["cond"], others, 9), e["source"])
 
 
 def test_a_scale_of_one_finding_is_refused_where_the_whole_picture_is_guided(task):
     own = replace(task, targets=(replace(task.targets[0], guidance=2.0),))
-    with pytest.raises(BadRequest, match="scale of its own") as caught:
-        made(own, DEFAULT.with_overrides({"sampling": {"guidance_map": "uniform"}}))
+    with pytest.raises(BadRequest, match="guidance of its own") as caught:
+        made(own, UNIFORM)
     assert "guidance_map=region" in caught.value.hint
 
 
@@ -122,8 +167,8 @@ def test_scales_and_texts_go_with_the_task_into_a_window(task):
     cut = cut_task(own, Window(top=64, left=64, side=64, full=128))
     law = guidance_of(cut, REGION, (8, 8), like=torch.empty(0))
     whole = made(own)
-    assert float(law.scale.max()) == 2.0
-    assert torch.allclose(law.scale[2:-1, 2:-1], whole.scale[10:-1, 10:-1], atol=2e-2)
+    assert (law.scales, float(law.maps.max())) == ((2.0,), 1.0)
+    assert torch.allclose(law.maps[:, 2:-1, 2:-1], whole.maps[:, 10:-1, 10:-1], atol=1e-2)
 
 
 def test_the_map_is_pooled_blurred_by_one_cell_and_brought_to_one(task):
