@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from monai_cxr_cf.calibration import FILE
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.errors import BadRequest
@@ -28,6 +29,7 @@ from monai_cxr_cf.evaluation.calibration.search import (
 from monai_cxr_cf.evaluation.edits.runner import Tools
 from monai_cxr_cf.judges.split import role
 from monai_cxr_cf.presets import DEFAULT
+from monai_cxr_cf.request import FindingEdit
 from monai_cxr_cf.runs.networks import Networks
 
 JUDGES = {"j1": {"auc": {"pleural effusion": {"auc": 0.9}, "nodule": {"auc": 0.9}}}}
@@ -102,11 +104,11 @@ def test_rounds_double_and_halve() -> None:
 
 
 def measured(calls: list):
-    """Edits whose worth peaks at strength .5, guidance 7."""
+    """Edits whose worth peaks at strength .45, guidance 6."""
 
     def measure(one: Candidate, count: int) -> list[dict]:
         calls.append((one, count))
-        gain = 2 - 4 * abs(one.strength - 0.5) - 0.2 * abs(one.guidance - 7)
+        gain = 2 - 4 * abs(one.strength - 0.45) - 0.2 * abs(one.guidance - 6)
         row = edit(geometry_gain=gain, j1_before=None, j1_after=None)
         return [{**row, "patient": f"p{number}"} for number in range(count)]
 
@@ -118,8 +120,8 @@ def test_the_search_finds_the_best_and_spends_more_on_the_better() -> None:
     first = SPACES["edit"].candidates()
     tried = halve(first, measured(calls), {}, inputs=4)
     best = tried[0].candidate
-    assert (best.strength, best.guidance) == (0.5, 7.0)
-    assert len(calls) == 12 + 6 + 3
+    assert (best.strength, best.guidance) == (0.45, 6.0)
+    assert len(calls) == 15 + 8 + 4
     assert {count for one, count in calls if one == best} == {1, 2, 4}
     assert tried[0].inputs == 4
     assert len(tried) == len(calls)
@@ -130,15 +132,34 @@ def test_of_equals_the_gentler_wins() -> None:
     assert tried[0].candidate == min(SPACES["edit"].candidates())
 
 
+@pytest.mark.parametrize(("worth_", "chosen"), [(0.92, 9.0), (0.9, 6.0)])
+def test_of_what_is_worth_about_the_same_the_verdict_tells_the_better(
+    worth_: float, chosen: float
+) -> None:
+    """One of eight verdicts fails at 6, which is worth .9375; none at 9."""
+    plain = {"j1_before": None, "j1_after": None}
+    sound = [edit(geometry_gain=2.0, **plain, patient=f"p{n}") for n in range(8)]
+    rows = {
+        6.0: [{**sound[0], "verdict": "failed"}, *sound[1:]],
+        9.0: [{**row, "geometry_gain": 2 * worth_} for row in sound],
+    }
+    space = Space((0.5,), tuple(rows))
+    tried = halve(space.candidates(), lambda one, _: rows[one.guidance], {}, inputs=1)
+    assert {one.candidate.guidance: one.worth.value for one in tried} == pytest.approx(
+        {6.0: 0.9375, 9.0: worth_}
+    )
+    assert tried[0].candidate.guidance == chosen
+
+
 def test_what_leaks_loses_to_whatever_does_not() -> None:
     def measure(one: Candidate, count: int) -> list[dict]:
-        strong = one.guidance > 7
+        strong = one.guidance > 6
         return [edit(geometry_gain=2.0 if strong else 0.5, beyond=LEAK + strong, j1_before=None)]
 
     tried = halve(SPACES["edit"].candidates(), measure, {}, inputs=1)
-    assert tried[0].candidate == Candidate(0.4, 4.0)
+    assert tried[0].candidate == Candidate(0.4, 2.5)
     assert (tried[0].worth.value, tried[0].figures["beyond"]) == (0.25, LEAK)
-    assert [one.leaks for one in tried] == sorted(one.candidate.guidance > 7 for one in tried)
+    assert [one.leaks for one in tried] == sorted(one.candidate.guidance > 6 for one in tried)
 
 
 def test_every_candidate_is_a_valid_configuration() -> None:
@@ -223,7 +244,7 @@ def test_each_finding_is_also_searched_apart_and_a_held_dial_is_written(
     plan = Plan(
         modes=("edit",),
         inputs=1,
-        cells=("left effusion", "edema"),
+        cells=("left effusion", "right effusion", "edema"),
         backbone=str(tiny_folder),
         tools=Tools(pictures=False),
         fixed={"keep": {"band_px": 24}, "sampling": {"steps": 10}},
@@ -234,6 +255,15 @@ def test_each_finding_is_also_searched_apart_and_a_held_dial_is_written(
     assert made["presets"]["default"]["keep"] == {"band_px": 24}
     assert made["presets"]["default"]["sampling"] == {"steps": 10, "guidance_scale": 2.0}
     assert set(made["findings"]) == {"pleural effusion", "pulmonary edema"}
+    assert set(made["findings"]["pleural effusion"]["sides"]) == {"left", "right"}
+    assert "sides" not in made["findings"]["pulmonary edema"]
+    (path := tmp_path / "backbone").mkdir()
+    (path / FILE).write_text((tmp_path / FILE).read_text())
+    used = Networks(models=tmp_path).calibration("backbone")
+    for side in ("left", "right"):
+        best = result["modes"][f"edit, pleural effusion, {side}"]["best"]
+        asked = used.config("default", "edit", [FindingEdit("pleural effusion", side=side)])
+        assert asked.start.strength == best["strength"]
     own = made["findings"]["pulmonary edema"]["presets"]["fast"]
     best = result["modes"]["edit, pulmonary edema"]["best"]
     assert own == {"start": {"strength": best["strength"]}, "sampling": {"guidance_scale": 2.0}}
