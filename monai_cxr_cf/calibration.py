@@ -28,6 +28,7 @@ class Dose:
 
     strength: float | None = None  # share of the schedule in which its words act
     guidance: float | None = None  # s inside its region
+    rms: float | None = None  # of what guidance adds there
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Calibration:
         for item in items:
             mode = "removal" if item.direction == "remove" else "edit"
             alone = self._shared(preset, mode, (item,))
-            found.append(Dose(alone.start.strength, alone.sampling.guidance_scale))
+            found.append(_dose(alone))
         return tuple(found)
 
     def _shared(self, preset: str, mode: str, items: Sequence[FindingEdit]) -> EditConfig:
@@ -106,11 +107,15 @@ def unless_said(doses: Sequence[Dose], request: EditRequest) -> tuple[Dose, ...]
     """``doses`` without what the request sets for the whole run."""
     said = request.overrides
     strength = request.strength is not None or "strength" in said.get("start", {})
-    guidance = "guidance_scale" in said.get("sampling", {})
-    return tuple(
-        Dose(None if strength else one.strength, None if guidance else one.guidance)
-        for one in doses
-    )
+    guidance = bool({"guidance_scale", "guidance_rms"} & set(said.get("sampling", {})))
+    none = {"strength": None} if strength else {}
+    none |= {"guidance": None, "rms": None} if guidance else {}
+    return tuple(replace(one, **none) for one in doses)
+
+
+def _dose(config: EditConfig) -> Dose:
+    part = config.sampling
+    return Dose(config.start.strength, part.guidance_scale, part.guidance_rms)
 
 
 def _overrides(layer: Layer, kind: str, preset: str) -> dict[str, Any]:

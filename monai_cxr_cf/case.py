@@ -239,7 +239,7 @@ def _targets(
 def _dosed(targets: tuple[Target, ...], doses: Sequence[Dose]) -> tuple[Target, ...]:
     """The targets with the guidance and strength of their doses; unchanged without doses."""
     return tuple(
-        replace(target, guidance=dose.guidance, strength=dose.strength)
+        replace(target, guidance=dose.guidance, rms=dose.rms, strength=dose.strength)
         for target, dose in zip(targets, doses or [Dose()] * len(targets), strict=True)
     )
 

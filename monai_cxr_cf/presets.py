@@ -28,6 +28,12 @@ class Sampling:
     spacing: str = dial("trailing", "where the n timesteps lie", choices=("leading", "trailing"))
     eta_ddim: float = dial(0.0, "DDIM stochasticity; 1 = DDPM", span=(0, 1))
     guidance_scale: float = dial(7.5, "CFG scale s; 1 = no guidance", span=(1, 30))
+    guidance_rms: float = dial(
+        0.0,
+        "root mean square, in the region, of what guidance adds in each step: s follows from it, "
+        "at most 30; 0 = s is guidance_scale",
+        span=(0, 5),
+    )
     cfg_from: float = dial(0.0, "guidance starts at this fraction of executed steps", span=(0, 1))
     cfg_until: float = dial(1.0, "guidance ends at this fraction of executed steps", span=(0, 1))
     guidance_map: str = dial(

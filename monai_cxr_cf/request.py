@@ -94,7 +94,10 @@ class EditRequest:
         Args:
             base: the preset as calibrated for a backbone; None = as published.
         """
-        config = (base or preset(self.preset)).with_overrides(self.overrides)
+        config = base or preset(self.preset)
+        if "guidance_scale" in self.overrides.get("sampling", {}):  # said, so it rules
+            config = config.with_overrides({"sampling": {"guidance_rms": 0.0}})
+        config = config.with_overrides(self.overrides)
         if self.strength is not None:
             config = config.with_overrides({"start": {"strength": self.strength}})
         return config.as_run()

@@ -20,29 +20,33 @@ from monai_cxr_cf.diffusion.task import EditTask
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import TINY, EditConfig, n_executed
 
+MOST = 30.0  # s that follows from guidance_rms: no prediction is stretched further
+
 
 @dataclass(frozen=True)
 class Guidance:
     """How one run guides.
 
     Attributes:
-        scale: s of the whole picture; 1 where the findings have maps.
-        maps: Ω_f on the latent grid, (findings, h, w) in 0..1; None guides every cell.
+        maps: Ω_f on the latent grid, (findings, h, w) in 0..1.
         scales: s_f, one per map.
-        first: executed step from which each finding is guided, one per map.
+        rms: of s_f Ω_f (e - e_ref) in Ω_f, from which s_f then follows; 0 = ``scales`` rules.
+        first: executed step from which each finding is guided.
+        regional: whether the region alone is guided; else every cell, by the largest s_f.
         negative: whether a negative prompt other than the source's takes part.
     """
 
-    scale: float = 1.0
-    maps: Tensor | None = None
-    scales: tuple[float, ...] = ()
-    first: tuple[int, ...] = ()
+    maps: Tensor
+    scales: tuple[float, ...]
+    rms: tuple[float, ...]
+    first: tuple[int, ...]
+    regional: bool = True
     negative: bool = True
 
     @property
     def references(self) -> tuple[str, ...]:
         """Branches whose predictions are needed beside the target's."""
-        return references(regional=self.maps is not None, negative=self.negative)
+        return references(regional=self.regional, negative=self.negative)
 
     def __call__(self, e: Tensor, others: Mapping[str, Tensor], i: int = 0) -> Tensor:
         """The guided prediction of step i, (N, 4, h, w), from the target's and ``references``'.
@@ -51,17 +55,27 @@ class Guidance:
         the findings that are guided by then; with a negative prompt it stands for the source's
         inside: e_src + Ω (e_neg - e_src) + s Ω (e - e_neg).
         """
-        if self.maps is None:
-            e_neg = others["negative"]
-            return e_neg + self.scale * (e - e_neg)
-        e_src, acting = others["source"], [n for n, at in enumerate(self.first) if at <= i]
+        acting = [n for n, at in enumerate(self.first) if at <= i]
+        e_ref = others["negative" if self.negative or not self.regional else "source"]
+        scales = [self._scale(n, e - e_ref) for n in acting]
+        if not self.regional:
+            return e_ref + torch.stack(scales).amax(0) * (e - e_ref)
+        e_src = others["source"]
         if not acting:
             return e_src
-        scale = torch.stack([self.scales[n] * self.maps[n] for n in acting]).amax(0)
+        scale = torch.stack([s * self.maps[n] for n, s in zip(acting, scales, strict=True)]).amax(0)
         if not self.negative:
             return e_src + scale * (e - e_src)
-        e_neg, region = others["negative"], self.maps[acting].amax(0)
-        return e_src + region * (e_neg - e_src) + scale * (e - e_neg)
+        region = self.maps[acting].amax(0)
+        return e_src + region * (e_ref - e_src) + scale * (e - e_ref)
+
+    def _scale(self, n: int, added: Tensor) -> Tensor:
+        """s of finding n, (N, 1, 1, 1), on what it is to scale, (N, 4, h, w)."""
+        if not self.rms[n]:
+            return added.new_full((len(added), 1, 1, 1), self.scales[n])
+        omega = self.maps[n]
+        square = (added.square().mean(1) * omega).sum((1, 2)) / omega.sum()
+        return (self.rms[n] / square.sqrt()).clamp(max=MOST)[:, None, None, None]
 
 
 def references(*, regional: bool, negative: bool) -> tuple[str, ...]:
@@ -86,6 +100,12 @@ def scales_of(task: EditTask, config: EditConfig) -> tuple[float, ...]:
     return tuple(t.guidance if own and t.guidance is not None else scale for t in task.targets)
 
 
+def rms_of(task: EditTask, config: EditConfig) -> tuple[float, ...]:
+    """Root mean square of what guidance adds in every finding's region; 0 where s rules."""
+    rms = config.sampling.guidance_rms
+    return tuple(rms if t.rms is None else t.rms for t in task.targets)
+
+
 def first_steps(task: EditTask, config: EditConfig) -> tuple[int, ...]:
     """Executed step from which each finding is guided: where a run of its strength would begin."""
     steps, run = config.sampling.steps, config.start.strength
@@ -102,20 +122,20 @@ def guidance_of(task: EditTask, config: EditConfig, latent_hw: Grid, *, like: Te
     Raises:
         BadRequest: a finding has a scale or strength of its own, and the whole picture is guided.
     """
-    part = config.sampling
-    if part.guidance_map == "uniform":
-        if any(t.guidance is not None or t.strength is not None for t in task.targets):
-            raise BadRequest(
-                "A finding has a guidance of its own, and the whole picture is guided.",
-                hint="Set sampling.guidance_map=region.",
-            )
-        return Guidance(part.guidance_scale)
+    regional = config.sampling.guidance_map == "region"
+    own = [v for t in task.targets for v in (t.guidance, t.rms, t.strength)]
+    if not regional and any(v is not None for v in own):
+        raise BadRequest(
+            "A finding has a guidance of its own, and the whole picture is guided.",
+            hint="Set sampling.guidance_map=region.",
+        )
     maps = np.stack([guidance_map(target.region, latent_hw) for target in task.targets])
     steered_away = any(target.where == "negative" for target in task.targets)
-    negative = steered_away or task.negative_prompt not in ("", task.source_prompt)
     return Guidance(
         maps=torch.as_tensor(maps).to(like.device, torch.float32),
         scales=scales_of(task, config),
+        rms=rms_of(task, config),
         first=first_steps(task, config),
-        negative=negative,
+        regional=regional,
+        negative=steered_away or task.negative_prompt not in ("", task.source_prompt),
     )

@@ -43,7 +43,8 @@ def guided_steps(config: EditConfig, n_exec: int) -> range:
     Raises:
         BadRequest: guidance ends before the boost or the correction does, or starts after it.
     """
-    if config.sampling.guidance_scale == 1 and config.sampling.guidance_map == "uniform":
+    part = config.sampling
+    if part.guidance_scale == 1 and not part.guidance_rms and part.guidance_map == "uniform":
         return range(0)
     guided = interval(config.sampling.cfg_from, config.sampling.cfg_until, n_exec)
     window = boost_window(config.boost.mu, n_exec, side=config.boost.side)

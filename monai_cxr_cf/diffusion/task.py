@@ -45,6 +45,7 @@ class Target:
     region: Plane  # SxS coverage 0..1 of this finding's region
     eta: float | None = None  # gain of Eq. 6 for this finding; None = config.boost.eta
     guidance: float | None = None  # s inside its region; None = config.sampling.guidance_scale
+    rms: float | None = None  # of what guidance adds there; None = config.sampling.guidance_rms
     strength: float | None = None  # share of the schedule in which it is guided; None = the run's
     words: Words | None = None  # its own text, in the prompt's stead; None = the task's prompt
     where: str = "prompt"  # "prompt", or "negative" where K_path lies in the negative prompt

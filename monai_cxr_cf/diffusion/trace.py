@@ -20,6 +20,7 @@ from monai_cxr_cf.diffusion.correction.record import CorrectionRecord
 from monai_cxr_cf.diffusion.correction.scores import Scores, energy, finite_values
 from monai_cxr_cf.diffusion.cost.memory import peak_memory_mib
 from monai_cxr_cf.diffusion.cost.meter import Meter, ratios
+from monai_cxr_cf.diffusion.guidance import first_steps, rms_of, scales_of
 from monai_cxr_cf.diffusion.model.text import token_table
 from monai_cxr_cf.diffusion.model.truncate import last_cross_layer
 from monai_cxr_cf.diffusion.prepare import Prepared
@@ -87,6 +88,7 @@ class Recorder:
             "notes": list(run.notes),
             "steps": self.steps,
             "census": seen,
+            "doses": doses(run),
             "cost": self._costs(census),
             "resources": self._resources(),
         }
@@ -109,6 +111,22 @@ class Recorder:
             "peak_memory_mib": _peak_memory_mib(self.run.backbone.device),
             "recalled_f": self.meter.recalled_f(self.run.hw),
         }
+
+
+def doses(run: Prepared) -> list[Json]:
+    """How hard each finding is guided, and from which executed step."""
+    task, config = run.task, run.config
+    told = zip(
+        run.plan.findings,
+        scales_of(task, config),
+        rms_of(task, config),
+        first_steps(task, config),
+        strict=True,
+    )
+    return [
+        {"finding": name, "guidance": None if rms else s, "rms": rms or None, "from_step": at}
+        for name, s, rms, at in told
+    ]
 
 
 def _peak_memory_mib(device: torch.device) -> float | None:

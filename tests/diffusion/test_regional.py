@@ -228,3 +228,24 @@ def test_a_removal_needs_guidance_only_where_it_steers_away(tiny, task):
             prepare(tiny, away, config, seeds=(1,))
     own = replace(away, targets=(replace(gone[0], guidance=3.0),))
     assert prepare(tiny, own, config, seeds=(1,)).guidance.negative
+
+
+def test_a_finding_of_less_strength_leaves_its_region_to_the_source_until_then(tiny, apart) -> None:
+    """Before its first step a run has the latents of one without that finding's guidance."""
+    early, late = apart.targets
+    doses = replace(apart, targets=(early, replace(late, guidance=9.0, strength=0.2)))
+    other = replace(apart, targets=(early, replace(late, guidance=2.0, strength=0.2)))
+    found = sample(tiny, doses, INVERTED, seeds=[3])
+    assert found.trace["doses"] == [
+        {"finding": "pleural effusion", "guidance": 4.0, "from_step": 0},
+        {"finding": "mass", "guidance": 9.0, "from_step": 2},
+    ]
+    jsonschema.validate(found.trace, schema())
+    weaker = sample(tiny, other, INVERTED, seeds=[3])
+    whole = sample(tiny, replace(apart, targets=(early, replace(late, guidance=9.0))), INVERTED,
+                   seeds=[3])  # fmt: skip
+    there = torch.as_tensor(guidance_map(late.region, (16, 16)) > 0.5)
+    moved = [
+        float((one.z - found.z_src)[..., there].abs().mean()) for one in (weaker, found, whole)
+    ]
+    assert moved[0] < moved[1] < moved[2]

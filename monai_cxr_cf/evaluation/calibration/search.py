@@ -37,13 +37,13 @@ class Candidate:
     """One point of the search: how far an edit goes."""
 
     strength: float
-    guidance: float
+    rms: float  # of what guidance adds in the region
 
     def overrides(self) -> dict[str, dict[str, float]]:
         """As ``EditConfig.with_overrides`` and ``calibration.json`` want it."""
         return {
             "start": {"strength": self.strength},
-            "sampling": {"guidance_scale": self.guidance},
+            "sampling": {"guidance_rms": self.rms},
         }
 
 
@@ -52,16 +52,16 @@ class Space:
     """Where one mode is searched."""
 
     strengths: tuple[float, ...]
-    guidances: tuple[float, ...]
+    rms: tuple[float, ...]
 
     def candidates(self) -> list[Candidate]:
-        """Every strength with every guidance."""
-        return [Candidate(*pair) for pair in product(self.strengths, self.guidances)]
+        """Every strength with every RMS."""
+        return [Candidate(*pair) for pair in product(self.strengths, self.rms)]
 
 
 SPACES = {
-    "edit": Space((0.4, 0.45, 0.55), (2.5, 4.0, 6.0, 9.0, 13.0)),
-    "removal": Space((0.4, 0.5, 0.55), (1.0, 1.5, 2.5, 4.0)),
+    "edit": Space((0.4, 0.55), (0.08, 0.12, 0.18, 0.27, 0.4)),
+    "removal": Space((0.4, 0.55), (0.08, 0.12, 0.18, 0.27, 0.4)),
 }
 
 
@@ -192,7 +192,7 @@ def halve(
     """Successive halving; every (candidate, round) that was measured, the best of the last first.
 
     What leaks more than ``LEAK`` comes last. Ties go to the gentler candidate: lower strength, then
-    lower guidance. The best of the last round is that which more verdicts pass, of those whose
+    lower RMS. The best of the last round is that which more verdicts pass, of those whose
     worth lies within ``NEAR`` of the highest.
     """
     alive, found = sorted(candidates), list[Tried]()

@@ -17,7 +17,7 @@ from monai_cxr_cf.evaluation.calibration.search import LEAK
 from monai_cxr_cf.runs.pictures import LINES, QUIET, STYLE
 
 Tried = dict[str, Any]
-DIALS = ("strength", "guidance")
+DIALS = ("strength", "rms")
 FIGURES = {
     "sham_worth": "of shams",
     "verdict_passed": "verdict passed",
@@ -47,7 +47,7 @@ def table_text(result: dict[str, Any]) -> str:
         chosen = ", ".join(f"{k} {best[k]:g}" for k in DIALS)
         lines += ["", f"## {mode}: {chosen}", ""]
         lines += [f"- {name}: worth {value:.2f}" for name, value in about["by_edit"].items()]
-        lines += ["", "| strength | guidance | edits | worth | "]
+        lines += ["", "| strength | RMS | edits | worth | "]
         lines[-1] += " | ".join(FIGURES.values()) + " |"
         lines.append("|---" * (4 + len(FIGURES)) + "|")
         lines += [_line(tried) for tried in about["tried"]]
