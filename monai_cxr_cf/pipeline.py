@@ -132,7 +132,19 @@ def configure(request: EditRequest, asked: ParsedPrompt, networks: Networks) -> 
     """
     findings = [item.finding for item in asked.findings]
     mode = MODES[asked.mode]
-    return request.config(networks.calibrated(request.backbone, request.preset, mode, findings))
+    base = networks.calibrated(request.backbone, request.preset, mode, findings)
+    return carried(request.config(base), request.backbone, networks)
+
+
+def carried(config: EditConfig, backbone: str, networks: Networks) -> EditConfig:
+    """With ``tokens.carrier=auto`` replaced by what the backbone's census of tokens says.
+
+    Raises:
+        BadRequest: that census is of other weights, or has no answer.
+    """
+    if config.tokens.carrier != "auto":
+        return config
+    return config.with_overrides({"tokens": {"carrier": networks.carrier(backbone)}})
 
 
 def sample(

@@ -9,18 +9,23 @@ import pytest
 from monai_cxr_cf.case import words
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.pipeline import configure
-from monai_cxr_cf.presets import DEFAULT, PRESETS
-from monai_cxr_cf.request import EditRequest
+from monai_cxr_cf.presets import DEFAULT, PRESETS, EditConfig
+from monai_cxr_cf.request import EditRequest, from_json
 from monai_cxr_cf.runs.networks import CALIBRATION, CENSUS, Networks
 
 ADD, REMOVE = "left pleural effusion", "no pleural effusion"
 MIXED = "cardiomegaly but no left effusion"
 
 
+def configured(request: EditRequest, networks: Networks) -> EditConfig:
+    """The settings in force."""
+    return configure(request, words(request), networks)
+
+
 def settings(folder: Path, **fields) -> tuple[float, float, float]:
     """Strength, guidance and alpha in force."""
     request = EditRequest(source="x.dcm", backbone=str(folder), **fields)
-    config = configure(request, words(request), Networks(models=folder.parent))
+    config = configured(request, Networks(models=folder.parent))
     return config.start.strength, config.sampling.guidance_scale, config.correct.alpha_max
 
 
@@ -107,6 +112,46 @@ def test_a_census_beside_the_weights_says_who_carries_a_finding(
     (folder / CENSUS).write_text(json.dumps({"carrier": "finding", "files": {}}))
     with pytest.raises(BadRequest, match="is of other weights"):
         networks.carrier("mine")
-    (folder / CENSUS).write_text(json.dumps({"carrier": "verbs", "files": files}))
-    with pytest.raises(BadRequest, match="has no answer"):
-        networks.carrier("mine")
+    for nothing in (json.dumps({"carrier": "verbs", "files": files}), "[]", "{"):
+        (folder / CENSUS).write_text(nothing)
+        with pytest.raises(BadRequest, match="has no answer"):
+            networks.carrier("mine")
+
+
+AUTO = {"tokens": {"carrier": "auto"}}
+
+
+def test_an_open_carrier_becomes_what_the_census_says(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for part in tiny_folder.iterdir():
+        (folder / part.name).symlink_to(part)
+    networks = Networks(models=tmp_path)
+    files = dict(networks.backbone("mine").files)
+
+    def carrier(**more) -> str:
+        asked = from_json(
+            {"source": "x.dcm", "prompt": ADD, "backbone": "mine", "overrides": AUTO, **more}
+        )
+        return configured(asked, networks).tokens.carrier
+
+    assert carrier() == "finding+eos"
+    for told in ("finding", "finding+eos"):
+        (folder / CENSUS).write_text(json.dumps({"carrier": told, "files": files}))
+        assert carrier() == carrier(sham=True) == carrier(preset="paper") == told
+    (folder / CENSUS).write_text(json.dumps({"carrier": "finding", "files": {}}))
+    assert carrier(overrides={"tokens": {"carrier": "finding+eos"}}) == "finding+eos"
+    with pytest.raises(BadRequest) as stale:
+        carrier()
+    assert stale.value.message == "census.json of the backbone is of other weights."
+    assert stale.value.hint == (
+        "Make it anew (cxr-cf evaluate attention --help), or say the carrier: "
+        "finding or finding+eos."
+    )
+
+
+def test_a_calibration_may_leave_the_carrier_to_the_census(calibrated: Path) -> None:
+    made = {"presets": {"default": AUTO}}
+    (calibrated / CALIBRATION).write_text(json.dumps(made))
+    request = EditRequest(source="x.dcm", prompt=ADD, backbone=str(calibrated))
+    assert configured(request, Networks(models=calibrated.parent)).tokens.carrier == "finding+eos"
