@@ -136,7 +136,19 @@ def configure(
     """
     found, items = networks.calibration(request.backbone), asked.findings
     config = request.config(found.config(request.preset, MODES[asked.mode], items))
+    config = carried(config, request.backbone, networks)
     return config, unless_said(found.doses(request.preset, items, config), request)
+
+
+def carried(config: EditConfig, backbone: str, networks: Networks) -> EditConfig:
+    """With ``tokens.carrier=auto`` replaced by what the backbone's census of tokens says.
+
+    Raises:
+        BadRequest: that census is of other weights, or has no answer.
+    """
+    if config.tokens.carrier != "auto":
+        return config
+    return config.with_overrides({"tokens": {"carrier": networks.carrier(backbone)}})
 
 
 def sample(

@@ -104,8 +104,9 @@ class Tokens:
     regional_prompt: bool = dial(True, "source prompt outside the region, target prompt inside")
     carrier: str = dial(
         "finding",
-        "what Eq. 6 to 9 act on: the finding's own words, or the end and padding tokens as well",
-        choices=("finding", "finding+eos"),
+        "what Eq. 6 to 9 act on: the finding's own words, or the end and padding tokens as well; "
+        "auto: as the backbone's census of tokens says, without one finding+eos",
+        choices=("finding", "finding+eos", "auto"),
     )
     source: str = dial(
         "opposite",

@@ -122,10 +122,10 @@ def test_a_side_may_have_settings_of_its_own(by_side: Path) -> None:
 
 def test_each_of_several_findings_gets_what_it_would_get_alone(by_side: Path) -> None:
     config, doses = in_force(by_side, prompt="left pleural effusion and cardiomegaly")
-    assert doses == (Dose(0.4, 4.0), Dose(0.6, 3.0))
+    assert doses == (Dose(0.4, 4.0, 0.0), Dose(0.6, 3.0, 0.0))
     assert config.start.strength == 0.6
     config, doses = in_force(by_side, prompt="cardiomegaly but no right effusion")
-    assert doses == (Dose(0.6, 3.0), Dose(0.3, 2.5))
+    assert doses == (Dose(0.6, 3.0, 0.0), Dose(0.3, 2.5, 0.0))
     assert config.start.strength == 0.6
     assert in_force(by_side, prompt="cardiomegaly")[1] == ()
 
@@ -133,7 +133,7 @@ def test_each_of_several_findings_gets_what_it_would_get_alone(by_side: Path) ->
 def test_what_the_request_sets_for_the_run_holds_for_every_finding(by_side: Path) -> None:
     both = "left pleural effusion and cardiomegaly"
     config, doses = in_force(by_side, prompt=both, strength=0.5)
-    assert (config.start.strength, doses) == (0.5, (Dose(None, 4.0), Dose(None, 3.0)))
+    assert (config.start.strength, doses) == (0.5, (Dose(None, 4.0, 0.0), Dose(None, 3.0, 0.0)))
     scale = {"sampling": {"guidance_scale": 9}}
     assert in_force(by_side, prompt=both, overrides=scale)[1] == (Dose(0.4, None), Dose(0.6, None))
 
@@ -150,3 +150,24 @@ def test_findings_share_one_setting_where_they_cannot_differ(by_side: Path, over
     _, doses = in_force(by_side, prompt="left effusion and cardiomegaly", overrides=overrides)
     assert doses == ()
     assert in_force(by_side, prompt="left effusion and cardiomegaly", preset="paper")[1] == ()
+
+
+def test_a_scale_that_is_said_rules_over_a_calibrated_rms(calibrated: Path) -> None:
+    made = {"presets": {"default": {"sampling": {"guidance_rms": 0.2, "guidance_scale": 3.0}}}}
+    (calibrated / FILE).write_text(json.dumps(made))
+
+    def scaling(**overrides) -> tuple[float, float]:
+        asked = {"sampling": overrides} if overrides else {}
+        config, _ = in_force(calibrated, prompt="cardiomegaly", overrides=asked)
+        return config.sampling.guidance_scale, config.sampling.guidance_rms
+
+    assert scaling() == (3.0, 0.2)
+    assert scaling(guidance_scale=9) == (9.0, 0.0)
+    assert scaling(guidance_rms=0.1) == (3.0, 0.1)
+    assert scaling(guidance_scale=9, guidance_rms=0.1) == (9.0, 0.1)
+    both = "cardiomegaly and left effusion"
+    _, doses = in_force(calibrated, prompt=both)
+    assert [dose.rms for dose in doses] == [0.2, 0.2]
+    said = {"sampling": {"guidance_scale": 9}}
+    _, doses = in_force(calibrated, prompt=both, overrides=said)
+    assert [(dose.guidance, dose.rms) for dose in doses] == [(None, None)] * 2

@@ -211,6 +211,12 @@ def test_the_dials_of_guidance_and_texts_come_through_a_request() -> None:
               "tokens": {"carrier": "finding+eos", "removal": "negative"}}  # fmt: skip
     config = from_json({**MINIMAL, "overrides": chosen}).config()
     assert config == PRESETS["default"].with_overrides(chosen)
-    for part, wrong in (("sampling", {"guidance_map": "no"}), ("tokens", {"eos_weight": 0.5})):
+    left = {"tokens": {"carrier": "auto"}}
+    assert from_json({**MINIMAL, "overrides": left}).config().tokens.carrier == "auto"
+    for part, wrong in (
+        ("sampling", {"guidance_map": "no"}),
+        ("tokens", {"eos_weight": 0.5}),
+        ("tokens", {"carrier": "eos"}),
+    ):
         with pytest.raises(BadRequest, match=next(iter(wrong))):
             from_json({**MINIMAL, "overrides": {part: wrong}}).config()

@@ -26,6 +26,8 @@ from monai_cxr_cf.diffusion.trace import Recorder
 from monai_cxr_cf.diffusion.window import Window
 from monai_cxr_cf.presets import EditConfig
 
+Scaled = tuple[str, float]  # "guidance" or "guidance RMS"
+
 
 @dataclass(frozen=True)
 class SampledLevels:
@@ -33,11 +35,11 @@ class SampledLevels:
 
     Attributes:
         z: level -> (N, 4, h, w) float32 final latents.
-        scales: the guidance of level 1, one of each finding.
+        doses: the guidance of level 1, one of each finding: what is scaled, and its value.
     """
 
     z: Mapping[float, Tensor]
-    scales: tuple[float, ...]
+    doses: tuple[Scaled, ...]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 """The severity dial (docs/method.md 4): a series of levels λ from the source, 0, to the edit, 1.
 
 ``blend`` draws latents between the two; ``guidance`` samples every level anew, with the same seeds
-and noise, and every scale of the guidance times λ.
+and noise, and what guidance adds times λ.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_cxr_cf.diffusion.guidance import scales_of
+from monai_cxr_cf.diffusion.guidance import rms_of, scales_of
 from monai_cxr_cf.diffusion.model.backbone import Backbone
-from monai_cxr_cf.diffusion.sample import SampledLevels, Samples, sample
+from monai_cxr_cf.diffusion.sample import SampledLevels, Samples, Scaled, sample
 from monai_cxr_cf.diffusion.task import EditTask, Progress
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import EditConfig
@@ -42,7 +42,7 @@ def members(samples: Samples, levels: Sequence[float]) -> tuple[list[str], Tenso
     """Label and latent of every member of a series: seeds, and levels within each."""
     found = samples.levels
     labels = [
-        f"seed {seed}, severity {level:.2f}{in_words(found.scales, level) if found else ''}"
+        f"seed {seed}, severity {level:.2f}{in_words(found.doses, level) if found else ''}"
         for seed in samples.seeds
         for level in levels
     ]
@@ -52,10 +52,16 @@ def members(samples: Samples, levels: Sequence[float]) -> tuple[list[str], Tenso
     return labels, torch.stack([found.z[float(v)][n] for n in rows for v in levels])
 
 
-def in_words(scales: Sequence[float], level: float) -> str:
-    """Such as ", sampled at guidance 3.5 of 7"; scales that differ follow each other."""
-    parts = dict.fromkeys(f"{level * scale:.3g} of {scale:.3g}" for scale in scales)
-    return f", sampled at guidance {' and '.join(parts)}"
+def in_words(doses: Sequence[Scaled], level: float) -> str:
+    """Such as ", sampled at guidance 3.5 of 7"; doses that differ follow each other."""
+    parts = dict.fromkeys(f"{name} {level * value:.3g} of {value:.3g}" for name, value in doses)
+    return f", sampled at {' and '.join(parts)}"
+
+
+def scaled(task: EditTask, config: EditConfig) -> tuple[Scaled, ...]:
+    """What a level scales, finding by finding: the RMS that guidance adds if that rules, or s."""
+    pairs = zip(rms_of(task, config), scales_of(task, config), strict=True)
+    return tuple(("guidance RMS", rms) if rms else ("guidance", scale) for rms, scale in pairs)
 
 
 def sample_levels(
@@ -87,8 +93,8 @@ def sample_levels(
             runs[level] = sample(backbone, task, config, seeds=seeds, progress=step, level=level)
     if not runs:  # the source alone
         still = config.with_overrides({"start": {"strength": 0.0}})
-        return _series(sample(backbone, task, still, seeds=seeds), {}, scales_of(task, config))
-    return _series(runs[asked[0]], runs, scales_of(task, config))
+        return _series(sample(backbone, task, still, seeds=seeds), {}, scaled(task, config))
+    return _series(runs[asked[0]], runs, scaled(task, config))
 
 
 class Count:
@@ -134,21 +140,21 @@ def check_levels(levels: Sequence[float]) -> None:
         raise BadRequest(f"Severity levels are {list(levels)}; expected some values from 0 to 1.")
 
 
-def _series(top: Samples, runs: Mapping[float, Samples], scales: tuple[float, ...]) -> Samples:
+def _series(top: Samples, runs: Mapping[float, Samples], doses: tuple[Scaled, ...]) -> Samples:
     """``top`` with the latents of all levels beside it, and the cost of all runs in its trace."""
     z = {level: one.z for level, one in runs.items()}
     z[0.0] = top.z_src.expand_as(top.z)
     told = [
         {
             "level": level,
-            "guidance": [level * scale for scale in scales],
+            "guidance": [level * value for _, value in doses],
             "f": one.trace["cost"]["f"]["total"],
         }
         for level, one in sorted(runs.items())
     ]
     trace = _summed(top.trace, [one.trace for one in runs.values()]) if runs else top.trace
     return replace(
-        top, levels=SampledLevels(z, scales), trace={**trace, "severities": {"runs": told}}
+        top, levels=SampledLevels(z, doses), trace={**trace, "severities": {"runs": told}}
     )
 
 

@@ -123,19 +123,23 @@ class Networks:
         ``finding+eos``, as every causal text encoder that was measured has it.
 
         Raises:
-            BadRequest: the file was made with other weights.
+            BadRequest: the file was made with other weights, or has no answer.
         """
         from monai_cxr_cf.diffusion.attention.census import CARRIERS, carrier_of
 
         path = self._beside(spec, CENSUS)
         if path is None:
             return carrier_of({})
-        told = json.loads(path.read_text(encoding="utf-8"))
-        known = told.get("carrier") in CARRIERS
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            told = None
+        known = isinstance(told, dict) and told.get("carrier") in CARRIERS
         if not known or told.get("files") != dict(self.backbone(spec).files):
             raise BadRequest(
                 f"{CENSUS} of the backbone {'is of other weights' if known else 'has no answer'}.",
-                hint="Make it anew: cxr-cf evaluate attention --help.",
+                hint="Make it anew (cxr-cf evaluate attention --help), or say the carrier: "
+                f"{' or '.join(CARRIERS)}.",
             )
         return str(told["carrier"])
 

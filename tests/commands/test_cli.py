@@ -130,6 +130,11 @@ def test_dials_switches_and_set_become_overrides() -> None:
     }
 
 
+def test_the_carrier_may_be_left_to_the_backbone_s_census() -> None:
+    request = parsed("--prompt", "mass", "--tokens-carrier", "auto")
+    assert request.overrides == {"tokens": {"carrier": "auto"}}
+
+
 @pytest.mark.parametrize("name", SWITCHES)
 def test_a_switch_flag_is_the_switch(name: str) -> None:
     config = parsed("--prompt", "mass", f"--{name}").config()

@@ -145,7 +145,7 @@ def test_scale_one_still_leaves_the_source_around_the_region(tiny, task):
     one = REGION.with_overrides({"sampling": {"guidance_scale": 1.0, "cfg_until": 1.0}})
     run = prepare(tiny, task, one, seeds=(1,))
     assert run.guided == range(run.solver.n_exec)
-    assert float(run.guidance.scale.max()) == 1.0
+    assert run.guidance.scales == (1.0,)
 
 
 @pytest.mark.parametrize("kind", ["strength", "ddim", "edit_friendly"])
@@ -237,8 +237,8 @@ def test_a_finding_of_less_strength_leaves_its_region_to_the_source_until_then(t
     other = replace(apart, targets=(early, replace(late, guidance=2.0, strength=0.2)))
     found = sample(tiny, doses, INVERTED, seeds=[3])
     assert found.trace["doses"] == [
-        {"finding": "pleural effusion", "guidance": 4.0, "from_step": 0},
-        {"finding": "mass", "guidance": 9.0, "from_step": 2},
+        {"finding": "pleural effusion", "guidance": 4.0, "rms": None, "from_step": 0},
+        {"finding": "mass", "guidance": 9.0, "rms": None, "from_step": 2},
     ]
     jsonschema.validate(found.trace, schema())
     weaker = sample(tiny, other, INVERTED, seeds=[3])
@@ -249,3 +249,18 @@ def test_a_finding_of_less_strength_leaves_its_region_to_the_source_until_then(t
         float((one.z - found.z_src)[..., there].abs().mean()) for one in (weaker, found, whole)
     ]
     assert moved[0] < moved[1] < moved[2]
+
+
+def test_an_rms_costs_nothing_and_leaves_a_sham_alone(tiny, task) -> None:
+    config = INVERTED.with_overrides({"sampling": {"guidance_rms": 0.3}, "boost": {"eta": 0.0}})
+    source = replace(task, source_prompt="clear lungs")
+    found = sample(tiny, source, config, seeds=[3])
+    plain = sample(tiny, source, INVERTED, seeds=[3])
+    assert found.trace["cost"]["f"] == plain.trace["cost"]["f"]
+    assert found.trace["doses"][0] == {
+        "finding": "pleural effusion", "guidance": None, "rms": 0.3, "from_step": 0,
+    }  # fmt: skip
+    jsonschema.validate(found.trace, schema())
+    assert not torch.allclose(found.z, plain.z, atol=1e-3)
+    sham = sample(tiny, sham_task(source), config, seeds=[3])
+    torch.testing.assert_close(sham.z, sham.z_src, rtol=1e-3, atol=1e-3)

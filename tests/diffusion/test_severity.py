@@ -16,7 +16,7 @@ from monai_cxr_cf.diffusion.severity import (
     members,
     notes,
     sample_levels,
-    scales_of,
+    scaled,
 )
 from monai_cxr_cf.diffusion.trace import schema
 from monai_cxr_cf.errors import BadRequest, Cancelled
@@ -110,10 +110,20 @@ def test_a_scale_of_one_finding_is_taken_times_the_level_too(tiny, task) -> None
     torch.testing.assert_close(
         found.z, sample(tiny, half, PLAIN, seeds=[3]).z, rtol=1e-4, atol=1e-4
     )
-    assert (scales_of(own, PLAIN), scales_of(task, PLAIN)) == ((12.0,), (7.0,))
     two = replace(own, targets=(*own.targets, *task.targets))
-    assert scales_of(two, PLAIN) == (12.0, 7.0)
-    assert in_words(scales_of(two, PLAIN), 0.5) == ", sampled at guidance 6 of 12 and 3.5 of 7"
+    assert (
+        in_words(scaled(two, PLAIN), 0.5) == ", sampled at guidance 6 of 12 and guidance 3.5 of 7"
+    )
+    assert in_words(scaled(task, PLAIN), 0.5) == ", sampled at guidance 3.5 of 7"
+
+
+def test_where_an_rms_rules_the_level_scales_that(tiny, task) -> None:
+    whole, half = (
+        PLAIN.with_overrides({"sampling": {"guidance_rms": value}}) for value in (0.4, 0.2)
+    )
+    found = sample(tiny, task, whole, seeds=[3], level=0.5)
+    torch.testing.assert_close(found.z, sample(tiny, task, half, seeds=[3]).z, rtol=1e-4, atol=1e-4)
+    assert in_words(scaled(task, whole), 0.5) == ", sampled at guidance RMS 0.2 of 0.4"
 
 
 def test_a_level_depends_on_no_other_level(tiny, task) -> None:

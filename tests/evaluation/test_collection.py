@@ -123,13 +123,32 @@ def test_the_generator_s_evaluation_takes_it_too(
     assert "autoencoder" in (tmp_path / "out" / "table.md").read_text()
 
 
+def test_the_census_of_tokens_takes_it_too(
+    chests: tuple[str, Path], tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout, data = chests
+    words = ["evaluate", "attention", "--data", str(data), "--layout", layout, "--out"]
+    words += [str(tmp_path / "out"), "--backbone", str(tiny_folder), "--images", "1"]
+    words += ["--findings", "effusion", "--timesteps", "500", "--device", "cpu"]
+    for _ in range(2):  # a second start goes on in the folder that the first one made
+        assert main(words) == 0
+        assert f"{layout}: " in capsys.readouterr().err
+    held = read_index(tmp_path / "out" / "collection")
+    told = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert set(told["radiographs"]) < {row.id for row in held}
+    assert len((tmp_path / "out" / "rows.jsonl").read_text().splitlines()) == 2
+    assert main([*words, "--split", "nowhere"]) == 2
+    assert "no split 'nowhere'" in capsys.readouterr().err
+
+
 def test_a_collection_without_its_layout_is_told_of_it(
     collection: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert main(["evaluate", "edits", "--data", str(collection[1]), "--out", str(out)]) == 2
-    assert "name its --layout" in capsys.readouterr().err
-    assert not out.exists()
+    for what in ("edits", "attention"):
+        assert main(["evaluate", what, "--data", str(collection[1]), "--out", str(out)]) == 2
+        assert "name its --layout" in capsys.readouterr().err
+        assert not out.exists()
 
 
 def test_a_folder_of_others_is_refused_before_anything_is_made(

@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.commands.evaluate.layouts import add_data_flags, data_from
 from monai_cxr_cf.commands.say import (
     add_place_flags,
     announcer,
@@ -31,6 +32,7 @@ examples:
   cxr-cf evaluate attention --data cxr --out mine --backbone my/folder
   cxr-cf evaluate attention --data cxr --out try --findings effusion --images 1 --timesteps 499
   cxr-cf evaluate attention --data cxr --out own --prompts "large left pneumothorax"
+  cxr-cf evaluate attention --data DIR --layout mimic-cxr-jpg --out census
   cp census/census.json my/folder/              keep the answer beside the weights
 
 what lands in --out: table.md, table.json, census.json, census.png (groups against levels and
@@ -49,7 +51,7 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
         help="which tokens of a prompt carry a finding",
         description="A census of tokens: attention and effect of every group, on any backbone.",
     )
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="with index.csv")
+    add_data_flags(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new, or to go on")
     parser.add_argument("--findings", nargs="+", default=[], metavar="NAME",
                         help="two prompts each (four findings)")  # fmt: skip
@@ -84,8 +86,9 @@ def run(args: argparse.Namespace) -> int:
         timesteps=tuple(sorted(set(args.timesteps), reverse=True)),
         seed=args.seed,
     )
+    data = data_from(args, args.out, args.split)
     result = evaluate_attention(
-        args.data,
+        data,
         args.out,
         plan,
         networks=Networks(args.models, **place_from(args)),

@@ -229,8 +229,13 @@ def _regional(
 
 
 def _check(config: EditConfig) -> None:
-    """BadRequest for settings of the gate, or of Eq. 7-9, that contradict each other."""
+    """BadRequest for settings of the gate, or of Eq. 6-9, that contradict each other or are open"""
     check_gate(config)
+    if config.tokens.carrier == "auto":
+        raise BadRequest(
+            "tokens.carrier=auto is open; expected what it stands for on this backbone.",
+            hint="Take the settings that pipeline.configure gives, or say finding or finding+eos.",
+        )
     if config.correct.alpha_max > 0 and config.energy.map == "boosted" and config.boost.renorm:
         raise BadRequest(
             "energy.map=boosted is defined for the unnormalised boost only.",

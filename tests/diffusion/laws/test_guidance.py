@@ -97,7 +97,9 @@ def test_scale_one_on_all_of_the_picture_is_the_plain_target(task, e, negative):
 
 @pytest.mark.parametrize("negative", [False, True])
 def test_no_region_leaves_the_source(e, negative):
-    nowhere = Guidance(maps=torch.zeros(1, *HW), scales=(5.0,), first=(0,), negative=negative)
+    nowhere = Guidance(
+        maps=torch.zeros(1, *HW), scales=(5.0,), rms=(0.0,), first=(0,), negative=negative
+    )
     assert torch.equal(guided(nowhere, e), e["source"])
 
 
@@ -123,6 +125,52 @@ def test_findings_have_scales_of_their_own_and_the_strongest_holds_in_each_cell(
         assert float(plain[y, x]) == pytest.approx(s + most * (y_ - s), abs=1e-5)
         wanted = s + omega * (m - s) + most * (y_ - m)
         assert float(steered[y, x]) == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("negative", ["", "edema"])
+@pytest.mark.parametrize("where", ["region", "uniform"])
+def test_an_rms_says_how_much_is_added_in_the_region(task, e, negative, where) -> None:
+    """For each image apart: s is what brings the mean square in Ω to that of the RMS."""
+    config = REGION.with_overrides({"sampling": {"guidance_rms": 0.3, "guidance_map": where}})
+    law = made(replace(task, negative_prompt=negative), config)
+    omega, found = guidance_map(task.targets[0].region, HW), guided(law, e)
+    reference = e["negative" if negative or where == "uniform" else "source"]
+    for n in range(2):
+        added = (e["cond"] - reference)[n].double().numpy()
+        square = sum(omega[y, x] * added[c, y, x] ** 2 / 4 for c, y, x in np.ndindex(*added.shape))
+        s = 0.3 / float(np.sqrt(square / omega.sum()))
+        here = omega if where == "region" else np.ones(HW)
+        source = e["source"][n].numpy() if where == "region" else reference[n].numpy()
+        wanted = source + here * (reference[n].numpy() - source) + s * here * added
+        assert np.allclose(found[n].numpy(), wanted, atol=1e-5)
+
+
+def test_with_an_rms_twice_the_answer_of_the_network_adds_the_same(task, e) -> None:
+    law = made(task, REGION.with_overrides({"sampling": {"guidance_rms": 0.3}}))
+    twice = e | {"cond": e["source"] + 2 * (e["cond"] - e["source"])}
+    assert torch.allclose(guided(law, twice), guided(law, e), atol=1e-5)
+    still = e | {"cond": e["source"].clone()}
+    assert torch.equal(guided(law, still), e["source"])
+
+
+def test_no_answer_is_stretched_more_than_thirtyfold(task, e) -> None:
+    law = made(task, REGION.with_overrides({"sampling": {"guidance_rms": 5.0}}))
+    faint = e | {"cond": e["source"] + 1e-3 * (e["cond"] - e["source"])}
+    most = made(task, REGION.with_overrides({"sampling": {"guidance_scale": 30.0}}))
+    assert torch.allclose(guided(law, faint), guided(most, faint), atol=1e-5)
+
+
+def test_findings_have_an_rms_of_their_own_beside_a_scale(task, e) -> None:
+    mirror = task.targets[0].region[:, ::-1].copy()
+    both = (replace(task.targets[0], rms=0.3), replace(task.targets[0], name="mass", region=mirror))
+    law = made(replace(task, targets=both))
+    assert (law.rms, law.scales) == ((0.3, 0.0), (5.0, 5.0))
+    alone = made(replace(task, targets=both[:1]))
+    other = made(replace(task, targets=both[1:]))
+    far = torch.as_tensor(guidance_map(mirror, HW) == 0)
+    near = torch.as_tensor(guidance_map(task.targets[0].region, HW) == 0)
+    assert torch.equal(guided(law, e)[..., far], guided(alone, e)[..., far])
+    assert torch.equal(guided(law, e)[..., near], guided(other, e)[..., near])
 
 
 def test_a_finding_of_less_strength_is_guided_from_where_a_run_of_it_would_begin(task, e):

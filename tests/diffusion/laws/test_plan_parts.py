@@ -157,6 +157,11 @@ def test_boosted_scores_of_a_renormalised_boost_are_refused_only_where_they_are_
         plan(unet, off(**parts, correct={"alpha_max": 0.1}))
 
 
+def test_a_carrier_that_is_still_open_is_refused(unet):
+    with pytest.raises(BadRequest, match="carrier=auto is open"):
+        plan(unet, off(tokens={"carrier": "auto"}))
+
+
 # --- levels of the energy ------------------------------------------------------------------------
 
 
