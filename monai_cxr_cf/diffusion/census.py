@@ -5,6 +5,9 @@ In the middle step of the boost window every cross-attention layer is asked what
 be if a group of tokens had the source prompt's keys and values, under the laws of that step. The
 share of a group is the part of the words' effect on that output that would go. ``attention.census``
 measures the same on the prediction, where it costs passes (docs/evaluation.md 9).
+
+Each of several findings reads a text of its own in its own region: that text is looked at there,
+and the prompt of all of them in the layers that have no region and read it alone.
 """
 
 from collections.abc import Iterator
@@ -20,17 +23,47 @@ from monai_cxr_cf.diffusion.attention.control import Control
 from monai_cxr_cf.diffusion.attention.exchange import Exchange
 from monai_cxr_cf.diffusion.attention.groups import TAIL, tail, token_groups
 from monai_cxr_cf.diffusion.attention.processors import projections
-from monai_cxr_cf.diffusion.laws.plan import BRANCHES
 from monai_cxr_cf.diffusion.laws.specification import TokenGain
 from monai_cxr_cf.diffusion.model.layers import AttentionLayer, Grid
-from monai_cxr_cf.diffusion.model.text import end_of
+from monai_cxr_cf.diffusion.model.text import end_of, said_in
 from monai_cxr_cf.diffusion.prepare import Prepared
+from monai_cxr_cf.diffusion.task import PROMPT_TOKENS
 
 Groups = dict[str, tuple[int, ...]]
 Json = dict[str, Any]
-SIDES = {"cond": "prompt", "negative": "negative"}
 DIGITS, SIDE = 4, 16
 REST = ("modifier", "organ", "other")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that a branch of the run reads."""
+
+    kind: str  # prompt, negative, or own: of one finding alone
+    branch: str
+    number: int = -1  # of that finding
+
+    @property
+    def where(self) -> slice:
+        """Its positions among the states of its branch."""
+        first = PROMPT_TOKENS * (self.number + 1)
+        return slice(first, first + PROMPT_TOKENS)
+
+    def states(self, run: Prepared) -> Tensor:
+        """Its own states, (1, 77, C)."""
+        return run.states[self.branch][:, self.where]
+
+    def about(self, run: Prepared) -> Json:
+        """How an entry of the census names it."""
+        own = {"finding": run.plan.findings[self.number]} if self.kind == "own" else {}
+        return {"prompt": self.kind, **own}
+
+
+def texts_of(run: Prepared) -> list[Text]:
+    """The texts that ask for something: another than the source's."""
+    own = (Text("own", "cond", number) for number in range(len(run.task.texts)))
+    every = (*own, Text("prompt", "cond"), Text("negative", "negative"))
+    return [text for text in every if not torch.equal(text.states(run), run.states["source"])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +92,9 @@ class RunCensus:
         steps = run.boost or range(run.solver.n_exec)
         self.step = steps[len(steps) // 2] if steps else None
         self.source = run.states["source"]
-        self.groups = {name: groups_of(run, name) for name in BRANCHES if self._asks(name)}
+        self.groups = {text: groups_of(run, text) for text in texts_of(run)}
         self.open, self.flops = False, 0
-        self._seen: dict[tuple[str, str], Seen] = {}
-
-    def _asks(self, branch: str) -> bool:
-        if branch == "cond" and self.run.task.texts:
-            return False  # each finding reads a text of its own: one text's groups do not tell
-        return not torch.equal(self.run.states[branch], self.source)
+        self._seen: dict[tuple[Text, str], Seen] = {}
 
     def at(self, i: int) -> None:
         """The passes that follow belong to executed step i."""
@@ -74,29 +102,34 @@ class RunCensus:
 
     def see(self, layer: AttentionLayer, attn: Any, hidden: Tensor, context: Tensor) -> None:
         """Keep what a layer has before it; a later pass under the same branch replaces it."""
-        control = self.control
-        if not self.open or control.branch not in self.groups:
+        texts = [text for text in self.groups if text.branch == self.control.branch]
+        if not self.open or not texts:
             return
         cells = _lattice(layer.grid, hidden.device)
-        gain, omega = control.gain(layer.level), control.region(layer.level)
-        if gain is not None:
-            gain = replace(gain, gain=gain.gain[:, cells])
-        self._seen[control.branch, layer.name] = Seen(
-            attn,
-            hidden[:1, cells].detach(),
-            context[:1].detach(),
-            gain,
-            None if omega is None else omega[cells],
-        )
+        looked = hidden[:1, cells].detach()
+        gain, omega = self.control.gain(layer.level), self.control.region(layer.level)
+        shares = self.control.shares(layer.level)
+        for text in texts:
+            if self.control.several and (text.kind == "own") != (shares is not None):
+                continue  # this layer does not read it
+            weight = omega if shares is None else shares[text.number]
+            own = None if gain is None else gain.within(text.where.start, PROMPT_TOKENS)
+            self._seen[text, layer.name] = Seen(
+                attn,
+                looked,
+                context[:1, text.where].detach(),
+                None if own is None else replace(own, gain=own.gain[:, cells]),
+                None if weight is None else weight[cells],
+            )
 
     @torch.no_grad()
     def entries(self) -> list[Json]:
         """One entry a text that asks for something: share and attention mass of every group."""
         self.flops = 0
         return [
-            {"prompt": SIDES[branch], "step": self.step, "groups": self._rows(groups, seen)}
-            for branch, groups in self.groups.items()
-            if (seen := [found for key, found in self._seen.items() if key[0] == branch])
+            {**text.about(self.run), "step": self.step, "groups": self._rows(groups, seen)}
+            for text, groups in self.groups.items()
+            if (seen := [found for key, found in self._seen.items() if key[0] == text])
         ]
 
     def _rows(self, groups: Groups, seen: list[Seen]) -> list[Json]:
@@ -145,21 +178,27 @@ def looking(run: Prepared, control: Control) -> Iterator[RunCensus]:
         yield census
 
 
-def groups_of(run: Prepared, branch: str) -> Groups:
-    """The groups of a run's text that have tokens; each finding is one, by its label."""
-    task, where = run.task, SIDES[branch]
-    text = task.prompt if where == "prompt" else task.negative_prompt
+def groups_of(run: Prepared, text: Text) -> Groups:
+    """The groups of a text that have tokens; each finding is one, by its label."""
+    task, labels = run.task, run.plan.findings
+    words, organs, modifiers = task.prompt, task.organ_tokens, task.modifier_tokens
+    where = "negative" if text.kind == "negative" else "prompt"
     own = {
         name: target.tokens
-        for name, target in zip(run.plan.findings, task.targets, strict=True)
+        for name, target in zip(labels, task.targets, strict=True)
         if target.where == where
     }
-    here = where == "prompt"  # where the other words of a negative prompt lie is not told
+    if text.kind == "own":
+        alone = task.texts[text.number]
+        words, organs, own = alone.text, alone.organ_tokens, {labels[text.number]: alone.tokens}
+        modifiers = said_in(run.backbone, words, task.prompt, modifiers)
+    elif text.kind == "negative":  # where its other words lie is not told
+        words, organs, modifiers = task.negative_prompt, {}, ()
     found = token_groups(
-        eos=end_of(run.backbone, text),
+        eos=end_of(run.backbone, words),
         finding={k for tokens in own.values() for k in tokens},
-        organ=task.organ_tokens if here else (),
-        modifier=task.modifier_tokens if here else (),
+        organ=organs,
+        modifier=modifiers,
     )
     rest = {name: found[name] for name in REST}
     return {name: at for name, at in {**own, **rest, TAIL: tail(found)}.items() if at}

@@ -84,6 +84,8 @@ class Recorder:
             "boost_window": [run.boost.start, run.boost.stop],
             "guided_window": [run.guided.start, run.guided.stop],
             "gradient_stop": self.stop if plan.corrects else None,
+            "carrier": run.config.tokens.carrier,
+            "laws": [law for law, acts in laws_of(run).items() if acts],
             "notes": list(run.notes),
             "steps": self.steps,
             "census": seen,
@@ -109,6 +111,26 @@ class Recorder:
             "peak_memory_mib": _peak_memory_mib(self.run.backbone.device),
             "recalled_f": self.meter.recalled_f(self.run.hw),
         }
+
+
+def laws_of(run: Prepared) -> dict[str, bool]:
+    """Every law of the sampler, named as its switch, and whether it acts in some step of the run.
+
+    A correction acts where it may: a score that is high enough holds it back, as its steps say.
+    """
+    plan, steps = run.plan, range(run.solver.n_exec)
+    own = {branch: set(tokens) for branch, tokens in plan.tokens.items()}
+    boosted = [set(gain.tokens) & own[b] for (b, _, on), gain in plan.gains.items() if on]
+    named = [set(gain.tokens) - own[b] for (b, _, on), gain in plan.gains.items() if not on]
+    return {
+        "gate": bool(plan.gates and run.gated),
+        "anatomy": bool(steps and any(named)),
+        "boost": bool(run.boost and any(boosted)),
+        "correction": bool(run.boost and plan.corrects),
+        "regional-prompt": bool(steps and plan.regional),
+        "regional-guidance": bool(run.guided and run.config.sampling.guidance_map == "region"),
+        "paste": bool(steps and run.keep.paste),
+    }
 
 
 def _peak_memory_mib(device: torch.device) -> float | None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trace of a run in, ``trace.png`` out: which tokens moved the picture, and every step's laws.
 
-The census of the run stands above in plain words, as ``diffusion.census`` saw it.
+Above stands in plain words which laws acted, and the census of the run as ``diffusion.census`` saw
+it. A law that rests has no panel and no tint.
 """
 
 import textwrap
@@ -22,47 +23,95 @@ SAID = {
     "other": "other words",
     "eos+padding": "end and padding",
 }
-WIDTH = 92  # letters of a line above the panels
+LAWS = {
+    "gate": "organ gate (Eq. 5)",
+    "boost": "boost (Eq. 6)",
+    "correction": "correction (Eq. 9)",
+    "anatomy": "organ words",
+    "regional-prompt": "regional prompt",
+    "regional-guidance": "regional guidance",
+    "paste": "paste",
+}
+WINDOWED = {"boost": "6", "correction": "9"}  # equations of the laws that act in the window only
+WIDTH = 100  # letters of a line above the panels
+LEGEND, STYLES = 3, ("o-", "s--", "^:", "v-.")  # names a line; of lines beyond the colours
+PANEL, LINE, EDGE = 1.45, 0.135, 0.6  # inches: a panel, a line above them, the rest
 
 
 def trace_figure(trace: Mapping[str, Any], path: Path) -> None:
-    """Write census, region score, energy and correction of every executed step (docs/method.md 6).
+    """Write laws and census in words, region score, energy and correction of every executed step.
 
-    Lines are means over the images of the run; the tinted span is the boost window.
+    Lines are means over the images of the run (docs/method.md 6); the tinted span is the window of
+    those of Eq. 6 and 9 that act. What was not measured has no panel.
     """
-    steps = trace.get("steps", [])
+    steps, acting = trace.get("steps", []), trace.get("laws", [])
+    scored = _scored(steps)
+    panels = [_score_lines] if scored else []
+    panels += [_energies, _corrections] if "correction" in acting else []
+    told = [*laws_words(acting), *census_words(trace.get("census", []))]
+    lines = [line for text in told for line in textwrap.wrap(text, WIDTH)]
+    above = len(lines) - (-len(scored) // LEGEND)
+    size = (6.2, EDGE + LINE * above + PANEL * len(panels))
     with drawing():
-        figure = Figure((6.2, 5.0), dpi=180, layout="constrained")
-        score, energy, moved = figure.subplots(3, 1, sharex=True)
-        _score_lines(score, steps)
-        found = [_mean(step["energy"]) for step in steps]
-        energy.plot(range(len(steps)), found, color=LINES[1], marker="o", markersize=2.5)
-        energy.set_ylabel("energy (Eq. 8)")
-        _corrections(moved, steps)
-        for axes in (score, energy, moved):
-            axes.margins(x=0.02)
-            axes.grid(axis="y", color="#dddddd", linewidth=0.5)
-            axes.set_axisbelow(True)
-            _window(axes, steps)
-        moved.set_xlabel("executed step (first: most noise); tinted: boost window")
-        moved.xaxis.get_major_locator().set_params(integer=True)
-        figure.align_ylabels()
-        told = [line for entry in trace.get("census", []) for line in _folded(entry)]
-        if told:
-            figure.suptitle("\n".join(told), fontsize=7.5, x=0.01, ha="left")
+        figure = Figure(size, dpi=180, layout="constrained")
+        if panels:
+            column = list(figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0])
+            for axes, draw in zip(column, panels, strict=True):
+                draw(axes, steps)
+            _dress(column, steps, acting)
+            figure.align_ylabels()
+        figure.suptitle("\n".join(lines), fontsize=7.5, x=0.01, ha="left")
         save_figure(figure, path, crop=True, kind=DATA)
 
 
-def census_words(entry: Mapping[str, Any]) -> str:
-    """An entry of the census in one sentence: whose tokens carry which share of the effect."""
-    shares = [(SAID.get(row["group"], repr(row["group"])), row["share"]) for row in entry["groups"]]
-    parts = [f"{name} {_percent(share)}" for name, share in shares]
-    text = "the words to steer away from" if entry["prompt"] == "negative" else "the prompt"
+def _dress(
+    column: Sequence[Axes], steps: Sequence[Mapping[str, Any]], acting: Sequence[str]
+) -> None:
+    """Grid, tint and labels that the panels share."""
+    windowed = [number for law, number in WINDOWED.items() if law in acting]
+    for axes in column:
+        axes.margins(x=0.02)
+        axes.grid(axis="y", color="#dddddd", linewidth=0.5)
+        axes.set_axisbelow(True)
+        if windowed:
+            _window(axes, steps)
+    tint = f"; tinted: window of Eq. {' and '.join(windowed)}" if windowed else ""
+    column[-1].set_xlabel(f"executed step (first: most noise){tint}")
+    locator: Any = column[-1].xaxis.get_major_locator()
+    locator.set_params(integer=True)
+
+
+def laws_words(acting: Sequence[str]) -> list[str]:
+    """Which laws acted, and which rested, a sentence each."""
+    acted = [said for name, said in LAWS.items() if name in acting]
+    rested = [said for name, said in LAWS.items() if name not in acting]
+    return [f"Laws that acted: {_listed(acted)}.", f"Laws at rest: {_listed(rested)}."]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def census_words(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The census, a sentence a text: whose tokens carry which share of the effect."""
+    apart = any(entry["prompt"] == "own" for entry in entries)
+    return [_sentence(entry, apart=apart) for entry in entries]
+
+
+def _sentence(entry: Mapping[str, Any], *, apart: bool) -> str:
+    """One entry in words; ``apart``: findings have texts of their own."""
+    named = {entry.get("finding"): "its own words"}
+    parts = [
+        f"{SAID.get(name) or named.get(name) or repr(name)} {_percent(row['share'])}"
+        for row in entry["groups"]
+        for name in [row["group"]]
+    ]
+    text = "the prompt of all, where layers know no region" if apart else "the prompt"
+    text = {
+        "own": f"the text of {entry.get('finding')!r} in its region",
+        "negative": "the words to steer away from",
+    }.get(entry["prompt"], text)
     return f"What carries the effect of {text}: {'; '.join(parts)}."
-
-
-def _folded(entry: Mapping[str, Any]) -> list[str]:
-    return textwrap.wrap(census_words(entry), WIDTH)
 
 
 def _percent(share: float | None) -> str:
@@ -70,17 +119,29 @@ def _percent(share: float | None) -> str:
     return "unknown" if share is None else f"{max(share, 0.0) * 100:.0f} %"
 
 
+def _scored(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Level and finding of every score in a trace."""
+    found = {(level, name) for s in steps for level, row in s["roi_score"].items() for name in row}
+    return sorted(found)
+
+
 def _score_lines(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
     """Share of a finding's attention in its region, per attention level; 1 = all of it."""
-    keys = {(level, name) for s in steps for level, row in s["roi_score"].items() for name in row}
-    for number, (level, name) in enumerate(sorted(keys)):
+    for number, (level, name) in enumerate(_scored(steps)):
         values = [_mean(s["roi_score"].get(level, {}).get(name, [])) for s in steps]
         colour, label = LINES[number % len(LINES)], f"{name}, level {level}"
-        axes.plot(range(len(steps)), values, color=colour, label=label, marker="o", markersize=2.5)
+        style = STYLES[number // len(LINES) % len(STYLES)]
+        axes.plot(range(len(steps)), values, style, color=colour, label=label, markersize=2.5)
     axes.set_ylabel("region score (Eq. 7)")
     axes.set_ylim(bottom=0)
-    if keys:
-        axes.legend(fontsize=6.5, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    axes.legend(fontsize=6.5, ncols=LEGEND, loc="lower left", bbox_to_anchor=(0, 1))
+
+
+def _energies(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
+    """What the correction lowers."""
+    found = [_mean(step["energy"]) for step in steps]
+    axes.plot(range(len(steps)), found, color=LINES[1], marker="o", markersize=2.5)
+    axes.set_ylabel("energy (Eq. 8)")
 
 
 def _corrections(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:

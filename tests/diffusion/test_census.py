@@ -10,7 +10,7 @@ import torch
 
 from monai_cxr_cf.diffusion import sample as loop
 from monai_cxr_cf.diffusion.attention.install import controlled
-from monai_cxr_cf.diffusion.census import RunCensus, groups_of
+from monai_cxr_cf.diffusion.census import RunCensus, groups_of, texts_of
 from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.denoise import Denoiser
 from monai_cxr_cf.diffusion.model.layers import attention_levels
@@ -187,4 +187,5 @@ def test_nothing_is_seen_outside_its_step(tiny, task) -> None:
         census.at(1)
         unet.predict(torch.zeros_like(run.z_src), 1, "cond")
         assert len(census.entries()) == 1
-    assert set(groups_of(run, "cond")) == {"pleural effusion", "other", "eos+padding"}
+    (text,) = texts_of(run)
+    assert set(groups_of(run, text)) == {"pleural effusion", "other", "eos+padding"}

@@ -9,6 +9,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from monai_cxr_cf.diffusion.modes import sham_task
 from monai_cxr_cf.diffusion.render import render
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.diffusion.trace import schema
@@ -49,6 +50,21 @@ def test_the_trace_of_every_preset_and_start_validates(tiny, task, name, kind) -
 )
 def test_the_trace_validates_when_the_correction_rests(tiny, task, overrides) -> None:
     assert valid(sample(tiny, task, QUICK.with_overrides(overrides), seeds=[1]).trace)
+
+
+def test_the_trace_names_the_laws_that_act_and_the_carrier(tiny, task) -> None:
+    every = sample(tiny, task, QUICK, seeds=[1]).trace
+    assert {"gate", "boost", "correction", "regional-prompt", "paste"} <= set(every["laws"])
+    assert every["carrier"] == "finding"
+    quiet = {"boost": {"eta": 0.0}, "correct": {"alpha_max": 0.0}, "keep": {"paste": False},
+             "tokens": {"carrier": "finding+eos"}}  # fmt: skip
+    rested = sample(tiny, task, QUICK.with_overrides(quiet), seeds=[1]).trace
+    assert set(every["laws"]) - set(rested["laws"]) == {"boost", "correction", "paste"}
+    assert rested["carrier"] == "finding+eos"
+    sham = sample(tiny, sham_task(task), QUICK, seeds=[1]).trace
+    assert not {"boost", "correction"} & set(sham["laws"]), "there is no word to act on"
+    still = sample(tiny, task, QUICK.with_overrides({"start": {"strength": 0.0}}), seeds=[1]).trace
+    assert still["laws"] == []
 
 
 def test_each_step_names_its_level_window_and_scores(tiny, task) -> None:

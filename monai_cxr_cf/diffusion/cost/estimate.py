@@ -48,7 +48,7 @@ def estimate(
     ``crop``: whether the region fits the window of output.roi_crop. ``negative``: whether there is
     a negative prompt other than the source's; where the whole picture is guided, an empty one is
     another than a text that ``tokens.source`` implies. Two decodes: the result and the reference of
-    the residual composite.
+    the residual composite. What looking costs (``census`` of the trace) is not in it.
     """
     side = _side(backbone, config, crop=crop)
     factor = backbone.factor

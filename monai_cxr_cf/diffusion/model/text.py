@@ -25,6 +25,14 @@ def encode_text(backbone: Backbone, text: str) -> Tensor:
     return recalled(backbone, "text", (ids,), states).to(backbone.dtype)
 
 
+def said_in(backbone: Backbone, text: str, other: str, positions: Sequence[int]) -> tuple[int, ...]:
+    """Positions in a text of the pieces that stand at some positions of another text."""
+    there = _tokens(backbone.tokenizer, other)["input_ids"]
+    wanted = {there[k] for k in positions}
+    here = _tokens(backbone.tokenizer, text)["input_ids"]
+    return tuple(k for k, piece in enumerate(here) if piece in wanted)
+
+
 def end_of(backbone: Backbone, text: str) -> int:
     """Position of the end token that closes a text; padding follows it."""
     ids = _tokens(backbone.tokenizer, text)["input_ids"]
