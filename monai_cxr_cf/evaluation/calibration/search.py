@@ -60,8 +60,8 @@ class Space:
 
 
 SPACES = {
-    "edit": Space((0.4, 0.55), (0.08, 0.12, 0.18, 0.27, 0.4)),
-    "removal": Space((0.4, 0.55), (0.08, 0.12, 0.18, 0.27, 0.4)),
+    "edit": Space((0.4, 0.55), (0.08, 0.1, 0.12, 0.15, 0.18, 0.22, 0.27, 0.4)),
+    "removal": Space((0.4, 0.55), (0.12, 0.18, 0.27, 0.4)),
 }
 
 
@@ -192,8 +192,8 @@ def halve(
     """Successive halving; every (candidate, round) that was measured, the best of the last first.
 
     What leaks more than ``LEAK`` comes last. Ties go to the gentler candidate: lower strength, then
-    lower RMS. The best of the last round is that which more verdicts pass, of those whose
-    worth lies within ``NEAR`` of the highest.
+    lower RMS. Of the last round, of those whose worth lies within ``NEAR`` of the highest, the best
+    is that which more verdicts pass; of equals that which leaks least.
     """
     alive, found = sorted(candidates), list[Tried]()
     last: list[Tried] = []
@@ -203,14 +203,15 @@ def halve(
         last.sort(key=lambda t: (t.leaks, -np.nan_to_num(t.worth.value, nan=-1.0), t.candidate))
         found = [*last, *found]
         alive = [tried.candidate for tried in last]
-    best = max(last, key=lambda t: _passed_if_near(t, last[0]))  # the first of equals
+    top = last[0]
+    near = [t for t in last if t.leaks == top.leaks and top.worth.value - t.worth.value < NEAR]
+    best = max(near or [top], key=_passed)  # the first of equals
     return [best, *(tried for tried in found if tried is not best)]
 
 
-def _passed_if_near(tried: Tried, top: Tried) -> float:
-    """Share of edits that pass the verdict; -1 for what is worth clearly less, or leaks more."""
-    near = tried.leaks == top.leaks and top.worth.value - tried.worth.value < NEAR
-    return (tried.figures["verdict_passed"] or 0.0) if near or tried is top else -1.0
+def _passed(tried: Tried) -> tuple[float, float]:
+    """Share of edits that pass the verdict, then how little leaks."""
+    return tried.figures["verdict_passed"] or 0.0, -(tried.figures["beyond"] or 0.0)
 
 
 def _mean(values: Sequence[Any]) -> float | None:
