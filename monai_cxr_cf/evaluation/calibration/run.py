@@ -51,6 +51,7 @@ EDITS = {"edit": ADDITIONS, "removal": REMOVALS}
 KEYS = {"edit": EDITS_KEY, "removal": REMOVALS_KEY}
 ROWS = "rows"  # folder in --out: every edit made, with its picture
 UNPASTED = {"keep": {"paste": False}}  # while it is measured: what leaks is to be seen
+ON_FRONTIER = ("strength", "rms", "geometry_gain", "beyond", "verdict_passed", "worth")
 JUDGING = 1.0  # seconds an edit is measured for, about
 
 
@@ -167,10 +168,18 @@ def _earlier(path: Path) -> dict[str, Any]:
 
 def _write(out: Path, result: dict[str, Any], calibration: dict[str, Any]) -> None:
     made = {"made": {k: result[k] for k in ("backbone", "preset", "judges")}}
+    made["made"]["frontier"] = {m: frontier(about["tried"]) for m, about in result["modes"].items()}
     write_json(out / FILE, {**calibration, **made})
     write_json(out / "table.json", result)
     (out / "table.md").write_text(table_text(result) + "\n", encoding="utf-8")
     draw(result, out / "search.png")
+
+
+def frontier(tried: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was left in the last round of one search, the chosen setting first: effect and leak."""
+    most = max(one["edits"] for one in tried)
+    last = [one for one in tried if one["edits"] == most]
+    return [{name: one[name] for name in ON_FRONTIER} for one in last]
 
 
 def merged(*layers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

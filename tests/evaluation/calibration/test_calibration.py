@@ -230,6 +230,10 @@ def test_the_result_is_what_edits_then_use_and_a_second_start_makes_nothing(
     made = json.loads((tmp_path / "calibration.json").read_text())
     best = result["modes"]["edit"]["best"]
     assert made["presets"]["fast"]["start"]["strength"] == best["strength"]
+    (first, second) = made["made"]["frontier"]["edit"]
+    assert {one["strength"] for one in (first, second)} == {0.1, 0.2}
+    assert (first["strength"], first["worth"]) == (best["strength"], best["worth"])
+    assert first["beyond"] > 0
     assert "keep" not in made["presets"]["fast"]  # the paste rests while it is measured only
     folder = tmp_path / "backbone"
     folder.mkdir()
