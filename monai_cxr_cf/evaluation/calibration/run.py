@@ -51,7 +51,7 @@ EDITS = {"edit": ADDITIONS, "removal": REMOVALS}
 KEYS = {"edit": EDITS_KEY, "removal": REMOVALS_KEY}
 ROWS = "rows"  # folder in --out: every edit made, with its picture
 UNPASTED = {"keep": {"paste": False}}  # while it is measured: what leaks is to be seen
-ON_FRONTIER = ("strength", "rms", "geometry_gain", "beyond", "verdict_passed", "worth")
+ON_FRONTIER = ("strength", "guidance", "rms", "geometry_gain", "beyond", "verdict_passed", "worth")
 JUDGING = 1.0  # seconds an edit is measured for, about
 
 

@@ -34,16 +34,18 @@ NEAR = 0.03  # settings whose worth differs by less are told apart by the verdic
 
 @dataclass(frozen=True, order=True)
 class Candidate:
-    """One point of the search: how far an edit goes."""
+    """One point of the search: how far an edit goes, by a scale or by an RMS of guidance."""
 
     strength: float
-    rms: float  # of what guidance adds in the region
+    guidance: float = 0.0  # scale; 0 = the preset's
+    rms: float = 0.0  # of what guidance adds in the region; 0 = the scale rules
 
     def overrides(self) -> dict[str, dict[str, float]]:
         """As ``EditConfig.with_overrides`` and ``calibration.json`` want it."""
+        scale = {"guidance_scale": self.guidance} if self.guidance else {}
         return {
             "start": {"strength": self.strength},
-            "sampling": {"guidance_rms": self.rms},
+            "sampling": {**scale, "guidance_rms": self.rms},
         }
 
 
@@ -52,16 +54,24 @@ class Space:
     """Where one mode is searched."""
 
     strengths: tuple[float, ...]
-    rms: tuple[float, ...]
+    guidances: tuple[float, ...] = ()
+    rms: tuple[float, ...] = ()
 
     def candidates(self) -> list[Candidate]:
-        """Every strength with every RMS."""
-        return [Candidate(*pair) for pair in product(self.strengths, self.rms)]
+        """Every strength with every scale, and with every RMS."""
+        scales = [
+            Candidate(s, guidance=value) for s, value in product(self.strengths, self.guidances)
+        ]
+        return [
+            *scales,
+            *(Candidate(s, rms=value) for s, value in product(self.strengths, self.rms)),
+        ]
 
 
+# Additions gain nothing from an RMS (docs/cxr-mini/calibration.md); removals need one.
 SPACES = {
-    "edit": Space((0.4, 0.55), (0.08, 0.1, 0.12, 0.15, 0.18, 0.22, 0.27, 0.4)),
-    "removal": Space((0.4, 0.55), (0.12, 0.18, 0.27, 0.4)),
+    "edit": Space((0.4, 0.45, 0.55), guidances=(2.5, 4.0, 6.0, 9.0, 13.0)),
+    "removal": Space((0.4, 0.55), rms=(0.12, 0.18, 0.27, 0.4)),
 }
 
 
@@ -192,8 +202,8 @@ def halve(
     """Successive halving; every (candidate, round) that was measured, the best of the last first.
 
     What leaks more than ``LEAK`` comes last. Ties go to the gentler candidate: lower strength, then
-    lower RMS. Of the last round, of those whose worth lies within ``NEAR`` of the highest, the best
-    is that which more verdicts pass; of equals that which leaks least.
+    lower guidance. Of the last round, of those whose worth lies within ``NEAR`` of the highest, the
+    best is that which more verdicts pass; of equals that which leaks least.
     """
     alive, found = sorted(candidates), list[Tried]()
     last: list[Tried] = []

@@ -17,7 +17,8 @@ from monai_cxr_cf.evaluation.calibration.search import LEAK
 from monai_cxr_cf.runs.pictures import LINES, QUIET, STYLE
 
 Tried = dict[str, Any]
-DIALS = ("strength", "rms")
+DIALS = ("strength", "guidance", "rms")
+NAMES = {"strength": "strength", "guidance": "guidance", "rms": "RMS"}
 FIGURES = {
     "sham_worth": "of shams",
     "verdict_passed": "verdict passed",
@@ -44,19 +45,20 @@ def table_text(result: dict[str, Any]) -> str:
     ]
     for mode, about in result["modes"].items():
         best = about["best"]
-        chosen = ", ".join(f"{k} {best[k]:g}" for k in DIALS)
+        chosen = ", ".join(f"{NAMES[k]} {best[k]:g}" for k in DIALS if best[k])
         lines += ["", f"## {mode}: {chosen}", ""]
         lines += [f"- {name}: worth {value:.2f}" for name, value in about["by_edit"].items()]
-        lines += ["", "| strength | RMS | edits | worth | "]
+        lines += ["", "| strength | guidance | RMS | edits | worth | "]
         lines[-1] += " | ".join(FIGURES.values()) + " |"
-        lines.append("|---" * (4 + len(FIGURES)) + "|")
+        lines.append("|---" * (5 + len(FIGURES)) + "|")
         lines += [_line(tried) for tried in about["tried"]]
     return "\n".join(lines)
 
 
 def _line(tried: Tried) -> str:
     value, low, high = (_said(v) for v in tried["worth"])
-    cells = [*(f"{tried[k]:g}" for k in DIALS), str(tried["edits"]), f"{value} ({low} to {high})"]
+    dials = [f"{tried[k]:g}" if tried[k] else "" for k in DIALS]
+    cells = [*dials, str(tried["edits"]), f"{value} ({low} to {high})"]
     return "| " + " | ".join([*cells, *(_said(tried[name]) for name in FIGURES)]) + " |"
 
 
@@ -72,7 +74,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(modes), 1, squeeze=False, sharey=True)[:, 0]
         for axis, (mode, about) in zip(axes, modes.items(), strict=True):
-            _panel(axis, about["tried"], *DIALS)
+            by = "rms" if about["best"]["rms"] else "guidance"
+            _panel(axis, about["tried"], "strength", by)
             axis.set_title(mode)
             axis.set_ylabel("worth of an edit over its sham")
         figure.tight_layout()

@@ -104,11 +104,11 @@ def test_rounds_double_and_halve() -> None:
 
 
 def measured(calls: list):
-    """Edits whose worth peaks at strength .55, RMS .18."""
+    """Edits whose worth peaks at strength .45, guidance 6."""
 
     def measure(one: Candidate, count: int) -> list[dict]:
         calls.append((one, count))
-        gain = 2 - 4 * abs(one.strength - 0.55) - 2 * abs(one.rms - 0.18)
+        gain = 2 - 4 * abs(one.strength - 0.45) - 0.2 * abs(one.guidance - 6)
         row = edit(geometry_gain=gain, j1_before=None, j1_after=None)
         return [{**row, "patient": f"p{number}"} for number in range(count)]
 
@@ -120,8 +120,8 @@ def test_the_search_finds_the_best_and_spends_more_on_the_better() -> None:
     first = SPACES["edit"].candidates()
     tried = halve(first, measured(calls), {}, inputs=4)
     best = tried[0].candidate
-    assert (best.strength, best.rms) == (0.55, 0.18)
-    assert len(calls) == 16 + 8 + 4
+    assert (best.strength, best.guidance) == (0.45, 6.0)
+    assert len(calls) == 15 + 8 + 4
     assert {count for one, count in calls if one == best} == {1, 2, 4}
     assert tried[0].inputs == 4
     assert len(tried) == len(calls)
@@ -143,7 +143,7 @@ def test_of_what_is_worth_about_the_same_the_verdict_tells_the_better(
         6.0: [{**sound[0], "verdict": "failed"}, *sound[1:]],
         9.0: [{**row, "geometry_gain": 2 * worth_} for row in sound],
     }
-    space = Space((0.5,), tuple(rows))
+    space = Space((0.5,), rms=tuple(rows))
     tried = halve(space.candidates(), lambda one, _: rows[one.rms], {}, inputs=1)
     assert {one.candidate.rms: one.worth.value for one in tried} == pytest.approx(
         {6.0: 0.9375, 9.0: worth_}
@@ -155,19 +155,19 @@ def test_of_what_the_verdict_tells_alike_that_is_taken_which_leaks_less() -> Non
     def measure(one: Candidate, count: int) -> list[dict]:
         return [edit(geometry_gain=1.9 + one.rms / 10, beyond=one.rms, j1_before=None)]
 
-    tried = halve(Space((0.5,), (0.2, 0.4)).candidates(), measure, {}, inputs=1)
+    tried = halve(Space((0.5,), rms=(0.2, 0.4)).candidates(), measure, {}, inputs=1)
     assert [one.candidate.rms for one in tried] == [0.2, 0.4]
 
 
 def test_what_leaks_loses_to_whatever_does_not() -> None:
     def measure(one: Candidate, count: int) -> list[dict]:
-        strong = one.rms > 0.18
+        strong = one.guidance > 6
         return [edit(geometry_gain=2.0 if strong else 0.5, beyond=LEAK + strong, j1_before=None)]
 
     tried = halve(SPACES["edit"].candidates(), measure, {}, inputs=1)
-    assert tried[0].candidate == Candidate(0.4, 0.08)
+    assert tried[0].candidate == Candidate(0.4, 2.5)
     assert (tried[0].worth.value, tried[0].figures["beyond"]) == (0.25, LEAK)
-    assert [one.leaks for one in tried] == sorted(one.candidate.rms > 0.18 for one in tried)
+    assert [one.leaks for one in tried] == sorted(one.candidate.guidance > 6 for one in tried)
 
 
 def test_every_candidate_is_a_valid_configuration() -> None:
@@ -178,6 +178,8 @@ def test_every_candidate_is_a_valid_configuration() -> None:
                 one.strength,
                 one.rms,
             )
+            assert config.sampling.guidance_scale == (one.guidance or 7.5)
+            assert bool(one.guidance) != bool(one.rms)
 
 
 def test_a_sham_is_left_out_only_where_it_is_the_source() -> None:
@@ -222,7 +224,7 @@ def test_the_result_is_what_edits_then_use_and_a_second_start_makes_nothing(
         inputs=1,
         cells=("left effusion",),
         backbone=str(tiny_folder),
-        spaces={"edit": Space((0.1, 0.2), (2.0,))},
+        spaces={"edit": Space((0.1, 0.2), rms=(2.0,))},
     )
     said: list[str] = []
     result = calibrate(data, tmp_path, plan, progress=lambda e: None, announce=said.append)
@@ -240,7 +242,7 @@ def test_the_result_is_what_edits_then_use_and_a_second_start_makes_nothing(
     (folder / "calibration.json").write_text((tmp_path / "calibration.json").read_text())
     used = Networks(models=tmp_path).calibration("backbone").config("default")
     assert used.sampling.guidance_rms == best["rms"]
-    assert "| 0.1 | 2 |" in (tmp_path / "table.md").read_text()
+    assert "| 0.1 |  | 2 |" in (tmp_path / "table.md").read_text()
     assert (tmp_path / "search.png").stat().st_size > 3000
     lines = (tmp_path / "rows" / "rows.jsonl").read_text()
     pictures = {path.name for path in (tmp_path / "rows" / "pictures").iterdir()}
@@ -260,7 +262,7 @@ def test_each_finding_is_also_searched_apart_and_a_held_dial_is_written(
         backbone=str(tiny_folder),
         tools=Tools(pictures=False),
         fixed={"keep": {"band_px": 24}, "sampling": {"steps": 10}},
-        spaces={"edit": Space((0.1, 0.2), (2.0,))},
+        spaces={"edit": Space((0.1, 0.2), rms=(2.0,))},
     )
     result = calibrate(data, tmp_path, plan, progress=lambda e: None)
     made = json.loads((tmp_path / "calibration.json").read_text())
