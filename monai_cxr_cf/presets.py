@@ -250,11 +250,6 @@ PAPER = EditConfig(
     keep=Keep(paste=False, band_px=0),
     output=Output(composite="none"),
 )
-# What put each law of ``default`` there is measured on cxr-mini, as effect inside the region
-# against change outside (docs/cxr-mini/frontier.md): guidance by region, the gate with beta 8, the
-# regional prompt and the opposite as the source's text pay; Eq. 6, Eq. 9 and organ words do not,
-# and rest. Strength and guidance come from docs/cxr-mini/calibration.md; paste, composite and band
-# hold the rest of the picture (docs/method.md 2.6, 2.7).
 DEFAULT = EditConfig()
 FAST = replace(  # half the steps, and six of them run
     DEFAULT,
@@ -262,6 +257,27 @@ FAST = replace(  # half the steps, and six of them run
     start=replace(DEFAULT.start, strength=0.6),
 )
 PRESETS: dict[str, EditConfig] = {"paper": PAPER, "default": DEFAULT, "fast": FAST}
+# What the dials of ``default`` rest on. Whether a law acts was measured on cxr-mini: effect inside
+# the region against change outside. How a backbone gets settings of its own, which replace those
+# here, the evaluation tells. All others are choices that a page describes.
+GROUNDS: dict[str, str] = {
+    "docs/cxr-mini/frontier.md": "sampling.guidance_map, gate.mode, boost.eta, correct.alpha_max, "
+    "tokens.regional_prompt, tokens.carrier, tokens.source",
+    "docs/evaluation.md 7": "sampling.solver, sampling.guidance_scale, start.kind, start.strength",
+    "docs/method.md 2.1": "sampling.spacing, sampling.eta_ddim, boost.mu, boost.side",
+    "docs/method.md 2.2": "gate.renorm, gate.lam, gate.beta, gate.bridge, gate.start, gate.stop, "
+    "gate.branches, gate.levels",
+    "docs/method.md 2.3": "anatomy.strength, boost.renorm",
+    "docs/method.md 2.4": "energy.levels, energy.map, energy.shape",
+    "docs/method.md 2.5": "correct.decay, correct.iters, correct.norm, correct.scale, "
+    "correct.truncated, correct.stop_score, correct.cap, correct.every",
+    "docs/method.md 2.6": "keep.paste",
+    "docs/method.md 2.7": "keep.band_px, output.composite, output.tau1, output.tau2",
+    "docs/method.md 2.8": "sampling.cfg_from, sampling.cfg_until",
+    "docs/method.md 4": "tokens.removal",
+    "docs/method.md 5": "sampling.steps",
+    "docs/usage.md 3": "output.roi_crop",
+}
 
 # One law off at a time (Table 2 and the project's own laws); each switch changes exactly one field.
 SWITCHES: dict[str, dict[str, dict[str, Any]]] = {

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A request: what it accepts and refuses, its identity, and the dials of its presets."""
+"""A request: what it accepts and refuses, its identity; its dials and what these rest on."""
 
 import json
 from dataclasses import fields
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -11,10 +12,21 @@ from hypothesis import strategies as st
 
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import PRESETS, SWITCHES, EditConfig, preset
+from monai_cxr_cf.presets import DEFAULT, GROUNDS, PRESETS, SWITCHES, EditConfig, preset
 from monai_cxr_cf.request import EditRequest, FindingEdit, from_json, schema
+from tests.house.test_signposts import NUMBERED
 
 MINIMAL = {"source": "x.dcm", "prompt": "cardiomegaly"}
+FRONTIER = "docs/cxr-mini/frontier.md"
+LINES = {  # of the page's first table -> the dial, and its value with the law
+    "Eq. 5": ("gate.mode", "partition"),
+    "regional prompt": ("tokens.regional_prompt", True),
+    "regional guidance": ("sampling.guidance_map", "region"),
+    "with Eq. 6": ("boost.eta", 1.5),
+    "with Eq. 6 on end tokens": ("tokens.carrier", "finding+eos"),
+    "with Eq. 9": ("correct.alpha_max", 0.05),
+    "with an empty source text": ("tokens.source", "empty"),
+}
 
 
 def test_the_schema_itself_is_valid() -> None:
@@ -220,3 +232,32 @@ def test_the_dials_of_guidance_and_texts_come_through_a_request() -> None:
     ):
         with pytest.raises(BadRequest, match=next(iter(wrong))):
             from_json({**MINIMAL, "overrides": {part: wrong}}).config()
+
+
+def named(page: str) -> list[str]:
+    """The dials that rest on a page."""
+    return GROUNDS[page].split(", ")
+
+
+def test_every_dial_of_default_rests_on_one_page() -> None:
+    parts = fields(EditConfig)
+    dials = [f"{p.name}.{f.name}" for p in parts for f in fields(getattr(DEFAULT, p.name))]
+    assert sorted(dial for page in GROUNDS for dial in named(page)) == sorted(dials)
+
+
+@pytest.mark.parametrize("page", GROUNDS)
+def test_the_page_and_its_section_exist(page: str, root: Path) -> None:
+    name, _, section = page.partition(" ")
+    text = (root / name).read_text(encoding="utf-8")
+    assert not section or section in NUMBERED.findall(text)
+
+
+def test_a_law_is_on_where_it_was_seen_to_pay_and_off_elsewhere(root: Path) -> None:
+    assert sorted(named(FRONTIER)) == sorted(dial for dial, _ in LINES.values())
+    table = (root / FRONTIER).read_text(encoding="utf-8").split("\n| setting |")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    verdicts = {cells[0].removeprefix("| "): cells[-1].removesuffix(" |") for cells in rows}
+    for line, (dial, value) in LINES.items():
+        part, _, key = dial.partition(".")
+        acts = getattr(getattr(DEFAULT, part), key) == value
+        assert acts == (verdicts[line] == "pays"), line

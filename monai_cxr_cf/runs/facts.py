@@ -10,7 +10,7 @@ from typing import Any
 
 import monai_cxr_cf
 from monai_cxr_cf.errors import ComponentMissing
-from monai_cxr_cf.presets import PRESETS, SWITCHES
+from monai_cxr_cf.presets import GROUNDS, PRESETS, SWITCHES
 from monai_cxr_cf.prompts.findings import VOCABULARY, ZONES
 from monai_cxr_cf.request import VERSION, schema
 from monai_cxr_cf.runs.networks import Networks
@@ -121,6 +121,7 @@ def collect() -> dict[str, Any]:
         "presets": {name: config.as_dict() for name, config in PRESETS.items()},
         "presets_calibrated": {BACKBONE: calibrated(BACKBONE)},
         "switches": SWITCHES,
+        "grounds": GROUNDS,
         "intended_use": "Research only; not for diagnosis, treatment or training of readers.",
     }
 

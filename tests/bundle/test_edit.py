@@ -16,6 +16,7 @@ from monai_cxr_cf.cli import main
 from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
 from tests.bundle.tiny import BUNDLE, PROMPT, run, spoken
+from tests.commands.doors import BY_KEYS, FLAGS, OVERRIDES, check_in_force
 from tests.folders import contents
 
 
@@ -24,23 +25,21 @@ def test_bundle_and_command_line_write_the_same_bytes(
 ) -> None:
     done = spoken(
         *("monai.bundle", "run", "--config_file", "configs/inference.json", "--bundle_root", "."),
-        *("--source", phantom["source"], "--prompt", PROMPT),
-        *("--output_dir", str(tmp_path / "bundle"), "--request#overrides#boost#eta", "2"),
+        *("--source", phantom["source"], "--output_dir", str(tmp_path / "bundle"), *BY_KEYS),
         *("--request#overrides#correct#alpha_max", "0.05"),
         *("--request#masks", phantom["masks"], "--request::backbone", str(tiny_folder)),
-        *("--request#overrides#sampling#steps", "4", "--request#levels", "[0.5,1]"),
         *("--device", "cpu", "--precision", "bf16"),
     )
     assert done.returncode == 0, done.stderr
     assert PROMPT not in done.stdout + done.stderr  # neither by us nor by MONAI's summary
-    words = ["edit", phantom["source"], "--prompt", PROMPT, "--out", str(tmp_path / "cli")]
+    words = ["edit", phantom["source"], "--out", str(tmp_path / "cli"), *FLAGS]
     words += ["--masks", phantom["masks"], "--backbone", str(tiny_folder)]
-    words += ["--boost-eta", "2", "--correct-alpha-max", "0.05", "--sampling-steps", "4"]
-    words += ["--levels", "0.5,1"]
+    words += ["--correct-alpha-max", "0.05"]
     assert main([*words, "--precision", "bf16", "--progress", "none"]) == 0
     assert contents(tmp_path / "bundle") == contents(tmp_path / "cli")
+    corrected = {**OVERRIDES, "correct": {"alpha_max": 0.05}}
+    check_in_force(tmp_path / "bundle", overrides=corrected)
     report = json.loads((tmp_path / "bundle" / "report.json").read_text())
-    assert report["request"]["overrides"]["boost"] == {"eta": 2}
     assert report["outside_max_diff"] == 0
     assert report["run"]["precision"] == "bfloat16"
     # The evaluator runs under no_grad, and the sampler's own gradient worked all the same.

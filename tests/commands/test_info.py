@@ -11,7 +11,7 @@ import pytest
 
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.commands.info import SOLVERS, STARTS
-from monai_cxr_cf.presets import PRESETS, EditConfig
+from monai_cxr_cf.presets import GROUNDS, PRESETS, EditConfig
 from monai_cxr_cf.runs.networks import Networks
 
 
@@ -21,6 +21,7 @@ def test_info_lists_findings_presets_and_what_is_unproven(
     assert main(["info", "--json"]) == 0
     info = json.loads(capsys.readouterr().out)
     assert set(info["presets"]) == set(PRESETS)
+    assert info["grounds"] == GROUNDS
     assert "pleural effusion" in info["findings"]
     assert set(info["unproven_findings"]) <= set(info["findings"])
     assert all(len(item["sha256"]) == 64 and item["licence"] for item in info["weights"])

@@ -37,5 +37,6 @@ def compile_blocks(unet: Any, *, device: str, backend: str = "inductor") -> Any:
         )
     for module in unet.modules():
         if isinstance(module, ResnetBlock2D | FeedForward):
-            module.compile(dynamic=False, backend=backend)
+            # Told apart: else blocks of one kind share a limit of eight shapes, and the rest stay.
+            module.compile(dynamic=False, backend=backend, isolate_recompiles=True)
     return unet

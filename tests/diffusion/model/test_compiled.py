@@ -6,6 +6,8 @@ import shutil
 import pytest
 import torch
 from diffusers.models.attention import FeedForward
+from diffusers.models.resnet import ResnetBlock2D
+from torch._dynamo.utils import counters
 
 from monai_cxr_cf.diffusion.model import compiled
 from monai_cxr_cf.diffusion.model.compiled import compile_blocks
@@ -13,13 +15,14 @@ from monai_cxr_cf.diffusion.model.recall import identity
 from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.errors import ComponentMissing
-from tests.diffusion.small import EVERY
+from tests.diffusion.small import EVERY, off
 
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, compiled.COMPILERS)), reason="no C++ compiler on this machine"
 )
 
 
+@needs_compiler
 def test_an_edit_by_compiled_blocks_is_the_edit(tiny, task) -> None:
     config = EVERY.with_overrides({"sampling": {"steps": 6}})
     plain = sample(tiny, task, config, seeds=[1])
@@ -32,6 +35,18 @@ def test_an_edit_by_compiled_blocks_is_the_edit(tiny, task) -> None:
     assert fast.trace["backbone"]["compiled"] is True
     assert "compiled" not in plain.trace["backbone"]
     torch.testing.assert_close(fast.z, plain.z, atol=2e-4, rtol=0)
+
+
+@needs_compiler
+def test_every_block_is_compiled_however_many_there_are(tiny, task) -> None:
+    """PyTorch gives up after eight shapes of one kind of block, unless each is told apart."""
+    other = tiny_backbone(side=tiny.side)
+    blocks = [m for m in other.unet.modules() if isinstance(m, ResnetBlock2D | FeedForward)]
+    compile_blocks(other.unet, device="cpu", backend="aot_eager")
+    counters["frames"].clear()
+    sample(other, task, off(sampling={"steps": 2}), seeds=[1])
+    assert len(blocks) > 16
+    assert counters["frames"] == {"total": len(blocks), "ok": len(blocks)}
 
 
 @needs_compiler

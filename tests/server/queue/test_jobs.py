@@ -15,9 +15,12 @@ import pydicom
 import pytest
 from PIL import Image
 
+from monai_cxr_cf.cli import main
 from monai_cxr_cf.pipeline import run
 from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.runs.networks import Networks
+from tests.commands.doors import FIELDS, FLAGS, check_in_force
+from tests.folders import contents
 from tests.server.serving import WORDS, Serving, finish, post
 
 
@@ -98,6 +101,24 @@ def test_the_files_are_those_of_a_local_run_byte_for_byte(
         if file.path.suffix == ".dcm"
     }
     assert ours.items() <= theirs.items()
+
+
+def test_dials_reach_the_worker_and_give_the_files_of_the_command_line(
+    server: Serving, files: dict[str, Any], tiny_folder: Path, tmp_path: Path
+) -> None:
+    with server.client() as client:
+        job = finish(client, post(client, files, **FIELDS).json()["id"])
+        assert job["state"] == "done", job
+        packed = client.get(f"/v1/jobs/{job['id']}/files.zip").content
+    zipfile.ZipFile(io.BytesIO(packed)).extractall(tmp_path / "served")
+    check_in_force(tmp_path / "served")
+    for name, data in files.values():
+        (tmp_path / name).write_bytes(data)
+    source, masks = (str(tmp_path / name) for name, _ in files.values())
+    words = ["edit", source, "--masks", masks, "--backbone", str(tiny_folder), *FLAGS]
+    out = tmp_path / "local"
+    assert main([*words, "--out", str(out), "--progress", "none"]) == 0
+    assert contents(out).items() <= contents(tmp_path / "served").items()
 
 
 def test_pictures_for_a_browser_show_source_and_change(
