@@ -263,7 +263,8 @@ PRESETS: dict[str, EditConfig] = {"paper": PAPER, "default": DEFAULT, "fast": FA
 GROUNDS: dict[str, str] = {
     "docs/cxr-mini/frontier.md": "sampling.guidance_map, gate.mode, boost.eta, correct.alpha_max, "
     "tokens.regional_prompt, tokens.carrier, tokens.source",
-    "docs/evaluation.md 7": "sampling.solver, sampling.guidance_scale, start.kind, start.strength",
+    "docs/evaluation.md 7": "sampling.solver, sampling.guidance_scale, sampling.guidance_rms, "
+    "start.kind, start.strength",
     "docs/method.md 2.1": "sampling.spacing, sampling.eta_ddim, boost.mu, boost.side",
     "docs/method.md 2.2": "gate.renorm, gate.lam, gate.beta, gate.bridge, gate.start, gate.stop, "
     "gate.branches, gate.levels",
