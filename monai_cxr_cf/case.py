@@ -140,11 +140,8 @@ def understand(
     grid: ModelGrid,
     config: EditConfig,
     tokenizer: Any,
-    doses: Sequence[Dose] = (),
 ) -> Case:
     """Regions and tokens of a request, whose words are ``asked``, on one image.
-
-    ``doses``: one per finding, or none: how far each goes.
 
     ``config.keep.band_px`` is in pixels of the model's square, to which ``grid`` leads. Raises
     BadRequest for words beyond 77 tokens, UnsupportedImage for a region without a pixel.
@@ -163,7 +160,7 @@ def understand(
         prompt=texts[0].text,
         source_prompt=_source_text(request, asked, config),
         negative_prompt=texts[1].text,
-        targets=_dosed(_targets(asked, regions, grid=grid, tables=tables, own=own), doses),
+        targets=_targets(asked, regions, grid=grid, tables=tables, own=own),
         organ_tokens=tables[0].anatomy_tokens,
         special_tokens=tables[0].special_tokens,
         modifier_tokens=tables[0].modifier_tokens,
@@ -175,6 +172,17 @@ def understand(
     if config.output.composite == "none":  # the decoder's output is the result everywhere
         weight = valid.astype(np.float32)
     return Case(asked, regions, region, weight, task, grid, config, cut)
+
+
+def dosed(case: Case, doses: Sequence[Dose]) -> Case:
+    """The case with what each of its findings gets of its own; unchanged without ``doses``."""
+    if not doses:
+        return case
+    targets = tuple(
+        replace(target, guidance=dose.guidance, rms=dose.rms, strength=dose.strength)
+        for target, dose in zip(case.task.targets, doses, strict=True)
+    )
+    return replace(case, task=replace(case.task, targets=targets))
 
 
 def edit_region(asked: ParsedPrompt, scene: Scene) -> Mask:
@@ -234,14 +242,6 @@ def _targets(
             words = own[number][0] if own else None
             targets.append(Target(item.finding, next(positive), plane, words=words))
     return tuple(targets)
-
-
-def _dosed(targets: tuple[Target, ...], doses: Sequence[Dose]) -> tuple[Target, ...]:
-    """The targets with the guidance and strength of their doses; unchanged without doses."""
-    return tuple(
-        replace(target, guidance=dose.guidance, rms=dose.rms, strength=dose.strength)
-        for target, dose in zip(targets, doses or [Dose()] * len(targets), strict=True)
-    )
 
 
 def _own_texts(

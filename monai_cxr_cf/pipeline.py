@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.calibration import Dose, unless_said
-from monai_cxr_cf.case import MODES, Case, MaskChoice, Scene, understand, words
+from monai_cxr_cf.case import MODES, Case, MaskChoice, Scene, dosed, understand, words
 from monai_cxr_cf.composite import Decoded
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.reading.read import read_source
@@ -118,12 +118,12 @@ def locate(request: EditRequest, asked: ParsedPrompt, scene: Scene, networks: Ne
     backbone = networks.backbone(request.backbone)
     grid = ModelGrid(scene.radiograph.shape, backbone.side, scene.radiograph.aspect)
     config, doses = configure(request, asked, networks)
-    tokens = {"tokenizer": backbone.tokenizer, "doses": doses}
-    case = understand(request, asked, scene, grid=grid, config=config, **tokens)
+    tokens = backbone.tokenizer
+    case = understand(request, asked, scene, grid=grid, config=config, tokenizer=tokens)
     notes = severity.notes(config, request.levels) if request.levels_by == "guidance" else ()
     if not request.sham:  # which is to remove nothing
         notes += doubts(case.expected(), scene, networks)
-    return replace(case, notes=notes)
+    return dosed(replace(case, notes=notes), doses)
 
 
 def configure(

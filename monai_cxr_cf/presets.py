@@ -263,8 +263,7 @@ PRESETS: dict[str, EditConfig] = {"paper": PAPER, "default": DEFAULT, "fast": FA
 GROUNDS: dict[str, str] = {
     "docs/cxr-mini/frontier.md": "sampling.guidance_map, gate.mode, boost.eta, correct.alpha_max, "
     "tokens.regional_prompt, tokens.carrier, tokens.source",
-    "docs/evaluation.md 7": "sampling.solver, sampling.guidance_scale, sampling.guidance_rms, "
-    "start.kind, start.strength",
+    "docs/evaluation.md 7": "sampling.solver, sampling.guidance_scale, start.kind, start.strength",
     "docs/method.md 2.1": "sampling.spacing, sampling.eta_ddim, boost.mu, boost.side",
     "docs/method.md 2.2": "gate.renorm, gate.lam, gate.beta, gate.bridge, gate.start, gate.stop, "
     "gate.branches, gate.levels",
@@ -274,7 +273,7 @@ GROUNDS: dict[str, str] = {
     "correct.truncated, correct.stop_score, correct.cap, correct.every",
     "docs/method.md 2.6": "keep.paste",
     "docs/method.md 2.7": "keep.band_px, output.composite, output.tau1, output.tau2",
-    "docs/method.md 2.8": "sampling.cfg_from, sampling.cfg_until",
+    "docs/method.md 2.8": "sampling.cfg_from, sampling.cfg_until, sampling.guidance_rms",
     "docs/method.md 4": "tokens.removal",
     "docs/method.md 5": "sampling.steps",
     "docs/usage.md 3": "output.roi_crop",

@@ -136,11 +136,10 @@ def calibrate(
         announce(_expected(search))
         best, tables[mode] = _searched(search)
         calibration[KEYS[mode]] = dict.fromkeys(plan.presets, merged(plan.fixed, best.overrides()))
-        for (finding, side), narrower in _narrower(search).items():
-            best, tables[", ".join(filter(None, (mode, finding, side)))] = _searched(narrower)
-            own = calibration.setdefault("findings", {}).setdefault(finding, {})
-            own = own.setdefault("sides", {}).setdefault(side, {}) if side else own
-            own[KEYS[mode]] = dict.fromkeys(plan.presets, best.overrides())
+        for place, narrower in _narrower(search).items():
+            best, tables[", ".join(filter(None, (mode, *place)))] = _searched(narrower)
+            own = dict.fromkeys(plan.presets, best.overrides())
+            _place(calibration, *place)[KEYS[mode]] = own
     result = {
         "backbone": Path(plan.backbone).name,
         "preset": plan.preset,
@@ -164,6 +163,12 @@ def _earlier(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not any(key in found for key in KEYS.values()):
         raise refused
     return {key: found[key] for key in (*KEYS.values(), "findings") if key in found}
+
+
+def _place(calibration: dict[str, Any], finding: str, side: str | None) -> dict[str, Any]:
+    """Where the file holds what is for one finding, or for one side of it."""
+    own: dict[str, Any] = calibration.setdefault("findings", {}).setdefault(finding, {})
+    return own.setdefault("sides", {}).setdefault(side, {}) if side else own
 
 
 def _write(out: Path, result: dict[str, Any], calibration: dict[str, Any]) -> None:
