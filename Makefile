@@ -15,7 +15,7 @@ FUZZ   ?= tests/dicom/reading/test_damage.py tests/dicom/test_radiograph.py test
 .PHONY: demo test fuzz lint format oldest lock clean
 
 demo: $(VENV)/.product
-	$(BIN)/cxr-cf edit docs/example.dcm --prompt "moderate left pleural effusion" --out $(OUT) --overwrite
+	$(BIN)/cxr-cf edit docs/example.dcm --prompt "left pleural effusion" --out $(OUT) --overwrite
 	@echo
 	@echo "Look at $(OUT)/preview.png first; $(OUT)/report.json says what changed and what did not."
 
