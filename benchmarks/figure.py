@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-PROMPT = "moderate left pleural effusion"
+PROMPT = "left pleural effusion"
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, default=ROOT / "docs" / "example.dcm")
     parser.add_argument("--prompt", default=PROMPT)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "figure.jpg")
-    parser.add_argument("--width", type=int, default=1400)
+    parser.add_argument("--width", type=int, default=1200)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
@@ -33,7 +33,7 @@ def main() -> None:
         picture = Image.open(out / "preview.png").convert("RGB")
     height = round(picture.height * chosen.width / picture.width)
     small = picture.resize((chosen.width, height), Image.Resampling.LANCZOS)
-    small.save(chosen.out, optimize=True, quality=82)
+    small.save(chosen.out, optimize=True, quality=80)
 
 
 if __name__ == "__main__":

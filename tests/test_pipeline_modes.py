@@ -229,15 +229,15 @@ def test_a_sham_by_noise_is_drawn_anew_without_words(phantom, tiny_folder, netwo
 def test_what_comes_gets_denser_what_goes_more_lucent_and_a_sham_leaves_both(
     opaque, networks, tmp_path
 ):
-    """The shipped weights, four steps: the direction of the change inside the regions."""
+    """The shipped weights, ten steps: the direction of the change inside the regions."""
     shifts = {}
     for name, fields in (
         ("removal", {"prompt": "no left pleural effusion"}),
         ("mixed", {"prompt": "right lung opacity but no left pleural effusion"}),
         ("sham", {"prompt": "no left pleural effusion", "sham": True}),
     ):
-        request = EditRequest(source=opaque[0], masks=opaque[1], seeds=(1,),
-                              overrides={"sampling": {"steps": 4}}, **fields)  # fmt: skip
+        fields |= {"strength": 0.6, "overrides": {"sampling": {"steps": 10}}}
+        request = EditRequest(source=opaque[0], masks=opaque[1], seeds=(1,), **fields)
         run(request, tmp_path / name, networks=networks, arrays=True)
         arrays = np.load(tmp_path / name / "masks.npz")
         inside = [arrays["edit_region"] & arrays[f"{side}_lung"] for side in ("right", "left")]
