@@ -30,7 +30,8 @@ class Guidance:
     Attributes:
         maps: Ω_f on the latent grid, (findings, h, w) in 0..1.
         scales: s_f, one per map.
-        rms: of s_f Ω_f (e - e_ref) in Ω_f, from which s_f then follows; 0 = ``scales`` rules.
+        rms: root mean square, weighted by Ω_f, of s_f (e - e_ref), from which s_f then follows; 0 =
+            ``scales`` rules.
         first: executed step from which each finding is guided.
         regional: whether the region alone is guided; else every cell, by the largest s_f.
         negative: whether a negative prompt other than the source's takes part.
