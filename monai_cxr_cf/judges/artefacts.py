@@ -90,11 +90,16 @@ def _smooth(image: Array, sigma: float) -> Array:
     return np.asarray(ndimage.gaussian_filter(image, sigma), np.float32)
 
 
+def _at_most(name: str, value: float, limit: float, said: str, *, form: str, digits: int) -> Check:
+    """The check of a value that may reach its limit; ``said`` puts it in words."""
+    words = said.format(value)
+    words += "" if value <= limit else f" (at most {limit:{form}} expected)"
+    return Check(name, round(value, digits), limit, value <= limit, words)
+
+
 def _glare(small: Small, limits: Limits) -> Check:
-    value, limit = glare(small), limits.glare
-    words = f"{value:.1%} of the added density is blobs brighter than the mediastinum"
-    words += "" if value <= limit else f" (at most {limit:.1%} expected)"
-    return Check("glare", round(value, 4), limit, value <= limit, words)
+    said = "{:.1%} of the added density is blobs brighter than the mediastinum"
+    return _at_most("glare", glare(small), limits.glare, said, form=".1%", digits=4)
 
 
 def glare(small: Small) -> float:
@@ -135,10 +140,8 @@ def mediastinum(organs: dict[str, Mask]) -> Mask:
 
 
 def _flat_edge(small: Small, limits: Limits) -> Check:
-    value, limit = flat_edge(small), limits.flat_edge
-    words = f"a straight level edge cuts {value:.0%} of the region's width"
-    words += "" if value <= limit else f" (at most {limit:.0%} expected)"
-    return Check("flat_edge", round(value, 3), limit, value <= limit, words)
+    said = "a straight level edge cuts {:.0%} of the region's width"
+    return _at_most("flat_edge", flat_edge(small), limits.flat_edge, said, form=".0%", digits=3)
 
 
 def flat_edge(small: Small) -> float:
@@ -193,10 +196,8 @@ def _half(rows: NDArray[np.intp], lung: NDArray[np.bool_], size: NDArray[np.floa
 
 
 def _hole(small: Small, limits: Limits) -> Check:
-    value, limit = hole(small), limits.hole
-    words = f"the deepest dark spot made inside the heart is {value:.2g} of 255 grey levels deep"
-    words += "" if value <= limit else f" (at most {limit:g} expected)"
-    return Check("hole", round(value, 2), limit, value <= limit, words)
+    said = "the deepest dark spot made inside the heart is {:.2g} of 255 grey levels deep"
+    return _at_most("hole", hole(small), limits.hole, said, form="g", digits=2)
 
 
 def hole(small: Small) -> float:
@@ -228,10 +229,10 @@ def _depth(image: Array, mask: Mask) -> Array:
 
 
 def _lung_border(small: Small, limits: Limits) -> Check:
-    value, limit = lung_border(small), limits.lung_border
-    words = f"{value:.0%} of the lung borders that the source shows are gone"
-    words += "" if value <= limit else f" (at most {limit:.0%} expected)"
-    return Check("lung_border", round(value, 3), limit, value <= limit, words)
+    said = "{:.0%} of the lung borders that the source shows are gone"
+    return _at_most(
+        "lung_border", lung_border(small), limits.lung_border, said, form=".0%", digits=3
+    )
 
 
 def lung_border(small: Small) -> float:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real tiny backbone and an edit task on it, for every test of the sampler."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
-from monai_cxr_cf.diffusion.task import EditTask, Target
+from monai_cxr_cf.diffusion.task import EditTask, Target, Words
 
 SIDE = 128
 
@@ -48,6 +50,19 @@ def make_task(tokenizer, *, prompt="moderate left pleural effusion", phrase="ple
         kappa=np.maximum(region, box(68, 104, 76, 116) * 0.5).astype(np.float32),
         special_tokens=specials,
     )
+
+
+def two_findings(tokenizer, task) -> tuple[EditTask, Target]:
+    """The task with a second finding, a mass mirrored, each with a text of its own; its target."""
+    other = make_task(tokenizer, prompt="right effusion", phrase="effusion")
+    (target,), (second,) = task.targets, other.targets
+    mirror = target.region[:, ::-1].copy()
+    words = Words(task.prompt, target.tokens, {}, task.special_tokens)
+    more = Words(other.prompt, second.tokens, {}, other.special_tokens)
+    own = {"name": "mass", "region": mirror, "words": more}
+    both = (replace(target, words=words), replace(target, **own))
+    kappa = (task.kappa + task.kappa[:, ::-1]).clip(0, 1)
+    return replace(task, targets=both, kappa=kappa), replace(second, **own)
 
 
 def box(top: int, bottom: int, left: int, right: int) -> np.ndarray:

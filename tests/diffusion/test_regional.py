@@ -16,12 +16,11 @@ from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
 from monai_cxr_cf.diffusion.modes import sham_task
 from monai_cxr_cf.diffusion.prepare import prepare
 from monai_cxr_cf.diffusion.sample import sample
-from monai_cxr_cf.diffusion.task import Words
 from monai_cxr_cf.diffusion.trace import schema
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.methods.sdedit import plain, sdedit
 from monai_cxr_cf.presets import DEFAULT
-from tests.diffusion.conftest import make_task
+from tests.diffusion.conftest import two_findings
 
 REGION = DEFAULT.with_overrides(
     {
@@ -48,19 +47,7 @@ INVERTED = REGION.with_overrides(
 @pytest.fixture(scope="module")
 def apart(tiny, task):
     """Two findings on two sides, each with a text of its own."""
-    other = make_task(tiny.tokenizer, prompt="right effusion", phrase="effusion")
-    (target,), (second,) = task.targets, other.targets
-    mirror = target.region[:, ::-1].copy()
-    words = Words(task.prompt, target.tokens, {}, task.special_tokens)
-    more = Words(other.prompt, second.tokens, {}, other.special_tokens)
-    return replace(
-        task,
-        targets=(
-            replace(target, words=words),
-            replace(target, name="mass", region=mirror, words=more),
-        ),
-        kappa=(task.kappa + task.kappa[:, ::-1]).clip(0, 1),
-    )
+    return two_findings(tiny.tokenizer, task)[0]
 
 
 def literal(backbone, task, config, seed, omega):

@@ -22,6 +22,16 @@ def configured(request: EditRequest, networks: Networks) -> EditConfig:
     return configure(request, words(request), networks)[0]
 
 
+def linked(tiny_folder: Path, models: Path) -> tuple[Path, Networks, dict[str, str]]:
+    """A folder of links to the tiny backbone, called mine; networks that know it; its hashes."""
+    folder = models / "mine"
+    folder.mkdir()
+    for part in tiny_folder.iterdir():
+        (folder / part.name).symlink_to(part)
+    networks = Networks(models=models)
+    return folder, networks, dict(networks.backbone("mine").files)
+
+
 def test_a_backbone_without_a_census_is_taken_as_every_causal_encoder_is(tmp_path: Path) -> None:
     assert Networks(models=tmp_path).carrier("x") == "finding+eos"
 
@@ -29,12 +39,7 @@ def test_a_backbone_without_a_census_is_taken_as_every_causal_encoder_is(tmp_pat
 def test_a_census_beside_the_weights_says_who_carries_a_finding(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    for part in tiny_folder.iterdir():
-        (folder / part.name).symlink_to(part)
-    networks = Networks(models=tmp_path)
-    files = dict(networks.backbone("mine").files)
+    folder, networks, files = linked(tiny_folder, tmp_path)
     (folder / CENSUS).write_text(json.dumps({"carrier": "finding", "files": files}))
     assert networks.carrier("mine") == networks.carrier(str(folder)) == "finding"
     (folder / CENSUS).write_text(json.dumps({"carrier": "finding", "files": {}}))
@@ -50,12 +55,7 @@ AUTO = {"tokens": {"carrier": "auto"}}
 
 
 def test_an_open_carrier_becomes_what_the_census_says(tiny_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    for part in tiny_folder.iterdir():
-        (folder / part.name).symlink_to(part)
-    networks = Networks(models=tmp_path)
-    files = dict(networks.backbone("mine").files)
+    folder, networks, files = linked(tiny_folder, tmp_path)
 
     def carrier(**more) -> str:
         asked = from_json(

@@ -14,10 +14,9 @@ from monai_cxr_cf.diffusion.model.layers import attention_levels
 from monai_cxr_cf.diffusion.modes import sham_task
 from monai_cxr_cf.diffusion.prepare import prepare
 from monai_cxr_cf.diffusion.sample import sample
-from monai_cxr_cf.diffusion.task import Words
 from monai_cxr_cf.diffusion.trace import schema
 from monai_cxr_cf.presets import DEFAULT
-from tests.diffusion.conftest import make_task
+from tests.diffusion.conftest import two_findings
 from tests.diffusion.test_census import recorded_inputs
 
 CONFIG = DEFAULT.with_overrides({"sampling": {"steps": 4}, "start": {"strength": 0.5}})
@@ -26,14 +25,8 @@ CONFIG = DEFAULT.with_overrides({"sampling": {"steps": 4}, "start": {"strength":
 @pytest.fixture(scope="module")
 def apart(tiny, task):
     """An effusion and a mass on two sides, each with a text of its own."""
-    other = make_task(tiny.tokenizer, prompt="right effusion", phrase="effusion")
-    (target,), (second,) = task.targets, other.targets
-    mirror = target.region[:, ::-1].copy()
-    words = Words(task.prompt, target.tokens, {}, task.special_tokens)
-    more = Words(other.prompt, second.tokens, {}, other.special_tokens)
-    both = (replace(target, words=words), replace(second, name="mass", region=mirror, words=more))
-    kappa = (task.kappa + task.kappa[:, ::-1]).clip(0, 1)
-    return replace(task, targets=both, kappa=kappa, modifier_tokens=(1, 2))
+    both, second = two_findings(tiny.tokenizer, task)
+    return replace(both, targets=(both.targets[0], second), modifier_tokens=(1, 2))
 
 
 @pytest.fixture(scope="module")
