@@ -105,6 +105,9 @@ class Case:
         With ``output.composite`` "none" the whole image is the decoder's.
         """
         output = self.config.output
+        if output.bounds == "patient":
+            greys = composite.own_greys(self.task.image, self.task.organs)
+            decoded = composite.within(decoded, greys)
         if output.composite == "none":
             return composite.plain(radiograph.pixels, decoded, grid=self.grid) * radiograph.valid
         tau = (output.tau1, output.tau2)

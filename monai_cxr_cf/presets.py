@@ -167,6 +167,11 @@ class Output:
         "native residual composite, or the plain decoder output",
         choices=("residual", "none"),
     )
+    bounds: str = dial(
+        "patient",
+        "no brighter than this patient's mediastinum and no darker than the lungs, or no bounds",
+        choices=("patient", "none"),
+    )
     roi_crop: int = dial(
         0, "sample a window of this side at model size if the region fits; 0 = off", span=(0, 4096)
     )
@@ -248,7 +253,7 @@ PAPER = EditConfig(
     energy=Energy(levels="0,1,2", map="boosted"),
     correct=Correct(alpha_max=0.05, norm="none", truncated=False, stop_score=1.0, cap=0.0),
     keep=Keep(paste=False, band_px=0),
-    output=Output(composite="none"),
+    output=Output(composite="none", bounds="none"),
 )
 DEFAULT = EditConfig()
 FAST = replace(  # half the steps, and six of them run
@@ -272,7 +277,7 @@ GROUNDS: dict[str, str] = {
     "docs/method.md 2.5": "correct.decay, correct.iters, correct.norm, correct.scale, "
     "correct.truncated, correct.stop_score, correct.cap, correct.every",
     "docs/method.md 2.6": "keep.paste",
-    "docs/method.md 2.7": "keep.band_px, output.composite, output.tau1, output.tau2",
+    "docs/method.md 2.7": "keep.band_px, output.composite, output.bounds, output.tau1, output.tau2",
     "docs/method.md 2.8": "sampling.cfg_from, sampling.cfg_until, sampling.guidance_rms",
     "docs/method.md 4": "tokens.removal",
     "docs/method.md 5": "sampling.steps",
@@ -289,6 +294,7 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "no-anatomy": {"anatomy": {"strength": 0.0}},
     "no-paste": {"keep": {"paste": False}},
     "no-composite": {"output": {"composite": "none"}},
+    "no-bounds": {"output": {"bounds": "none"}},
     "no-crop": {"output": {"roi_crop": 0}},
 }
 

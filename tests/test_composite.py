@@ -5,8 +5,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
-from monai_cxr_cf.composite import Decoded, kappa, plain, residual, smoothstep
+from monai_cxr_cf.composite import (
+    Decoded,
+    Greys,
+    kappa,
+    own_greys,
+    plain,
+    residual,
+    smoothstep,
+    within,
+)
 from monai_cxr_cf.grid import ModelGrid
 from tests.fuzz import examples
 
@@ -141,3 +151,68 @@ def test_without_a_composite_the_decoder_output_is_the_result():
 def test_smoothstep_is_a_step_when_its_limits_meet():
     x = np.array([-1, 0, 1], np.float32)
     assert smoothstep(0, 0, x).tolist() == [0, 0, 1]
+
+
+def chest(side=64):
+    """Lungs of .2, their darkest tenth of .1, a mediastinum of .6: image and coverage of organs."""
+    image = np.full((side, side), 0.6, np.float32)
+    organs = {name: np.zeros((side, side), np.float32) for name in ("right_lung", "left_lung")}
+    organs["right_lung"][8:56, 6:26] = organs["left_lung"][8:56, 38:58] = 1
+    for cover in organs.values():
+        image[cover > 0] = 0.2
+        image[8:16][cover[8:16] > 0] = 0.1
+    image[:, 31] = 0.7  # brighter than the brightest twentieth begins: not what bounds it
+    return image, organs | {"heart": np.zeros((side, side), np.float32)}
+
+
+def test_the_greys_of_a_patient_lie_between_the_lungs_tenth_and_the_mediastinums_twentieth():
+    image, organs = chest()
+    middle = image[8:56, 28:37]  # three columns from either lung
+    assert own_greys(image, organs) == Greys(
+        np.percentile(image[8:56, 6:26], 10), np.percentile(middle, 95)
+    )
+    assert own_greys(image, organs | {"left_lung": organs["heart"]}).high == np.inf
+    assert own_greys(image, {"heart": organs["heart"]}) == Greys(-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_bounds_move_the_blurred_greys_by_their_formula(way):
+    """Beyond the knee the blurred result stops at the bound; one pixel and formula by hand."""
+    greys, k, sigma = Greys(0.2, 0.7), 8 / 255, 1.5 / 256 * SIDE
+    rng = np.random.default_rng(5)
+    source = rng.uniform(0.3, 0.6, (SIDE, SIDE)).astype(np.float32)
+    edited = source.copy()
+    edited[20:40, 20:40] += way * 0.5
+    found = within(Decoded(edited, source), greys).edited
+    y, s = (gaussian_filter(image, sigma) for image in (edited, source))
+    for row, column in ((30, 30), (20, 25), (19, 30), (38, 39), (5, 5)):
+        at = row, column
+        over = y[at] - max(s[at], greys.high - k / 2)
+        under = min(s[at], greys.low + k / 2) - y[at]
+        f = [0 if u < 0 else u * u / (2 * k) if u < k else u - k / 2 for u in (over, under)]
+        assert found[at] == pytest.approx(edited[at] - f[0] + f[1], abs=1e-6)
+    assert found[30, 30] != edited[30, 30]
+    assert np.array_equal(found[:15], edited[:15])
+    core = gaussian_filter(found, sigma)[26:34, 26:34]
+    bound = greys.high if way > 0 else greys.low
+    assert core == pytest.approx(np.full(core.shape, bound), abs=0.02)
+
+
+def test_bounds_leave_alone_what_the_source_shows_and_a_null_edit():
+    """Metal and air are brighter and darker than any bound, and stay."""
+    rng = np.random.default_rng(6)
+    source = rng.random((SIDE, SIDE), np.float32)
+    same = within(Decoded(source, source), Greys(0.4, 0.5))
+    assert np.array_equal(same.edited, source)
+    kept = within(Decoded(source + np.float32(0.1), source), Greys(-np.inf, np.inf))
+    assert np.array_equal(kept.edited, source + np.float32(0.1))
+
+
+def test_bounds_keep_fine_texture():
+    source = np.full((256, 256), 0.3, np.float32)
+    texture = np.random.default_rng(7).normal(0, 0.05, source.shape).astype(np.float32)
+    texture -= gaussian_filter(texture, 4)
+    bright = Decoded(np.full_like(source, 0.95) + texture, source)
+    found = within(bright, Greys(0.2, 0.7)).edited
+    assert found.mean() == pytest.approx(0.7, abs=0.01)
+    assert np.std(found) == pytest.approx(np.std(texture), rel=0.15)

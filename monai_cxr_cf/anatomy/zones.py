@@ -20,6 +20,7 @@ Mask = NDArray[np.bool_]
 Side = str | None  # left, right, both, or None
 MIDLINE = ("retrocardiac", "cardiac_silhouette")
 RIM = 0.15  # share of the lung's width that counts as its lateral rim
+SPARED = 0.08  # of the thorax's width: how far the inner lung keeps from the lung's border
 
 
 def region_mask(organs: Organs, terms: Sequence[tuple[str, Side]]) -> Mask:
@@ -45,7 +46,9 @@ def zone_mask(organs: Organs, zone: str, side: Side) -> Mask:
     Args:
         organs: lungs and heart.
         zone: upper, mid, lower (thirds), apical (top 20 %), costophrenic (lowest 25 %, lateral
-            half), perihilar (25-75 % of height, medial 40 % of width), lateral_rim, lung;
+            half), perihilar (25-75 % of height, medial 40 % of width), lateral_rim, lung,
+            inner_lung (farther from the lung's border than 8 % of thoracic width, or than half of
+            what its middle is in a narrow lung);
             retrocardiac (heart on the patient's left and the medial 30 % of the left lower zone),
             cardiac_silhouette (heart dilated by 8 % of thoracic width).
         side: left or right lung; both or None: both lungs. The two midline zones are cut at the
@@ -90,6 +93,7 @@ _LUNG_ZONES: dict[str, Callable[[NDArray[np.float64], NDArray[np.float64]], Mask
     "perihilar": lambda height, depth: (height >= 0.25) & (height < 0.75) & (depth < 0.4),
     "lung": lambda height, depth: height < 2,
     "lateral_rim": lambda height, depth: height < 2,  # narrowed row by row below
+    "inner_lung": lambda height, depth: height < 2,  # narrowed by distance below
 }
 
 
@@ -103,6 +107,10 @@ def _lung_zone(organs: Organs, zone: str, side: str) -> Mask:
         # The lateral wall curves: measure from each row's own outermost pixel.
         outermost = np.where(lung, depth, -np.inf).max(1, keepdims=True)
         mask &= depth > outermost - RIM
+    if zone == "inner_lung":
+        columns = np.flatnonzero(organs.lungs.any(0))
+        depth_in = ndimage.distance_transform_edt(np.pad(lung, 1))[1:-1, 1:-1]
+        mask &= depth_in > min(SPARED * (columns[-1] + 1 - columns[0]), depth_in.max() / 2)
     return np.asarray(mask, bool)
 
 

@@ -16,17 +16,15 @@ from scipy import ndimage
 
 from monai_cxr_cf.grid import ModelGrid
 from monai_cxr_cf.judges.evidence import Check, Evidence, Limits
-from monai_cxr_cf.measures.masks import box_of
+from monai_cxr_cf.measures.masks import BRIGHTEST, LUNGS, box_of, mediastinum
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 NAMES = ("glare", "flat_edge", "lung_border", "hole")
 SIDE, GREY = 256, 255.0
-LUNGS = ("right_lung", "left_lung")
 DENSER = 6.0  # grey levels from which a smoothed change counts as added density
 BLOB = (1.5, 6.0)  # a blob stands out from a mean over this many pixels more than over those
 STANDS_OUT = 3.0  # by this many grey levels, and by as many more than what the source has there
-BRIGHT = 95  # percentile of the source's mediastinum that is as bright as this patient gets
 EDGE, STEEP = 20.0, 4  # an edge is seen where the change falls by that many grey levels within
 # that many pixels on either side
 STRAIGHT = 3  # pixels that a straight edge may rise or fall by
@@ -116,7 +114,7 @@ def glare(small: Small) -> float:
     own = ndimage.maximum_filter(_prominence(small.source), 3)
     rise = np.minimum(_prominence(edited), _prominence(edited, added))
     new = rise - np.maximum(own, 0)
-    bright = _smooth(edited, BLOB[0]) > np.percentile(small.source[middle], BRIGHT)
+    bright = _smooth(edited, BLOB[0]) > np.percentile(small.source[middle], BRIGHTEST)
     return float((added & bright & (new > STANDS_OUT)).sum() / added.sum())
 
 
@@ -125,18 +123,6 @@ def _prominence(image: Array, among: Mask | None = None) -> Array:
     weight = (np.ones_like(image, bool) if among is None else among).astype(np.float32)
     around = _smooth(image * weight, BLOB[1]) / np.maximum(_smooth(weight, BLOB[1]), 1e-3)
     return np.asarray(_smooth(image, BLOB[0]) - around, np.float32)
-
-
-def mediastinum(organs: dict[str, Mask]) -> Mask:
-    """Heart, spine and vessels: what lies between the lungs, row by row, and the heart."""
-    right, left = (organs[name] for name in LUNGS)
-    found = organs["heart"].copy() if "heart" in organs else np.zeros_like(right)
-    for row in np.flatnonzero(right.any(axis=1) & left.any(axis=1)):
-        one, other = np.flatnonzero(right[row]), np.flatnonzero(left[row])
-        if one[0] > other[0]:
-            one, other = other, one
-        found[row, one[-1] + 3 : max(other[0] - 2, 0)] = True
-    return np.asarray(found & ~right & ~left)
 
 
 def _flat_edge(small: Small, limits: Limits) -> Check:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
+LUNGS = ("right_lung", "left_lung")
+BRIGHTEST = 95  # percentile of a mediastinum that is as bright as its patient gets
 
 
 def dice(a: Mask, b: Mask) -> float:
@@ -18,11 +20,23 @@ def dice(a: Mask, b: Mask) -> float:
 def cardiothoracic_ratio(organs: Mapping[str, Mask]) -> float | None:
     """Widest heart over widest thorax, in columns; None without heart or lungs."""
     heart = organs.get("heart")
-    lungs = [organs[k] for k in ("right_lung", "left_lung") if k in organs]
+    lungs = [organs[name] for name in LUNGS if name in organs]
     if heart is None or not heart.any() or not lungs:
         return None
     thorax = np.logical_or.reduce(lungs)
     return None if not thorax.any() else _width(heart) / _width(thorax)
+
+
+def mediastinum(organs: Mapping[str, Mask]) -> Mask:
+    """Heart, spine and vessels: what lies between the lungs, row by row, and the heart."""
+    right, left = (organs[name] for name in LUNGS)
+    found = organs["heart"].copy() if "heart" in organs else np.zeros_like(right)
+    for row in np.flatnonzero(right.any(axis=1) & left.any(axis=1)):
+        one, other = np.flatnonzero(right[row]), np.flatnonzero(left[row])
+        if one[0] > other[0]:
+            one, other = other, one
+        found[row, one[-1] + 3 : max(other[0] - 2, 0)] = True
+    return np.asarray(found & ~right & ~left)
 
 
 def box_of(mask: Mask, margin: int = 0) -> tuple[slice, slice]:

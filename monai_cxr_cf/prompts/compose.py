@@ -21,6 +21,7 @@ _ZONE_WORDS = {
     "lateral_rim": "lateral",
     "cardiac_silhouette": "",
     "lung": "",
+    "inner_lung": "",
 }
 _SIDE_WORDS = {"left": "left", "right": "right", "both": "bilateral", None: ""}
 

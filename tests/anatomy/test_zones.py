@@ -198,6 +198,7 @@ def test_every_zone_of_a_box_is_the_box_that_its_shares_say() -> None:
         "perihilar": (slice(35, 65), slice(60, 76)),
         "lung": lung,
         "lateral_rim": (lung[0], slice(94, 100)),
+        "inner_lung": (slice(27, 73), slice(67, 93)),
     }
     for zone, place in expected.items():
         assert np.array_equal(zone_mask(apart(), zone, "left"), box(*place)), zone

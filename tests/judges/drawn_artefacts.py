@@ -12,8 +12,8 @@ from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
 from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.anatomy.zones import zone_mask
-from monai_cxr_cf.judges.artefacts import mediastinum
 from monai_cxr_cf.judges.evidence import Evidence, Expected
+from monai_cxr_cf.measures.masks import mediastinum
 
 NAMES = ("right_lung", "left_lung", "heart")
 

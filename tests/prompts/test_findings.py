@@ -136,7 +136,7 @@ def test_default_regions_follow_the_method() -> None:
     assert region_terms("pleural effusion", "left") == (("costophrenic", "left"), ("lower", "left"))
     assert region_terms("pneumothorax", "right") == (("apical", "right"), ("lateral_rim", "right"))
     assert region_terms("cardiomegaly") == (("cardiac_silhouette", None),)
-    assert region_terms("pulmonary edema") == (("lung", "both"),)
+    assert region_terms("pulmonary edema") == (("inner_lung", "both"),)
     assert region_terms("atelectasis") == (("lower", "both"),)
     assert region_terms("nodule", "left") == (("lung", "left"),)
     assert region_terms("nodule") == (("lung", "both"),)
