@@ -72,8 +72,6 @@ class Gate:
     bridge: str = dial(
         "auto", "let a region that crosses organs attend everywhere", choices=("auto", "on", "off")
     )
-    start: float = dial(0.0, "gate from this fraction of executed steps", span=(0, 1))
-    stop: float = dial(1.0, "gate until this fraction of executed steps", span=(0, 1))
     branches: str = dial("both", "CFG branches that are gated", choices=("both", "cond"))
     levels: Levels = dial((0, 1, 2), "attention resolutions, 0 = finest; the mid block is 3")
 
@@ -126,16 +124,15 @@ class Energy:
 
     levels: str = dial("2", "attention levels scored, e.g. '0,1,2', or 'auto'")
     map: str = dial("raw", "score the raw or the boosted map", choices=("raw", "boosted"))
-    shape: str = dial("linear", "1 - s, (1 - s)^2 or -log s", choices=("linear", "square", "log"))
 
 
 @dataclass(frozen=True)
 class Correct:
     """Eq. 9: latent correction along the energy's gradient, inside the boost window."""
 
-    alpha_max: float = dial(0.0, "first step size; 0 = off", span=(0, 100))
-    decay: str = dial("linear", "how alpha falls over the window", choices=("linear", "constant"))
-    iters: int = dial(1, "gradient steps per denoising step", span=(1, 5))
+    alpha_max: float = dial(
+        0.0, "first step size, falling to 0 over the window; 0 = off", span=(0, 100)
+    )
     norm: str = dial(
         "rms", "gradient scale: raw, or divided by RMS or maximum", choices=("none", "rms", "max")
     )
@@ -147,7 +144,6 @@ class Correct:
         "largest summed displacement, RMS in units of sqrt(1 - alpha_bar); 0 = none",
         span=(0, 100),
     )
-    every: int = dial(1, "correct every k-th window step", span=(1, 100))
 
 
 @dataclass(frozen=True)
@@ -270,12 +266,12 @@ GROUNDS: dict[str, str] = {
     "tokens.regional_prompt, tokens.carrier, tokens.source",
     "docs/evaluation.md 7": "sampling.solver, sampling.guidance_scale, start.kind, start.strength",
     "docs/method.md 2.1": "sampling.spacing, sampling.eta_ddim, boost.mu, boost.side",
-    "docs/method.md 2.2": "gate.renorm, gate.lam, gate.beta, gate.bridge, gate.start, gate.stop, "
-    "gate.branches, gate.levels",
+    "docs/method.md 2.2": "gate.renorm, gate.lam, gate.beta, gate.bridge, gate.branches, "
+    "gate.levels",
     "docs/method.md 2.3": "anatomy.strength, boost.renorm",
-    "docs/method.md 2.4": "energy.levels, energy.map, energy.shape",
-    "docs/method.md 2.5": "correct.decay, correct.iters, correct.norm, correct.scale, "
-    "correct.truncated, correct.stop_score, correct.cap, correct.every",
+    "docs/method.md 2.4": "energy.levels, energy.map",
+    "docs/method.md 2.5": "correct.norm, correct.scale, correct.truncated, "
+    "correct.stop_score, correct.cap",
     "docs/method.md 2.6": "keep.paste",
     "docs/method.md 2.7": "keep.band_px, output.composite, output.bounds, output.tau1, output.tau2",
     "docs/method.md 2.8": "sampling.cfg_from, sampling.cfg_until, sampling.guidance_rms",

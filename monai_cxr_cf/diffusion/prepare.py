@@ -121,7 +121,7 @@ def _acting(task: EditTask, plan: LawPlan, n_exec: int, *, like: Tensor) -> dict
         "guidance": guidance_of(task, config, (like.shape[-2], like.shape[-1]), like=like),
         "boost": boost_window(config.boost.mu, n_exec, side=config.boost.side),
         "guided": guided_steps(config, n_exec),
-        "gated": interval(*plan.gate_window, n_exec),
+        "gated": interval(0, plan.gate_until, n_exec),
     }
 
 

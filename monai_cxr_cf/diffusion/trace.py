@@ -56,7 +56,7 @@ class Recorder:
                 "gated": i in run.gated and bool(run.plan.gates),
                 "roi_score": _merged(scores, "score"),
                 "roi_lift": _merged(scores, "lift"),
-                "energy": [v for s in scores[:1] for v in _energy(s, run)],
+                "energy": [v for s in scores[:1] for v in _energy(s)],
                 "correction": moved.as_dict() if moved is not None else None,
                 "f": self.cost()["total"],
             }
@@ -197,8 +197,8 @@ def _merged(scores: list[Scores], what: str) -> Json:
     return table
 
 
-def _energy(scores: Scores, run: Prepared) -> list[float | None]:
-    return finite_values(energy(scores, run.config)) if scores.per_finding() else []
+def _energy(scores: Scores) -> list[float | None]:
+    return finite_values(energy(scores)) if scores.per_finding() else []
 
 
 def _backbone(run: Prepared) -> Json:

@@ -24,7 +24,7 @@ from tests.diffusion.small import EVERY
 LATE = {
     "sampling": {"steps": 10, "cfg_from": 0.25, "cfg_until": 1.0, "guidance_scale": 3.0},
     "start": {"strength": 1.0},
-    "gate": {"start": 0.2, "stop": 0.6},
+    "gate": {"mode": "dense"},
     "boost": {"side": "late", "mu": 0.5},
 }
 
@@ -47,11 +47,12 @@ def test_each_law_acts_in_its_own_steps_and_branches(tiny, task, monkeypatch):
     trace = sample(tiny, task, config, seeds=[1]).trace
     expected = []
     for i in range(10):
-        on = {"regional", "record"} | ({"gate"} if 2 <= i < 6 else set())
+        on = {"regional", "record"} | ({"gate"} if i < 3 else set())
         on |= {"boost"} if i in (6, 7, 8, 9) else set()
         expected += [(branch, on) for branch in ("cond", "negative")[: 2 if i >= 3 else 1]]
     assert told == expected
     assert [s["guided"] for s in trace["steps"]] == [i >= 3 for i in range(10)]
+    assert [s["gated"] for s in trace["steps"]] == [i < 3 for i in range(10)]
 
 
 def test_an_inversion_edits_nothing_and_records_nothing(tiny, task, monkeypatch):

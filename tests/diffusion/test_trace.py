@@ -43,7 +43,6 @@ def test_the_trace_of_every_preset_and_start_validates(tiny, task, name, kind) -
     [
         {"correct": {"alpha_max": 0.0}},
         {"correct": {"stop_score": 0.0}},
-        {"correct": {"every": 2}},
         {"start": {"strength": 0.0}},
     ],
     ids=str,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monai_cxr_cf.diffusion.attention.control import Control
 from monai_cxr_cf.diffusion.correction.displace import Mover
-from monai_cxr_cf.diffusion.correction.record import CorrectionRecord
+from monai_cxr_cf.diffusion.correction.record import CorrectionRecord, recorded
 from monai_cxr_cf.diffusion.correction.scores import Scores, energy, roi_scores
 from monai_cxr_cf.diffusion.laws.plan import LawPlan
 from monai_cxr_cf.diffusion.model.truncate import forward_while, frozen, last_cross_layer
@@ -53,10 +53,6 @@ class Correction:
         """Number of batch items whose gradient was not finite and was skipped."""
         return self.mover.non_finite
 
-    def due(self, i: int) -> bool:
-        """Whether window step i (0 = first step of the window) is corrected."""
-        return self.enabled and i % self.settings.every == 0
-
     def step(
         self, z: Tensor, t: Any, *, alpha_bar: float, i: int, n_window: int, cond_states: Tensor
     ) -> tuple[Tensor, CorrectionRecord]:
@@ -65,25 +61,21 @@ class Correction:
         ``alpha_bar`` belongs to t; ``cond_states`` (B, 77, C). ``Control.set`` must have set this
         step's conditional branch: the gradient pass sees the same gate, boost and regional prompt.
         """
-        record = CorrectionRecord(alpha=self.alpha(i, n_window), last_layer=self.last_layer)
         self.prediction = None
-        if not self.due(i):
-            return z, record.idle("not_due" if self.enabled else "off", len(z))
+        if not self.enabled:
+            return z, CorrectionRecord(alpha=0.0, last_layer="", reason=["off"] * len(z))
         _refuse_half(z.dtype)
-        for _ in range(self.settings.iters):
-            leaf, scores, value = self._look(z, t, cond_states)
-            open_items = ~self._reached(scores)
-            record.looked(scores, value)
-            if not bool(open_items.any()):
-                break
-            gradient = self._slope(value, leaf)
-            z = self._move(z, gradient, alpha_bar, open_items, record)
-        return z.detach(), record
+        leaf, scores, value = self._look(z, t, cond_states)
+        alpha, items, moved = self.alpha(i, n_window), ~self._reached(scores), None
+        if bool(items.any()):
+            slope = self._slope(value, leaf)
+            moved = self.mover.move(z, slope, alpha=alpha, alpha_bar=alpha_bar, items=items)
+        record = recorded(scores, value, moved, alpha=alpha, last_layer=self.last_layer)
+        return (z if moved is None else moved.z).detach(), record
 
     def alpha(self, i: int, n_window: int) -> float:
-        """α_i = α_max (1 - i / n_w) (or constant), times ``correct.scale``."""
-        fall = 1 - i / n_window if self.settings.decay == "linear" else 1.0
-        return self.settings.alpha_max * self.settings.scale * fall
+        """α_i = α_max (1 - i / n_w), times ``correct.scale``."""
+        return self.settings.alpha_max * self.settings.scale * (1 - i / n_window)
 
     def _look(self, z: Tensor, t: Any, states: Tensor) -> tuple[Tensor, Scores, Tensor]:
         """Leaf, scores and energy of one forward that keeps its graph up to the last layer.
@@ -95,7 +87,7 @@ class Correction:
         def reached() -> bool:
             columns = self.control.look(self.plan.energy_levels)
             scores = roi_scores(columns, self.plan, map=self.plan.config.energy.map)
-            seen.append((scores, energy(scores, self.plan.config)))
+            seen.append((scores, energy(scores)))
             return bool(self._reached(scores).all())
 
         with torch.inference_mode(False), torch.enable_grad(), frozen(self.unet):
@@ -131,13 +123,6 @@ class Correction:
         """Items (B,) whose findings all score ``stop_score`` or more."""
         values = torch.stack(list(scores.per_finding().values())).detach()
         return (values >= self.settings.stop_score).all(0)
-
-    def _move(
-        self, z: Tensor, gradient: Tensor, alpha_bar: float, items: Tensor, record: CorrectionRecord
-    ) -> Tensor:
-        moved = self.mover.move(z, gradient, alpha=record.alpha, alpha_bar=alpha_bar, items=items)
-        record.moved(moved)
-        return moved.z
 
 
 def _refuse_half(dtype: torch.dtype) -> None:

@@ -15,9 +15,6 @@ from torch import Tensor
 from monai_cxr_cf.diffusion.attention.control import Columns
 from monai_cxr_cf.diffusion.laws.plan import LawPlan
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import EditConfig
-
-LOG_FLOOR = 1e-12
 
 Key = tuple[int, str]  # (level, finding)
 ScoreTable = dict[
@@ -118,15 +115,11 @@ def finite_values(values: Tensor) -> list[float | None]:
     return [v if math.isfinite(v) else None for v in values.detach().tolist()]
 
 
-def energy(scores: Scores, config: EditConfig) -> Tensor:
-    """Eq. 8 per batch item, (B,): mean over findings of 1 - s, (1 - s)² or -log s.
+def energy(scores: Scores) -> Tensor:
+    """Eq. 8 per batch item, (B,): mean over findings of 1 - s.
 
     s = mean of the scores over a finding's tokens and the layers of the energy levels; with one
-    finding and ``linear`` this is L = 1 - (1/|K_path|) Σ_k score_k.
+    finding this is L = 1 - (1/|K_path|) Σ_k score_k.
     """
     s = torch.stack(list(scores.per_finding().values()))
-    if config.energy.shape == "square":
-        return ((1 - s) ** 2).mean(0)
-    if config.energy.shape == "log":
-        return -s.clamp_min(LOG_FLOOR).log().mean(0)
     return 1 - s.mean(0)

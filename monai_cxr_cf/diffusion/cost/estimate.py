@@ -99,8 +99,7 @@ def _corrections(backbone: Backbone, config: EditConfig, r: Ratios, n_exec: int)
     last = last_cross_layer(layers, levels)
     stop = last if correct.truncated else ""
     window = len(boost_window(config.boost.mu, n_exec, side=config.boost.side))
-    due = -(-window // correct.every) * correct.iters
-    return due * (r.forward(stop) + r.backward(last))
+    return window * (r.forward(stop) + r.backward(last))
 
 
 def _memory(backbone: Backbone, side: int) -> float:

@@ -72,20 +72,19 @@ def _organ_gate(
 ) -> Gate:
     """The law of one level; ``omegas`` are the Ω of regions that cross organs."""
     gate = config.gate
-    window = {"start": gate.start, "stop": gate.stop}
     p = priors.membership(task.organs, grid)
     if gate.mode == "dense":
         return _dense_gate(p, gate.lam, like)
     if gate.mode == "partition":
         cells = priors.bridged(p, omegas).reshape(len(p), -1).T
-        return Partition(_tensor(cells, like), gate.beta, gate.lam, **window)
+        return Partition(_tensor(cells, like), gate.beta, gate.lam)
     if gate.mode == "partition_hard":
         organ = p.argmax(0)
         for omega in omegas:
             organ = np.where(omega >= FREE_FROM, -1, organ)
-        return HardPartition(torch.as_tensor(organ.ravel(), device=like.device), gate.lam, **window)
+        return HardPartition(torch.as_tensor(organ.ravel(), device=like.device), gate.lam)
     m = _tensor(priors.organ_union(task.organs, grid).ravel(), like)
-    return MaskGate(m, gate.mode, gate.renorm, gate.lam, **window)
+    return MaskGate(m, gate.mode, gate.renorm, gate.lam)
 
 
 def _dense_gate(p: priors.Map, lam: float, like: Tensor) -> DenseShift:

@@ -83,11 +83,9 @@ class LawPlan:
         return bool(self.gates or self.gains or self.regional or self.corrects)
 
     @property
-    def gate_window(self) -> tuple[float, float]:
-        """(start, stop) fractions of executed steps in which the gate acts."""
-        gate = self.config.gate
-        dense = gate.mode == "dense"
-        return gate.start, min(gate.stop, DENSE_STOP) if dense else gate.stop
+    def gate_until(self) -> float:
+        """The gate acts until this fraction of executed steps."""
+        return DENSE_STOP if self.config.gate.mode == "dense" else 1.0
 
     def scored(self, branch: str) -> tuple[tuple[int, int], ...]:
         """(level, finding index) pairs that have tokens in this branch and have not vanished."""

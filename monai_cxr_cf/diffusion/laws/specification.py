@@ -16,16 +16,8 @@ from torch import Tensor
 BIAS_FLOOR = 1e-4  # log m of a key outside every organ: finite, so an all-zero mask stays plain
 
 
-@dataclass(frozen=True, kw_only=True)
-class Law:
-    """A law acts on executed steps i of n with start <= i/n < stop."""
-
-    start: float = 0.0
-    stop: float = 1.0
-
-
 @dataclass(frozen=True)
-class MaskGate(Law):
+class MaskGate:
     """Eq. 5, S^anat = S ⊙ m, on keys, queries or both; m (N,) in 0..1, blend ``lam``.
 
     ``renorm`` divides rows by their sum again (keys only; there m is at least 1e-4).
@@ -50,7 +42,7 @@ class MaskGate(Law):
 
 
 @dataclass(frozen=True)
-class Partition(Law):
+class Partition:
     """S_ij exp(β <p_i, p_j>), renormalised; p (N, classes), β in logits, blend ``lam``."""
 
     membership: Tensor
@@ -69,7 +61,7 @@ class Partition(Law):
 
 
 @dataclass(frozen=True)
-class HardPartition(Law):
+class HardPartition:
     """Own organ only, renormalised; free cells (bridge) attend everywhere and are seen by none.
 
     ``organ`` (N,) integer class of each cell, -1 = free.
@@ -97,7 +89,7 @@ class HardPartition(Law):
 
 
 @dataclass(frozen=True)
-class DenseShift(Law):
+class DenseShift:
     """DenseDiffusion: sim += w l_t (1 - area) [R (max - sim) - (1 - R) (sim - min)] before softmax.
 
     ``same`` R (N, keys) in {0, 1} or -1 where a key is left alone; ``area`` broadcastable to R, the
@@ -123,7 +115,7 @@ class DenseShift(Law):
 
 
 @dataclass(frozen=True)
-class TokenGain(Law):
+class TokenGain:
     """Eq. 6 and its kin, A_k <- W_k A_k for a few tokens; not renormalised unless asked.
 
     ``tokens`` positions k; ``gain`` W (tokens, N): 1 + η Ω on K_path, 1 - λ + λ m_organ on K_anat.
@@ -139,7 +131,7 @@ class TokenGain(Law):
         if not own:
             return None
         tokens = tuple(self.tokens[i] - first for i in own)
-        return TokenGain(tokens, self.gain[own], self.renorm, start=self.start, stop=self.stop)
+        return TokenGain(tokens, self.gain[own], self.renorm)
 
     def __call__(self, probs: Tensor) -> Tensor:
         """(..., N, 77) -> (..., N, 77)."""

@@ -56,15 +56,14 @@ def test_the_max_norm_bounds_every_value(unet):
     assert float((moved - z).abs().max()) == pytest.approx(0.05 * 0.8, rel=1e-3)
 
 
-@pytest.mark.parametrize(("decay", "alphas"), [("linear", [0.1, 0.075]), ("constant", [0.1, 0.1])])
-def test_step_sizes_fall_over_the_window(unet, decay, alphas):
-    settings = config(decay=decay, alpha_max=0.05, scale=2.0)
-    found = [corrected(unet, settings, i=i)[1].alpha for i in range(2)]
-    assert found == pytest.approx(alphas)
+def test_step_sizes_fall_over_the_window(unet):
+    settings = config(alpha_max=0.05, scale=2.0)
+    found = [corrected(unet, settings, i=i)[1].alpha for i in range(4)]
+    assert found == pytest.approx([0.1, 0.075, 0.05, 0.025])
 
 
 def test_the_summed_displacement_stops_at_the_cap(unet):
-    settings = config(cap=0.12, decay="constant")
+    settings = config(cap=0.12)
     z = latent(batch=2)
     moved, record, correction = corrected(unet, settings, z=z, steps=5)
     assert correction.mover.spent.tolist() == pytest.approx([0.12, 0.12], rel=1e-4)
@@ -74,25 +73,12 @@ def test_the_summed_displacement_stops_at_the_cap(unet):
     assert torch.equal(moved, third[0])
 
 
-def test_iterations_repeat_the_step(unet):
-    once = corrected(unet, config(decay="constant"), steps=2)[0]
-    twice, record, correction = corrected(unet, config(iters=2))
-    assert torch.allclose(once, twice, atol=1e-6)
-    assert (record.forwards, record.backwards) == correction.passes == (2, 2)
-    assert record.displacement == pytest.approx([0.1], rel=1e-4)
-
-
 def test_a_score_that_is_high_enough_stops_the_correction(unet):
     z = latent()
     moved, record, correction = corrected(unet, config(stop_score=0.01), z=z)
     assert torch.equal(moved, z)
     assert record.reason == ["stop_score"]
     assert correction.passes == (1, 0)
-
-
-def test_every_kth_window_step_is_corrected(unet):
-    found = [corrected(unet, config(every=2), i=i)[1].reason for i in range(4)]
-    assert found == [[""], ["not_due"], [""], ["not_due"]]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_all_mass_in_a_binary_region_scores_one(unet):
     scores = roi_scores({(0, name): inside}, made)
     assert float(scores.score[0, "edema"]) == 1
     assert float(scores.lift[0, "edema"]) == 1
-    assert float(energy(scores, made.config)) == 0
+    assert float(energy(scores)) == 0
 
 
 def test_boosted_score_is_the_published_function_of_the_raw_one(unet):
@@ -94,19 +94,16 @@ def test_score_is_the_mean_over_tokens_and_layers(unet):
     assert float(score) == pytest.approx(sum(shares) / len(shares), rel=1e-6)
 
 
-def test_linear_energy_of_one_finding_is_equation_eight(unet):
+def test_energy_of_one_finding_is_equation_eight(unet):
     made = plan(unet, off(**EDGE))
     scores = roi_scores(columns(unet, made, random_maps()), made)
-    assert torch.allclose(energy(scores, made.config), 1 - scores.score[0, "pleural effusion"])
+    assert torch.allclose(energy(scores), 1 - scores.score[0, "pleural effusion"])
 
 
-@pytest.mark.parametrize("shape", ["linear", "square", "log"])
-def test_energy_shapes(unet, shape):
-    made = plan(unet, off(**(EDGE | {"energy": {"levels": "0,1", "shape": shape}})))
+def test_energy_of_several_levels(unet):
+    made = plan(unet, off(**(EDGE | {"energy": {"levels": "0,1"}})))
     scores = roi_scores(columns(unet, made, random_maps()), made)
-    s = scores.per_finding()["pleural effusion"]
-    expected = {"linear": 1 - s, "square": (1 - s) ** 2, "log": -s.log()}[shape]
-    assert torch.allclose(energy(scores, made.config), expected)
+    assert torch.allclose(energy(scores), 1 - scores.per_finding()["pleural effusion"])
 
 
 def test_long_words_do_not_outweigh_short_ones(unet):
@@ -117,7 +114,7 @@ def test_long_words_do_not_outweigh_short_ones(unet):
     made = plan(unet, off(**EDGE), task)
     scores = roi_scores(columns(unet, made, random_maps()), made)
     both = [scores.score[0, name] for name in ("pneumothorax", "mass")]
-    assert torch.allclose(energy(scores, made.config), 1 - (both[0] + both[1]) / 2)
+    assert torch.allclose(energy(scores), 1 - (both[0] + both[1]) / 2)
 
 
 def test_scores_know_their_branch(unet):

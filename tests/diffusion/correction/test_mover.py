@@ -6,9 +6,8 @@ import math
 import pytest
 import torch
 
-from monai_cxr_cf.diffusion.correction.correction import Correction
 from monai_cxr_cf.diffusion.correction.displace import Moved, Mover
-from monai_cxr_cf.diffusion.correction.record import CorrectionRecord
+from monai_cxr_cf.diffusion.correction.record import recorded
 from monai_cxr_cf.diffusion.correction.scores import Scores, roi_scores
 from monai_cxr_cf.diffusion.task import Target
 from tests.diffusion.correcting import config, corrected
@@ -181,17 +180,6 @@ def test_a_reached_image_does_not_stop_the_others_of_its_batch(unet):
     assert correction.passes == (1, 1)
 
 
-def test_every_kth_step_counts_from_the_start_of_the_window(unet):
-    with controlled(unet, plan(unet, config(every=3))) as control:
-        correction = Correction(unet, control, control.plan)
-        assert [correction.due(i) for i in range(7)] == [True, False, False] * 2 + [True]
-        assert correction.alpha(3, 12) == pytest.approx(0.05 * 0.75)
-    moved, record, correction = corrected(unet, config(every=3), z=latent(batch=2), i=1)
-    assert (record.reason, record.alpha) == (["not_due"] * 2, 0.0)
-    assert correction.passes == (record.forwards, record.backwards) == (0, 0)
-    assert torch.equal(moved, latent(batch=2))
-
-
 def test_the_last_layer_of_a_truncated_gradient_is_named(unet):
     assert corrected(unet, config(truncated=False))[1].last_layer == ""
     named = corrected(unet, config())[1].last_layer
@@ -205,36 +193,42 @@ def seen(*values):
     return Scores({(2, "t"): torch.tensor(values)}, {(2, "t"): torch.zeros(3)}, {2: 1}, (2,))
 
 
-def test_a_record_keeps_the_first_look_and_adds_up_what_moved():
-    record = CorrectionRecord(alpha=0.5, last_layer="up")
-    record.looked(seen(0.25, 0.5, 0.75), torch.tensor([0.75, 0.5, torch.nan]))
-    assert (record.forwards, record.backwards) == (1, 0)
-    assert record.energy == [0.75, 0.5, None]
-    assert record.scores["score"] == {"2": {"t": [0.25, 0.5, 0.75]}}
-    assert record.reason == ["stop_score"] * 3
-    assert record.gradient_rms == record.displacement == [0.0, 0.0, 0.0]
-    z = torch.zeros(3, 1, 1, 1)
-    length = torch.tensor([0.25, 0.0, 0.0])
-    record.moved(Moved(z, torch.tensor([1.0, 2, 4]), length, ("", "cap", "non_finite")))
-    assert record.reason == ["", "cap", "non_finite"]
-    record.looked(seen(0.5, 0.5, 0.5), torch.tensor([0.5, 0.5, 0.5]))
-    length = torch.tensor([0.0, 0.5, 0.0])
-    rms = torch.tensor([0.5, torch.inf, 0.25])
-    record.moved(Moved(z, rms, length, ("cap", "", "stop_score")))
+def test_a_record_holds_what_was_seen_and_what_moved():
+    look, value = seen(0.25, 0.5, 0.75), torch.tensor([0.75, 0.5, torch.nan])
+    length, rms = torch.tensor([0.25, 0.0, 0.0]), torch.tensor([1.0, torch.inf, 4])
+    moved = Moved(torch.zeros(3, 1, 1, 1), rms, length, ("", "cap", "non_finite"))
+    record = recorded(look, value, moved, alpha=0.5, last_layer="up")
     assert record.as_dict() == {
         "alpha": 0.5,
         "last_layer": "up",
-        "forwards": 2,
-        "backwards": 2,
+        "forwards": 1,
+        "backwards": 1,
         "energy": [0.75, 0.5, None],
-        "gradient_rms": [0.5, None, 0.25],
-        "displacement": [0.25, 0.5, 0.0],
-        "reason": ["", "", "stop_score"],
-        "scores": seen(0.25, 0.5, 0.75).as_dict(),
+        "gradient_rms": [1.0, None, 4.0],
+        "displacement": [0.25, 0.0, 0.0],
+        "reason": ["", "cap", "non_finite"],
+        "scores": look.as_dict(),
+    }
+    assert record.scores["score"] == {"2": {"t": [0.25, 0.5, 0.75]}}
+
+
+def test_a_record_of_a_step_on_which_nothing_had_to_move():
+    look = seen(0.25, 0.5, 0.75)
+    record = recorded(look, torch.tensor([0.75, 0.5, 0.25]), None, alpha=0.5, last_layer="up")
+    assert record.as_dict() == {
+        "alpha": 0.5,
+        "last_layer": "up",
+        "forwards": 1,
+        "backwards": 0,
+        "energy": [0.75, 0.5, 0.25],
+        "gradient_rms": [0.0, 0.0, 0.0],
+        "displacement": [0.0, 0.0, 0.0],
+        "reason": ["stop_score"] * 3,
+        "scores": look.as_dict(),
     }
 
 
-def test_a_record_of_a_step_on_which_nothing_was_computed():
-    record = CorrectionRecord(alpha=0.5, last_layer="").idle("off", 2)
+def test_a_record_of_a_step_on_which_nothing_was_computed(unet):
+    _, record, _ = corrected(unet, config(alpha_max=0.0), z=latent(batch=2))
     assert (record.alpha, record.reason, record.energy) == (0.0, ["off", "off"], [])
     assert (record.forwards, record.backwards, record.scores) == (0, 0, {})

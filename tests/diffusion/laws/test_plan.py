@@ -148,7 +148,7 @@ def test_dense_gate_is_refused_above_its_size_and_starts_early_only(unet):
     config = off(gate={"mode": "dense"})
     made = plan(unet, config)
     assert isinstance(made.gates[0], DenseShift)
-    assert made.gate_window == (0.0, 0.3)
+    assert made.gate_until == 0.3
     with pytest.raises(BadRequest, match="2304 x 2304"):
         plan(unet, config, grid=(48, 48))
 

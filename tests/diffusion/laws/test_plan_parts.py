@@ -137,17 +137,10 @@ def test_a_finding_of_the_negative_prompt_alone_is_not_corrected(unet):
 
 
 @pytest.mark.parametrize(
-    ("gate", "window"),
-    [
-        ({"mode": "partition", "start": 0.25, "stop": 0.5}, (0.25, 0.5)),
-        ({"mode": "keys", "start": 0.0, "stop": 1.0}, (0.0, 1.0)),
-        ({"mode": "dense", "start": 0.1, "stop": 0.2}, (0.1, 0.2)),
-        ({"mode": "dense", "start": 0.1, "stop": 0.9}, (0.1, 0.3)),
-    ],
-    ids=str,
+    ("mode", "until"), [("off", 1), ("partition", 1), ("keys", 1), ("dense", 0.3)]
 )
-def test_the_gate_acts_in_its_own_window_and_the_dense_one_in_the_first_steps(unet, gate, window):
-    assert plan(unet, off(gate=gate)).gate_window == window
+def test_the_gate_acts_in_the_whole_run_and_the_dense_one_in_the_first_steps(unet, mode, until):
+    assert plan(unet, off(gate={"mode": mode})).gate_until == until
 
 
 def test_boosted_scores_of_a_renormalised_boost_are_refused_only_where_they_are_used(unet):

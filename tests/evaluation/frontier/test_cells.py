@@ -33,9 +33,9 @@ OTHER = {
     "boost": {"eta": 5.0, "mu": 0.9, "side": "late", "renorm": True},
     "anatomy": {"strength": 0.5},
     "tokens": {"regional_prompt": False, "carrier": "finding+eos", "removal": "negative"},
-    "energy": {"levels": "0,1", "map": "boosted", "shape": "log"},
-    "correct": {"alpha_max": 3.0, "decay": "constant", "iters": 2, "norm": "none", "scale": 2.0,
-                "truncated": False, "stop_score": 1.0, "cap": 0.0, "every": 2},
+    "energy": {"levels": "0,1", "map": "boosted"},
+    "correct": {"alpha_max": 3.0, "norm": "none", "scale": 2.0, "truncated": False,
+                "stop_score": 1.0, "cap": 0.0},
     "keep": {"band_px": 3},
     "output": {"composite": "none", "tau1": 0.5, "tau2": 0.6},
 }  # fmt: skip
