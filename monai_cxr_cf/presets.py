@@ -130,9 +130,7 @@ class Energy:
 class Correct:
     """Eq. 9: latent correction along the energy's gradient, inside the boost window."""
 
-    alpha_max: float = dial(
-        0.0, "first step size, falling to 0 over the window; 0 = off", span=(0, 100)
-    )
+    alpha_max: float = dial(0.0, "first step size, falls to 0; 0 = off", span=(0, 100))
     norm: str = dial(
         "rms", "gradient scale: raw, or divided by RMS or maximum", choices=("none", "rms", "max")
     )
@@ -259,8 +257,8 @@ FAST = replace(  # half the steps, and six of them run
 )
 PRESETS: dict[str, EditConfig] = {"paper": PAPER, "default": DEFAULT, "fast": FAST}
 # What the dials of ``default`` rest on. Whether a law acts was measured on cxr-mini: effect inside
-# the region against change outside. How a backbone gets settings of its own, which replace those
-# here, the evaluation tells. All others are choices that a page describes.
+# the region against change outside. Calibrations of backbones replace some, as the evaluation
+# tells. All others are choices that a page describes.
 GROUNDS: dict[str, str] = {
     "docs/cxr-mini/frontier.md": "sampling.guidance_map, gate.mode, boost.eta, correct.alpha_max, "
     "tokens.regional_prompt, tokens.carrier, tokens.source",
@@ -270,8 +268,8 @@ GROUNDS: dict[str, str] = {
     "gate.levels",
     "docs/method.md 2.3": "anatomy.strength, boost.renorm",
     "docs/method.md 2.4": "energy.levels, energy.map",
-    "docs/method.md 2.5": "correct.norm, correct.scale, correct.truncated, "
-    "correct.stop_score, correct.cap",
+    "docs/method.md 2.5": "correct.norm, correct.scale, correct.truncated, correct.cap, "
+    "correct.stop_score",
     "docs/method.md 2.6": "keep.paste",
     "docs/method.md 2.7": "keep.band_px, output.composite, output.bounds, output.tau1, output.tau2",
     "docs/method.md 2.8": "sampling.cfg_from, sampling.cfg_until, sampling.guidance_rms",
