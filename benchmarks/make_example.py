@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, SecondaryCaptureImageStorage
 
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.reading.read import read_source
@@ -82,7 +82,8 @@ def main() -> None:
     ds = make_example(read_source(chosen.source))
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.save_as(chosen.out, enforce_file_format=True, implicit_vr=False, little_endian=True)
+    ds.compress(JPEGLSLossless, generate_instance_uid=False)  # a third of the bytes
+    ds.save_as(chosen.out, enforce_file_format=True)
 
 
 if __name__ == "__main__":
