@@ -83,6 +83,7 @@ def test_segment_says_what_the_reader_and_the_masks_warn_of(
 ) -> None:
     ds = dcmread(root / "docs" / "example.dcm")
     upright = read_source(root / "docs" / "example.dcm")
+    ds.decompress()
     stored = ds.pixel_array[:, ::-1]
     ds.PixelData, ds.PatientOrientation = stored.tobytes(), ["R", "F"]
     ds.save_as(source := tmp_path / "mirrored.dcm")
