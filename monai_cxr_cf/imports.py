@@ -55,7 +55,9 @@ PUT_OFF: dict[str, dict[str, Any]] = {
     "scipy.optimize": _when_called("scipy.optimize", "linear_sum_assignment"),
     "scipy.signal": _when_called("scipy.signal", "hilbert", "iirnotch"),
 }
-INSIDE = {("monai", "transforms")}  # packages that are taken by name from one put off
+# Modules that are taken by name from a package put off.
+INSIDE = {("monai", "transforms"), ("monai.networks.nets", "resnet")}
+AFTER = {"monai.transforms": "monai.data"}  # a circle that MONAI's first file enters at the second
 # The modules of PyTorch's compiler import each other in a circle, and need its first file run;
 # all but this one, with which transformers makes masks.
 CIRCLE, ALONE = "torch._dynamo.", "torch._dynamo._trace_wrapped_higher_order_op"
@@ -105,6 +107,17 @@ class _Later:
         return getattr(self.file, name)
 
 
+class _Second:
+    """A loader of a package of ``AFTER``: what comes before it is loaded, and loads it."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        import_module(AFTER[spec.name])
+        return import_module(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It has been run."""
+
+
 class _Finder:
     """Finds the packages of ``PUT_OFF`` where they are, and puts them off."""
 
@@ -113,6 +126,8 @@ class _Finder:
     ) -> ModuleSpec | None:
         if name.startswith(CIRCLE) and name != ALONE:
             _run(sys.modules[CIRCLE[:-1]])
+        if name in AFTER and AFTER[name] not in sys.modules:
+            return ModuleSpec(name, _Second())  # type: ignore[arg-type]
         if name not in PUT_OFF:
             return None
         spec = PathFinder.find_spec(name, path, target)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from monai_cxr_cf import imports
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -139,3 +141,21 @@ with imports.loading():
 print(inside, gc.get_freeze_count() == frozen)
 """
     assert run(code) == "(True, True) True"
+
+
+@pytest.mark.parametrize("first", ["monai.transforms", "monai.losses", "monai.networks.blocks"])
+def test_every_part_of_monai_can_be_the_first_that_is_asked_for(first: str) -> None:
+    """MONAI's packages import each other in circles, which its own first file enters in order."""
+    code = """
+from importlib import import_module
+from monai_cxr_cf import imports
+imports.prepare()
+import sys
+first = import_module(sys.argv[1])
+import monai.transforms
+from monai.data.dataset import Compose
+from monai.networks.blocks import Convolution
+print(first is sys.modules[sys.argv[1]], Compose is monai.transforms.Compose,
+    monai.transforms is sys.modules["monai.transforms"], Convolution.__module__)
+"""
+    assert run(code, first) == "True True True monai.networks.blocks.convolutions"

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_cxr_cf.data.folder import read_index
-from monai_cxr_cf.diffusion.model.checkpoints import aligned
 from monai_cxr_cf.measures.perceptual import psnr, ssim
 from monai_cxr_cf.training.autoencoder.linear_start import linear_start
+from monai_cxr_cf.training.autoencoder.load import load_autoencoder
 from monai_cxr_cf.training.autoencoder.quality import reconstruction_sheet
 from monai_cxr_cf.training.autoencoder.reconstruct import encode, reconstruct
 from monai_cxr_cf.training.autoencoder.whiten import fit_basis, fold
@@ -193,7 +193,7 @@ class AutoencoderTraining:
             if self.recipe.linear:
                 linear_start(model, images[:: max(1, len(images) // 64)])
             return model
-        model = aligned(AutoencoderKL.from_pretrained(self.out / "vae"))
+        model = load_autoencoder(self.out / "vae")
         for part in (model.encoder, model.quant_conv):
             part.requires_grad_(False)
         return model

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
 from monai_cxr_cf.data.folder import Row, read_index
-from monai_cxr_cf.diffusion.model.checkpoints import aligned
 from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.training.autoencoder.load import load_autoencoder
 from monai_cxr_cf.training.generator.batches import BatchMaker, Mix
 from monai_cxr_cf.training.generator.denoiser import DenoiserRecipe, Trainer
 from monai_cxr_cf.training.generator.latents import Pool
@@ -133,7 +132,7 @@ class FromNothing(Trainer):
     def __init__(self, recipe: DiffusionRecipe, out: Path, max_minutes: float | None) -> None:
         torch.manual_seed(recipe.seed)
         accelerator = start_accelerator(recipe.precision)
-        vae = aligned(AutoencoderKL.from_pretrained(out / "vae"))
+        vae = load_autoencoder(out / "vae")
         # Merges of equal count fall differently from run to run: trained once, then kept.
         kept = out / "tokenizer"
         with accelerator.main_process_first():

@@ -13,14 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from PIL import Image
 
 from monai_cxr_cf.anatomy.organ_maps import save_organ_maps
 from monai_cxr_cf.data.folder import Row, load_organ_mask, read_index
-from monai_cxr_cf.diffusion.model.checkpoints import aligned
-from monai_cxr_cf.errors import ComponentMissing
+from monai_cxr_cf.training.autoencoder.load import load_autoencoder, require_autoencoder
 from monai_cxr_cf.training.drawn_pairs.grounding import ground
 from monai_cxr_cf.training.drawn_pairs.rendered import Rendered, render_all
 from monai_cxr_cf.training.generator.latents import Encoder, encode_pairs, encode_real, no_pairs
@@ -39,11 +37,7 @@ def prepare_pool(data: Path, out: Path, *, versions: int, draws: int) -> Path:
         ComponentMissing: ``out/vae`` is not there, or the segmenter's weights are missing.
     """
     pool, organs, vae = out / "pool.npz", out / "organs.npz", out / "vae"
-    if not (vae / "config.json").is_file():
-        raise ComponentMissing(
-            f"There is no autoencoder in {out.name}/vae.",
-            hint="Train it first: cxr-cf train autoencoder, with the same --out.",
-        )
+    require_autoencoder(vae)
     if pool.is_file():
         return pool
     if not organs.is_file():
@@ -106,7 +100,7 @@ def build_pool(
     with 0 ``draws`` the pool has none.
     """
     rows = generator_rows(read_index(data))
-    model = aligned(AutoencoderKL.from_pretrained(vae))
+    model = load_autoencoder(vae)
     encoder, side = Encoder(model), model.config.sample_size
     squares = square_images(data, rows, side=side, cache=out.parent / "squares.npz")
     maps = organ_squares(data, rows, organs, side)
