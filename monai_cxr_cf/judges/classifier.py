@@ -19,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
+from monai_cxr_cf.judges.card import COUNTS
 from monai_cxr_cf.judges.networks import JudgeNetwork, Shape
 from monai_cxr_cf.judges.preprocess import to_squares
 from monai_cxr_cf.weights import models_folder
 
 SHIPPED = ("j1", "j2")
 FILES = ("config.json", "model.safetensors")
-COUNTS = 0.80  # AUC from which a judge's word on a finding counts
 BATCH = 8
 
 Array = NDArray[np.float32]
@@ -44,12 +44,12 @@ class Judge:
     auc: Mapping[str, Mapping[str, float]]  # per finding: auc, low, high, positives, negatives
     sha256: str  # of model.safetensors
     licence: str
-    side: int  # px of the square it looks at
+    shape: Shape  # what it looks at, and with what
     network: JudgeNetwork
 
     def counts(self, finding: str) -> bool:
-        """Whether this judge is good enough at a finding: AUC on ``test`` of at least .80."""
-        return self.auc.get(finding, {}).get("auc", 0.0) >= COUNTS
+        """Whether this judge is good enough at a finding: AUC within one view of at least .80."""
+        return (self.auc.get(finding, {}).get("auc") or 0.0) >= COUNTS
 
     def predict(self, images: Sequence[Array]) -> Array:
         """Probabilities of each finding.
@@ -62,10 +62,14 @@ class Judge:
         """
         if not len(images):
             return np.zeros((0, len(self.findings)), np.float32)
-        squares = torch.from_numpy(to_squares(images, self.side))[:, None]
+        squares = torch.from_numpy(self.squares(images))
         with torch.inference_mode():
             logits = torch.cat([self.network(batch) for batch in torch.split(squares, BATCH)])
         return torch.sigmoid(logits).numpy()
+
+    def squares(self, images: Sequence[Array]) -> Array:
+        """What the network sees: (N, 1, side, side) float32 in 0..1."""
+        return to_squares(images, self.shape.side, self.shape.detail)[:, None]
 
     def read(self, image: Array) -> dict[str, float]:
         """One image's probability per finding."""
@@ -93,7 +97,7 @@ def load_judge(spec: str | Path, *, models: Path | None = None) -> Judge:
             )
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     try:
-        shape = Shape(**config["shape"] | {"blocks": tuple(config["shape"]["blocks"])})
+        shape = Shape(**config["shape"])
         findings = tuple(config["findings"])
         network = JudgeNetwork(shape, len(findings))
     except (KeyError, TypeError) as error:
@@ -107,7 +111,7 @@ def load_judge(spec: str | Path, *, models: Path | None = None) -> Judge:
         auc=config.get("auc", {}),
         sha256=hashlib.sha256((folder / FILES[1]).read_bytes()).hexdigest(),
         licence=config.get("licence", "unknown"),
-        side=shape.side,
+        shape=shape,
         network=_filled(network, folder / FILES[1]),
     )
 

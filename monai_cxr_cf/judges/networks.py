@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A square radiograph in, logits of findings out: trunk, regions, and one linear map per finding.
 
-The trunk makes features, a small head finds the regions of the chest on them, features are
-averaged over each region, and each finding is a linear map of the regions it can lie in. J1's
-trunk is MONAI's DenseNet without foreign weights, J2's an EfficientNet-Lite0 of ImageNet weights.
+The trunk, an EfficientNet-Lite0 cut short, makes features; a small head finds the regions of the
+chest on them; features are averaged over each region, and each finding is a linear map of the
+regions it can lie in.
 """
 
 from __future__ import annotations
@@ -15,66 +15,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.imports import loading
-from monai_cxr_cf.judges.efficientnet import EfficientNetLite0
+from monai_cxr_cf.judges.efficientnet import DEPTH, EfficientNetLite0
 from monai_cxr_cf.judges.regions import PLANES, SHAPES, SIDED, SINGLE
 
-TRUNKS = ("densenet", "efficientnet_lite0")
-LITE_BLOCKS = (4, 7, 10)  # outputs of 40, 80 and 112 channels at strides 8, 16 and 16
+SPREAD = 10.0  # of the shapes, whose values lie within some tenths, to that of features
+TAPS = (4, 7, 10)  # blocks whose outputs are looked at: 40, 80 and 112 channels, strides 8, 16, 16
 
 
 @dataclass(frozen=True)
 class Shape:
     """What a judge's network looks like; stands in config.json."""
 
-    trunk: str  # densenet or efficientnet_lite0
     side: int  # px of the square it looks at
-    width: int = 24  # densenet: channels of the stem
-    growth: int = 12  # densenet: channels each layer adds
-    blocks: tuple[int, ...] = (3, 6, 8)  # densenet: layers per block, strides 4, 8, 16
-    hidden: int = 48  # channels of the region head
-
-
-class DenseTrunk(nn.Module):
-    """MONAI's DenseNet up to its last block: (B, 1, S, S) -> grids at strides 8 and 16."""
-
-    def __init__(self, shape: Shape) -> None:
-        with loading():
-            from monai.networks.nets.densenet import DenseNet
-
-        super().__init__()
-        net = DenseNet(
-            spatial_dims=2,
-            in_channels=1,
-            out_channels=1,
-            init_features=shape.width,
-            growth_rate=shape.growth,
-            block_config=shape.blocks,
-            bn_size=2,
-        )
-        self.features = net.features
-        self.taps = (f"denseblock{len(shape.blocks) - 1}", "norm5")
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 1, S, S) in [0, 1] -> features, fine to coarse."""
-        x, found = 2 * x - 1, []
-        for name, layer in self.features.named_children():
-            x = layer(x)
-            if name in self.taps:
-                found.append(torch.relu(x))
-        return found
-
-
-class LiteTrunk(nn.Module):
-    """EfficientNet-Lite0 up to its eleventh block; grey becomes three equal channels in [-1, 1]."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = EfficientNetLite0(depth=LITE_BLOCKS[-1] + 1)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 1, S, S) in [0, 1] -> features, fine to coarse."""
-        return self.net.levels((2 * x - 1).expand(-1, 3, -1, -1), LITE_BLOCKS)
+    detail: int  # px of the square that every image is brought to before: nobody sees finer
+    depth: int  # blocks of the trunk
+    hidden: int  # channels of the region head
 
 
 class JudgeNetwork(nn.Module):
@@ -82,12 +37,16 @@ class JudgeNetwork(nn.Module):
 
     def __init__(self, shape: Shape, findings: int) -> None:
         super().__init__()
-        if shape.trunk not in TRUNKS:
-            raise BadRequest(f'There is no trunk "{shape.trunk}".', hint=f"Known: {TRUNKS}.")
-        self.trunk = DenseTrunk(shape) if shape.trunk == "densenet" else LiteTrunk()
+        self.taps = tuple(tap for tap in TAPS if tap < shape.depth)
+        if not self.taps or shape.depth > DEPTH:
+            raise BadRequest(
+                f"A trunk has {TAPS[0] + 1} to {DEPTH} blocks, not {shape.depth}.",
+                hint="Set depth in the recipe, or take config.json and weights of one release.",
+            )
+        self.trunk = EfficientNetLite0(depth=shape.depth)
         with torch.no_grad():
             self.trunk.eval()
-            self.channels = sum(f.shape[1] for f in self.trunk(torch.zeros(1, 1, 64, 64)))
+            self.channels = sum(f.shape[1] for f in self._levels(torch.zeros(1, 1, 64, 64)))
             self.trunk.train()
         self.region_head = nn.Sequential(
             nn.Conv2d(self.channels, shape.hidden, 1),
@@ -100,17 +59,25 @@ class JudgeNetwork(nn.Module):
         )
         self.findings = nn.Linear(pooled_size(self.channels), findings)
 
+    def _levels(self, x: Tensor) -> list[Tensor]:
+        """(B, 1, S, S) in [0, 1] -> features, fine to coarse; grey becomes three equal channels."""
+        return self.trunk.levels((2 * x - 1).expand(-1, 3, -1, -1), self.taps)
+
     def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 1, S, S) in [0, 1] -> features (B, C, S/8, S/8), region logits (B, planes, same)."""
-        levels = self.trunk(x)
+        levels = self._levels(x)
         grid = levels[0].shape[-2:]
         joined = torch.cat([functional.interpolate(f, grid) for f in levels], 1)
         return joined, self.region_head(joined)
 
     def pooled(self, x: Tensor) -> Tensor:
-        """(B, 1, S, S) in [0, 1] -> (B, D) features per region and shapes, float32."""
-        features, regions = self.look(x)
-        return pool(features.float(), torch.sigmoid(regions.float()))
+        """(B, 1, S, S) in [0, 1] -> (B, D) features per region and shapes, float32.
+
+        Means of the image and its mirror image, so that a finding weighs the same on either side.
+        """
+        (features, regions), (mirrored, others) = self.look(x), self.look(x.flip(-1))
+        own = pool(features.float(), torch.sigmoid(regions.float()))
+        return (own + pool(mirrored.float(), torch.sigmoid(others.float()))) / 2
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 1, S, S) in [0, 1] -> (B, findings) logits, float32."""
@@ -140,7 +107,7 @@ def pool(features: Tensor, regions: Tensor) -> Tensor:
     count = len(SIDED)
     right, left, single = means[:, :count], means[:, count : 2 * count], means[:, 2 * count :]
     parts = [(right + left) / 2, torch.maximum(right, left), single]
-    return torch.cat([*(part.flatten(1) for part in parts), shapes(regions)], 1)
+    return torch.cat([*(part.flatten(1) for part in parts), SPREAD * shapes(regions)], 1)
 
 
 def shapes(regions: Tensor) -> Tensor:

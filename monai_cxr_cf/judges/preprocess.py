@@ -24,16 +24,21 @@ def stretch(image: Array) -> Array:
     return stretched
 
 
-def to_square(image: Array, side: int) -> Array:
-    """H x W float32, 0..1, bright = dense -> side x side, stretched, padded, antialiased.
+def to_square(image: Array, side: int, detail: int) -> Array:
+    """H x W float32, 0..1, bright = dense -> side x side, antialiased, stretched, padded.
 
-    The aspect is kept and the pad is 0; Pillow's bicubic filter widens when it shrinks.
+    The aspect is kept and the pad is 0; Pillow's bicubic filter widens when it shrinks. Every image
+    is brought to ``detail`` first, and stretched there: collections differ in size, and size must
+    not tell a finding.
     """
     if image.ndim != 2:
         raise BadRequest(f"A judge looks at H x W images, this one has {image.ndim} axes.")
-    return ModelGrid((image.shape[0], image.shape[1]), side).to_model(stretch(image))
+    grid = ModelGrid((image.shape[0], image.shape[1]), detail)
+    square = grid.to_model(image)
+    square[grid.window] = stretch(square[grid.window])
+    return square if side == detail else ModelGrid(square.shape, side).to_model(square)
 
 
-def to_squares(images: Sequence[Array], side: int) -> Array:
+def to_squares(images: Sequence[Array], side: int, detail: int) -> Array:
     """Images of any sizes -> (N, side, side) float32, 0..1."""
-    return np.stack([to_square(image, side) for image in images])
+    return np.stack([to_square(image, side, detail) for image in images])

@@ -2,7 +2,7 @@
 """Organ labels in, the regions a judge pools its features over out; and which finding looks where.
 
 A finding is looked for where the vocabulary puts it: an effusion at the costophrenic angles, a
-large heart at the heart. With a few dozen positives that prior is worth more than any free choice.
+large heart at the heart. With a few hundred positives that prior is worth more than a free choice.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.anatomy.zones import zone_mask
 from monai_cxr_cf.errors import UnsupportedImage
+from monai_cxr_cf.grid import ModelGrid
 
 SIDED = ("upper", "mid", "lower", "costophrenic", "perihilar")
 SINGLE = ("heart", "cardiac_silhouette", "lungs")
@@ -22,7 +23,7 @@ SHAPES = ("ratio", "heart_share", "lung_height", "heart_size", "lung_asymmetry")
 
 _LUNGS = ("upper", "mid", "lower", "perihilar")
 LOOKS_AT: dict[str, tuple[str, ...]] = {
-    "cardiomegaly": ("shape",),
+    "cardiomegaly": ("shape", "heart", "cardiac_silhouette"),
     "pleural effusion": ("costophrenic", "lower"),
     "pulmonary edema": (*_LUNGS, "heart", "cardiac_silhouette"),
     "consolidation": (*_LUNGS, "costophrenic"),
@@ -39,14 +40,12 @@ def region_map(labels: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
     """S x S organ labels (0 rest, 1 right lung, 2 left lung, 3 heart) -> planes x side x side.
 
     Values are the covered share of each cell, 0..1; a zone that the organs do not have is 0.
-    ``side`` divides S.
     """
     organs = Organs.from_labels(labels)
     masks = [_zone(organs, zone, where) for where in ("right", "left") for zone in SIDED]
     masks += [organs.heart, _zone(organs, "cardiac_silhouette", None), organs.lungs]
-    step = labels.shape[0] // side
-    cells = np.stack(masks).reshape(len(masks), side, step, side, step)
-    return np.asarray(cells.mean((2, 4)), np.float32)
+    grid = ModelGrid((labels.shape[0], labels.shape[1]), side)
+    return np.stack([grid.mask_to_model(mask) for mask in masks])
 
 
 def _zone(organs: Organs, zone: str, side: str | None) -> NDArray[np.bool_]:

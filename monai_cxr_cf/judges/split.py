@@ -1,34 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """A row of the data index in, the judge that may learn from it out: patients are never shared.
 
-The judges learn only from what the generator never sees: the ``judge`` split and the collections
-whose licence keeps them out of shipped generators. Each patient belongs to J1, to J2 or to the
-tuning subset; a hash of the patient key decides, so that nothing depends on order or on a list.
+The judges learn only from what the generator never sees, the ``judge`` split. Each of its patients
+belongs to J1, to J2 or to the tuning subset; a hash of the patient key decides, so that nothing
+depends on order, on a list or on the folder: a patient of two folders has one role.
 """
 
 from hashlib import sha256
 
 from monai_cxr_cf.data.folder import Row
 
-RESEARCH = ("openist", "cohen", "jsrt", "actualmed", "figure1")
-TUNING = 0.2  # share of the judge split's patients on whom the engine's settings are chosen
+TUNING = 0.2  # share of its patients on whom the engine's settings are chosen, judges validated
 # Of 3,000 salts this one spreads the findings of the judge split most evenly over the roles.
 SALT = "judges-2705"
 
 
 def role(row: Row) -> str | None:
-    """``"j1"``, ``"j2"``, ``"tuning"``, or None where no judge may look.
-
-    Research collections have no tuning share: the engine is tuned on the ``judge`` split.
-    """
+    """``"j1"``, ``"j2"``, ``"tuning"``, or None where no judge may look."""
+    if row.split != "judge":
+        return None
     place = _place(row.patient)
-    if row.split == "judge":
-        if place < TUNING:
-            return "tuning"
-        return "j1" if place < TUNING + (1 - TUNING) / 2 else "j2"
-    if row.split == "research" and row.source in RESEARCH and row.weights_may_ship == "no":
-        return "j1" if place < 0.5 else "j2"
-    return None
+    if place < TUNING:
+        return "tuning"
+    return "j1" if place < TUNING + (1 - TUNING) / 2 else "j2"
 
 
 def judge_rows(rows: list[Row], judge: str) -> list[Row]:

@@ -107,6 +107,14 @@ def opinion_of(radiograph: Radiograph, judge: Judge, memory: Remembered) -> dict
     def make() -> Arrays:
         return {"probabilities": np.array(list(judge.read(radiograph.pixels).values()))}
 
-    reads = judge.sha256, judge.side, judge.findings, radiograph.pixels, arithmetic()
+    shape = judge.shape
+    reads = (
+        judge.sha256,
+        shape.side,
+        shape.detail,
+        judge.findings,
+        radiograph.pixels,
+        arithmetic(),
+    )
     known = memory("opinion", digest("opinion", *reads), make)
     return dict(zip(judge.findings, map(float, known["probabilities"]), strict=True))

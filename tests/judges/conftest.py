@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tiny real judge: J1's network at small size, random weights, saved as a judge's folder."""
+"""A tiny real judge: the network cut short, random weights, saved as a judge's folder."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ from monai_cxr_cf.judges.networks import JudgeNetwork, Shape
 from monai_cxr_cf.training.classifier.export import write_judge
 
 FINDINGS = ("cardiomegaly", "pleural effusion", "consolidation")
-TINY = Shape("densenet", side=64, width=8, growth=4, blocks=(1, 1, 1), hidden=8)
+TINY = Shape(side=64, detail=64, depth=5, hidden=8)
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def tiny_judge(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("judges") / "tiny"
     torch.manual_seed(0)
     network = JudgeNetwork(TINY, len(FINDINGS)).eval()
-    measured = {"low": 0.7, "high": 0.95, "within_view": 0.8, "positives": 9, "negatives": 90}
+    measured = {"low": 0.7, "high": 0.95, "positives": 9, "negatives": 90}
     config = {
         "name": "tiny",
         "licence": "research only",
@@ -31,7 +31,7 @@ def tiny_judge(tmp_path_factory) -> Path:
             "pleural effusion": {"auc": 0.8, **measured},
             "consolidation": {"auc": 0.79, **measured},
         },
-        "training": {"images": {"nih": 90}, "patients": 80, "minutes": 1.0, "own_side": {}},
+        "training": {"images": {"nih": 90}, "patients": 80, "minutes": 1.0, "tuning": {}},
     }
     write_judge(folder, network, config)
     return folder

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
@@ -98,9 +99,19 @@ def test_contrast_and_brightness_of_the_film_do_not_matter():
 
 
 def test_the_square_keeps_the_aspect_and_pads_with_zeros():
-    square = to_square(np.linspace(0, 1, 200 * 100, dtype=np.float32).reshape(200, 100), 64)
+    square = to_square(np.linspace(0, 1, 200 * 100, dtype=np.float32).reshape(200, 100), 64, 64)
     assert square.shape == (64, 64)
     assert square[:, :16].max() == 0
     assert square[:, 48:].max() == 0
     with pytest.raises(BadRequest):
-        to_square(np.zeros((3, 9, 9), np.float32), 64)
+        to_square(np.zeros((3, 9, 9), np.float32), 64, 64)
+
+
+def test_a_large_file_shows_no_more_than_a_small_one():
+    rng = np.random.default_rng(0)
+    fine = rng.random((256, 256), dtype=np.float32)
+    small = np.asarray(Image.fromarray(fine).resize((64, 64), Image.Resampling.BICUBIC))
+    seen, other = (to_square(image.clip(0, 1), 128, 64) for image in (fine, small))
+    assert seen.shape == other.shape == (128, 128)
+    assert np.abs(seen - other).mean() < 0.02
+    assert np.abs(np.diff(seen)).mean() < 0.5 * np.abs(np.diff(to_square(fine, 128, 128))).mean()

@@ -29,10 +29,11 @@ def maps(drawn: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(region_map(drawn, SIDE // 8))[None]
 
 
-@pytest.mark.parametrize("trunk", ["densenet", "efficientnet_lite0"])
-def test_a_network_gives_logits_from_pooled_features(trunk):
+@pytest.mark.parametrize(("depth", "channels"), [(5, 40), (8, 120), (11, 232)])
+def test_a_network_gives_logits_from_pooled_features(depth, channels):
     torch.manual_seed(0)
-    network = JudgeNetwork(Shape(trunk, SIDE, width=8, growth=4, blocks=(1, 1, 1)), 4).eval()
+    network = JudgeNetwork(Shape(SIDE, SIDE, depth, hidden=8), 4).eval()
+    assert network.channels == channels
     x = torch.rand(2, 1, SIDE, SIDE)
     features, regions = network.look(x)
     assert features.shape == (2, network.channels, SIDE // 8, SIDE // 8)
@@ -40,11 +41,21 @@ def test_a_network_gives_logits_from_pooled_features(trunk):
     assert network.pooled(x).shape == (2, pooled_size(network.channels))
     assert network(x).shape == (2, 4)
     assert torch.isfinite(network(x)).all()
+    torch.testing.assert_close(network(x.flip(-1)), network(x), atol=1e-5, rtol=1e-5)
 
 
-def test_an_unknown_trunk_is_refused():
-    with pytest.raises(BadRequest):
-        JudgeNetwork(Shape("resnet", SIDE), 1)
+@pytest.mark.parametrize("depth", [4, 17])
+def test_a_trunk_that_is_too_short_or_too_long_is_refused(depth):
+    with pytest.raises(BadRequest, match="5 to 16 blocks"):
+        JudgeNetwork(Shape(SIDE, SIDE, depth, hidden=8), 1)
+
+
+def test_cells_that_do_not_divide_the_organ_map_keep_its_area():
+    side = 10  # of 64 px
+    found = region_map(labels(), side)
+    assert found.shape == (len(PLANES), side, side)
+    heart = found[PLANES.index("heart")].mean()
+    assert heart == pytest.approx((labels() == 3).mean(), abs=0.003)
 
 
 def test_features_are_averaged_over_their_region():

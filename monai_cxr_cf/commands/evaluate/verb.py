@@ -14,6 +14,7 @@ from monai_cxr_cf.commands.evaluate import (
     classifier,
     edits,
     frontier,
+    realism,
     samples,
     segmentation,
 )
@@ -28,9 +29,20 @@ examples:
   cxr-cf evaluate attention --data cxr --out cen   which words does the network act on?
   cxr-cf evaluate classifier --judge j1 --data cxr how well does a judge tell the findings?
   cxr-cf evaluate calibrate --data cxr --out cal   which settings suit this backbone?
+  cxr-cf evaluate realism --edits edits --data cxr can edits be told from real radiographs?
   cxr-cf evaluate segmentation --help              every option of one evaluation
 """
-KINDS = (edits, segmentation, samples, ablation, frontier, attention, classifier, calibrate)
+KINDS = (
+    edits,
+    segmentation,
+    samples,
+    ablation,
+    frontier,
+    attention,
+    classifier,
+    calibrate,
+    realism,
+)
 
 
 def add(verbs: Any, common: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 Array = NDArray[np.float32]
-HEIGHT = 224  # pixels of a panel
+HEIGHT, GAP = 224, 4  # pixels of a panel, and between two
 FULL = 0.25  # change of display units that is drawn in full colour
 ORANGE = (242, 142, 43)
 LABEL, SHRINK = 20, 0.6  # a sheet: pixels of the line over a strip, size of its strips
@@ -43,9 +43,17 @@ def save_strip(strip: Strip, path: Path) -> None:
         _grey(_resized(edited, size)),
         _signed(_resized(strip.change, size)),
     ]
-    gap = np.full((HEIGHT, 4, 3), 255, np.uint8)
+    gap = np.full((HEIGHT, GAP, 3), 255, np.uint8)
     joined = [part for panel in panels for part in (gap, panel)][1:]
     Image.fromarray(np.concatenate(joined, axis=1)).save(path, optimize=True)
+
+
+def load_strip(path: Path) -> tuple[Array, Array]:
+    """Source and counterfactual of a saved strip, ``HEIGHT`` pixels high, 0..1."""
+    with Image.open(path) as image:
+        panels: Array = np.asarray(image.convert("L"), np.float32) / np.float32(255)
+    width = (panels.shape[1] - 3 * GAP) // 4
+    return panels[:, :width], panels[:, 2 * (width + GAP) : 3 * width + 2 * GAP]
 
 
 def save_sheet(strips: Mapping[str, Path], path: Path) -> None:

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What decides a judge besides the data: its recipe, and the network of its first stage."""
+"""What decides a judge besides the data: its recipe, and what its network learns by."""
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from monai_cxr_cf.judges.efficientnet import load_imagenet
-from monai_cxr_cf.judges.networks import JudgeNetwork, LiteTrunk, Shape, pool
-from monai_cxr_cf.training.classifier.data import (
-    zone_figures,
-)
+from monai_cxr_cf.judges.networks import JudgeNetwork, Shape
+from monai_cxr_cf.judges.regions import columns_of
+from monai_cxr_cf.training.classifier.labels import ASIDE, OPACITY
 
 
 @dataclass(frozen=True)
@@ -18,73 +18,110 @@ class ClassifierRecipe:
     """Everything that decides a judge besides the data."""
 
     judge: str = "j1"  # whose patients: j1 or j2
-    trunk: str = "densenet"  # densenet, or efficientnet_lite0 with ImageNet weights, frozen
-    side: int = 256  # px, square
-    width: int = 24  # densenet: channels of the stem
-    growth: int = 12  # densenet: channels each layer adds
-    blocks: tuple[int, ...] = (3, 6, 8)  # densenet: layers per block
-    hidden: int = 48  # channels of the region head
+    side: int = 128  # px, square
+    detail: int = 128  # px of the square that every image is brought to first
+    depth: int = 8  # blocks of EfficientNet-Lite0, from ImageNet weights
+    frozen: int = 3  # of them that stay as they are, and the stem
+    hidden: int = 32  # channels of the region head
     findings: tuple[str, ...] = ()  # names of the vocabulary
-    batch: int = 16
-    steps: int = 1500
-    learning_rate: float = 2e-3
-    warmup: int = 30
+    apart: tuple[str, ...] = ()  # findings learnt among patients who are ill otherwise, and among
+    # those who are not, so that being ill is not taken for the finding
+    batch: int = 32
+    steps: int = 2000
+    learning_rate: float = 5e-4  # of the trunk
+    head_rate: float = 2e-3  # of the maps and the region head
+    warmup: int = 50
     weight_decay: float = 1e-3
-    grey_weight: float = 0.5  # of the loss on the zones' brightness and contrast
-    ema_decay: float = 0.99
-    precision: str = "bf16"  # accelerate's mixed_precision
+    head_decay: float = 0.05
+    dropout: float = 0.3  # of the pooled features
+    region_weight: float = 1.0  # of the loss on the regions
+    ema_decay: float = 0.998
+    precision: str = "no"  # accelerate's mixed_precision
     seed: int = 5
-    check_every: int = 100  # steps between validation, curves and checkpoint
-    copies: int = 4  # versions of a labelled image that a finding's map learns from
-    prose_weight: float = 0.0  # of a finding that a written reading leaves out; 0: no readings
-    ridges: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)  # penalties tried by cross-validation
+    check_every: int = 200  # steps between validation, curves and checkpoint
 
     def shape(self) -> Shape:
         """The network's own settings."""
-        return Shape(self.trunk, self.side, self.width, self.growth, self.blocks, self.hidden)
+        return Shape(self.side, self.detail, self.depth, self.hidden)
+
+    def learnt(self) -> tuple[str, ...]:
+        """All that is learnt: the findings, then what no judge speaks of."""
+        return (*self.findings, *ASIDE, OPACITY)
 
     def build(self) -> JudgeNetwork:
-        """The untrained network, drawn from ``seed``; a Lite trunk gets its ImageNet weights."""
+        """The untrained network, drawn from ``seed``; its trunk has ImageNet weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             network = JudgeNetwork(self.shape(), len(self.findings))
-        if isinstance(network.trunk, LiteTrunk):
-            load_imagenet(network.trunk.net)
-            network.trunk.requires_grad_(False)
-        network.findings.requires_grad_(False)  # solved, not descended to
+        load_imagenet(network.trunk)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-class Pretext(nn.Module):
-    """A judge's network with what only its first stage needs: a map to the zones' grey values."""
+class Lesson(nn.Module):
+    """A judge's network with what only its training needs: maps to what no judge speaks of."""
 
-    def __init__(self, network: JudgeNetwork) -> None:
+    def __init__(self, recipe: ClassifierRecipe) -> None:
         super().__init__()
-        self.network = network
-        self.grey = nn.Linear(network.channels, 2)
+        self.network = recipe.build()
+        maps = self.network.findings
+        self.aside = nn.Linear(maps.in_features, len(recipe.learnt()) - len(recipe.findings))
+        self.dropout = nn.Dropout(recipe.dropout)
+        for linear in (maps, self.aside):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+        channels = self.network.channels
+        sees = [columns_of(finding, channels) for finding in recipe.findings]
+        self.sees: Tensor
+        mask = torch.from_numpy(np.array(sees, np.float32).reshape(-1, maps.in_features))
+        self.register_buffer("sees", mask, persistent=False)
+        self.trunk_frozen = [
+            self.network.trunk.stem,
+            *list(self.network.trunk.blocks)[: recipe.frozen],
+        ]
+        for part in self.trunk_frozen:
+            part.requires_grad_(False)
 
-    def forward(self, images: Tensor, regions: Tensor) -> dict[str, Tensor]:
-        """(B, 1, S, S), (B, planes, S/8, S/8) -> losses ``regions``, ``overlap`` and ``grey``."""
-        features, logits = self.network.look(images)
-        features, logits = features.float(), logits.float()
-        weights = regions / (regions.sum((2, 3), keepdim=True) + 1e-3)
-        means = torch.einsum("brhw,bchw->brc", weights, features)
-        seen = (regions.sum((2, 3)) > 0.5).float()[..., None]
-        error = (self.grey(means) - 4 * zone_figures(images, regions)).square() * seen
-        p = torch.sigmoid(logits)
-        both, total = (p * regions).sum((2, 3)), (p.square() + regions.square()).sum((2, 3))
-        return {
-            "regions": nn.functional.binary_cross_entropy_with_logits(logits, regions),
-            "overlap": 1 - (2 * both / (total + 1)).mean(),
-            "grey": error.mean(),
-        }
+    def train(self, mode: bool = True) -> "Lesson":
+        """Training mode; what is frozen keeps its own statistics."""
+        super().train(mode)
+        for part in self.trunk_frozen:
+            part.eval()
+        return self
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 1, S, S) -> logits of all that is learnt (B, F), region logits (B, planes, S/8, S/8).
+
+        A finding sees only the regions that it can lie in.
+        """
+        from monai_cxr_cf.judges.networks import pool
+
+        features, regions = self.network.look(images)
+        features, regions = features.float(), regions.float()
+        pooled = self.dropout(pool(features, torch.sigmoid(regions)))
+        maps = self.network.findings
+        logits = nn.functional.linear(pooled, maps.weight * self.sees, maps.bias)
+        return torch.cat([logits, self.aside(pooled)], 1), regions
 
 
-@torch.no_grad()
-def pooled_features(network: JudgeNetwork, images: Tensor) -> Tensor:
-    """(N, 1, S, S) in 0..1 -> (N, D) pooled features, in batches, float32."""
-    parts = []
-    for batch in torch.split(images, 16):
-        features, regions = network.look(batch)
-        parts.append(pool(features.float(), torch.sigmoid(regions.float())))
-    return torch.cat(parts)
+def region_loss(logits: Tensor, regions: Tensor) -> Tensor:
+    """How far region logits (B, planes, g, g) lie from covered shares (B, planes, g, g)."""
+    p = torch.sigmoid(logits)
+    both, total = (p * regions).sum((2, 3)), (p.square() + regions.square()).sum((2, 3))
+    overlap = 1 - (2 * both / (total + 1)).mean()
+    return 4 * nn.functional.binary_cross_entropy_with_logits(logits, regions) + overlap
+
+
+def finding_loss(logits: Tensor, labels: Tensor, odds: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy over what is said.
+
+    Args:
+        logits: (B, F).
+        labels: (B, F), NaN where nobody says.
+        odds: (B, F) log odds of each finding in the row's stratum.
+        weights: (F,) of the findings.
+    """
+    known = ~torch.isnan(labels)
+    loss = nn.functional.binary_cross_entropy_with_logits(
+        logits + odds, torch.where(known, labels, torch.zeros_like(labels)), reduction="none"
+    )
+    return (loss * known * weights).sum() / len(labels)

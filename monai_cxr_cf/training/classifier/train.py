@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A data folder and a recipe in, a judge's folder out: ``cxr-cf train classifier``.
 
-Two stages. The trunk and the region head learn from every image of the judge's own side without
-any reader's label (regions of the segmenter, grey values of the zones); J2's trunk comes from
-ImageNet and stays frozen. Then one linear map per finding learns from the labelled images.
+Trunk, region head and maps learn together, from the labels of the judge's own patients and the
+segmenter's regions. Patients of the tuning subset, from whom no judge learns, validate and
+calibrate it.
 """
 
 from __future__ import annotations
@@ -11,113 +11,166 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from monai_cxr_cf.judges.networks import JudgeNetwork, LiteTrunk
+from monai_cxr_cf.judges.networks import JudgeNetwork
+from monai_cxr_cf.measures.probe import auc
 from monai_cxr_cf.training import loop
-from monai_cxr_cf.training.classifier.data import (
-    JudgeSet,
-    augmented,
-    load_judge_set,
-    plain,
-)
+from monai_cxr_cf.training.classifier.augment import augmented
+from monai_cxr_cf.training.classifier.data import Seen, load_regions, load_seen, plain
 from monai_cxr_cf.training.classifier.export import export_judge
-from monai_cxr_cf.training.classifier.recipe import ClassifierRecipe, Pretext
+from monai_cxr_cf.training.classifier.labels import (
+    label_table,
+    log_odds,
+    second_looks,
+    strata,
+)
+from monai_cxr_cf.training.classifier.recipe import (
+    ClassifierRecipe,
+    Lesson,
+    finding_loss,
+    region_loss,
+)
+from monai_cxr_cf.training.masters import adamw
 
 log = logging.getLogger(__name__)
+VIEWS = ("PA", "AP")
+BATCHES = 24  # from which the averaged network's statistics are measured
 
 
-class FirstStage:
-    """Model, optimiser, average and files of the first stage of one training."""
+class Training:
+    """Model, optimiser, average and files of one training."""
 
     def __init__(
-        self, recipe: ClassifierRecipe, data: JudgeSet, *, out: Path, max_minutes: float | None
+        self,
+        recipe: ClassifierRecipe,
+        data: Path,
+        *,
+        out: Path,
+        max_minutes: float | None = None,
     ) -> None:
-        self.recipe, self.data, self.out = recipe, data, out
+        self.recipe, self.out = recipe, out
         self.accelerator = Accelerator(mixed_precision=recipe.precision)
+        self.seen = load_seen(data, recipe.judge, recipe.shape())
+        self.unseen = load_seen(data, "tuning", recipe.shape())
+        self.regions = load_regions(data, self.seen.rows, side=recipe.side, cache=out)
+        looks = second_looks(data)
+        self.labels = label_table(self.seen.rows, recipe.learnt(), looks)
+        self.truth = label_table(self.unseen.rows, recipe.findings, looks)
+        self.odds = odds_of(recipe, self.seen, self.labels)
+        share = (np.nansum(self.labels, axis=0) + 0.5) / ((~np.isnan(self.labels)).sum(0) + 1)
+        self.weights = torch.from_numpy((share**-0.5 / (share**-0.5).mean()).astype(np.float32))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.model = Pretext(recipe.build()).to(self.accelerator.device)
-        trained = [w for w in self.model.parameters() if w.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            trained, recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
+            self.model = Lesson(recipe).to(self.accelerator.device)
+        self.optimizer = self._optimizer()
         self.ema = loop.Ema(self.model, recipe.ema_decay)
         self.progress = loop.Pace(recipe.steps, max_minutes)
         self.journal = loop.Journal(out)
-        patients = sorted({row.patient for row in data.rows})
-        kept_back = set(patients[:: max(2, len(patients) // 40)])  # whom the first stage never sees
-        self.seen = [i for i, row in enumerate(data.rows) if row.patient not in kept_back]
-        self.unseen = [i for i, row in enumerate(data.rows) if row.patient in kept_back]
 
-    def train_mode(self) -> None:
-        """Training mode; a frozen trunk keeps its own statistics."""
-        self.model.train()
-        if isinstance(self.model.network.trunk, LiteTrunk):
-            self.model.network.trunk.eval()
+    def _optimizer(self) -> torch.optim.Optimizer:
+        recipe, network = self.recipe, self.model.network
+        trunk = [w for w in network.trunk.parameters() if w.requires_grad]
+        heads = [*network.region_head.parameters(), *network.findings.parameters()]
+        heads += self.model.aside.parameters()
+        groups = [
+            {"params": trunk, "rate": recipe.learning_rate, "weight_decay": recipe.weight_decay},
+            {"params": heads, "rate": recipe.head_rate, "weight_decay": recipe.head_decay},
+        ]
+        return adamw(groups, self.accelerator.device)
 
-    def draw(self, step: int, stream: int = 0) -> tuple[Tensor, Tensor]:
-        """The augmented batch of a step: a function of (seed, step, stream)."""
-        chosen = loop.step_rng(self.recipe.seed, step, stream).choice(self.seen, self.recipe.batch)
+    def draw(self, step: int, stream: int = 0) -> tuple[NDArray[np.intp], Tensor, Tensor]:
+        """Rows, images and regions of a step's batch: a function of (seed, step, stream)."""
+        rng = loop.step_rng(self.recipe.seed, step, stream)
+        chosen = rng.choice(len(self.seen.rows), self.recipe.batch)
         generator = loop.step_generator(self.recipe.seed, step, stream)
-        images, maps = augmented(self.data.squares[chosen], self.data.regions[chosen], generator)
-        return images.to(self.accelerator.device), maps.to(self.accelerator.device)
+        images, maps = augmented(self.seen.squares[chosen], self.regions[chosen], generator)
+        device = self.accelerator.device
+        return chosen, images.to(device), maps.to(device)
 
     def step(self) -> dict[str, float]:
         """One optimiser step; returns the losses."""
-        recipe, at = self.recipe, self.progress.step
+        recipe, at, device = self.recipe, self.progress.step, self.accelerator.device
+        factor = loop.learning_rate_factor(self.progress.share, at, recipe.warmup)
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * loop.learning_rate_factor(
-                self.progress.share, at, recipe.warmup
-            )
-        self.train_mode()
-        images, regions = self.draw(at)
-        with self.accelerator.autocast():
-            losses = self.model(images, regions)
-        total = 4 * losses["regions"] + losses["overlap"] + recipe.grey_weight * losses["grey"]
+            group["lr"] = group["rate"] * factor
+        self.model.train()
+        chosen, images, regions = self.draw(at)
+        told, odds = (torch.from_numpy(a[chosen]).to(device) for a in (self.labels, self.odds))
+        with torch.random.fork_rng(devices=[]), self.accelerator.autocast():
+            torch.manual_seed(int(loop.step_rng(recipe.seed, at, 3).integers(0, 2**62)))
+            logits, found = self.model(images)
+        losses = {
+            "findings": finding_loss(logits.float(), told, odds, self.weights.to(device)),
+            "regions": region_loss(found.float(), regions),
+        }
+        total = losses["findings"] + recipe.region_weight * losses["regions"]
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(total)
-        nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
         self.ema.update(self.model)
         self.progress.advance(recipe.batch)
         return {"loss": float(total.detach())} | {k: float(v.detach()) for k, v in losses.items()}
 
     @torch.no_grad()
-    def averaged(self) -> Pretext:
-        """A float32 copy with the averaged weights; batch statistics measured under them."""
-        model = Pretext(self.recipe.build())
+    def averaged(self) -> JudgeNetwork:
+        """A float32 network with the averaged weights; batch statistics measured under them."""
+        model = Lesson(self.recipe)
         model.load_state_dict(self.model.state_dict())
         self.ema.copy_to(model)
-        norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-        if not isinstance(model.network.trunk, LiteTrunk):
-            for norm in norms:
-                norm.reset_running_stats()
-                norm.momentum = None  # cumulative mean
-            model.train()
-            for index in range(12):
-                model.network.look(self.draw(index, stream=1)[0].cpu())
-        return model.eval()
+        model.train()
+        for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.training):
+            norm.reset_running_stats()
+            norm.momentum = None  # cumulative mean
+        for index in range(BATCHES):
+            model.network.look(self.draw(index, stream=1)[1].cpu())
+        maps = model.network.findings
+        maps.weight.mul_(model.sees)
+        return model.network.eval()
 
     @torch.no_grad()
-    def check(self) -> JudgeNetwork:
-        """Losses on patients of the own side that were kept back, curves, checkpoint."""
-        model = self.averaged()
-        chosen = self.unseen[:48]
-        regions = torch.from_numpy(self.data.regions[chosen].astype("float32"))
-        losses = model(plain(self.data.squares[chosen]), regions)
-        self.journal.write(
-            self.progress.step, **{f"unseen_{k}": float(v) for k, v in losses.items()}
-        )
+    def scores(self, network: JudgeNetwork) -> NDArray[np.float64]:
+        """(N, findings) logits of the patients from whom no judge learns."""
+        parts = [network(part) for part in torch.split(plain(self.unseen.squares), 32)]
+        return torch.cat(parts).double().numpy()
+
+    def check(self) -> tuple[JudgeNetwork, NDArray[np.float64]]:
+        """The averaged network and its scores; AUC on unseen patients, curves, checkpoint."""
+        network = self.averaged()
+        scores = self.scores(network)
+        figures = {}
+        for index, finding in enumerate(self.recipe.findings):
+            for view in VIEWS:
+                inside = np.array([row.view.startswith(view) for row in self.unseen.rows])
+                inside &= ~np.isnan(self.truth[:, index])
+                value = auc(scores[inside, index], self.truth[inside, index])
+                if not np.isnan(value):
+                    figures[f"auc_{finding}_{view}".replace(" ", "_")] = value
+        mean = float(np.mean(list(figures.values()))) if figures else float("nan")
+        self.journal.write(self.progress.step, **figures, auc=mean)
         self.journal.curves()
         loop.save_state(self.out / "state.pt", loop.state_of(self))
-        return model.network
+        return network, scores
 
     def restore(self) -> None:
         """Continue from the checkpoint of ``check``."""
         loop.restore(self, self.out / "state.pt")
+
+
+def odds_of(
+    recipe: ClassifierRecipe, seen: Seen, labels: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(N, learnt) log odds of each finding in each row's stratum."""
+    columns = [
+        log_odds(labels[:, k], strata(seen.rows, seen.small, name, apart=name in recipe.apart))
+        for k, name in enumerate(recipe.learnt())
+    ]
+    return np.stack(columns, 1)
 
 
 def train_classifier(
@@ -131,12 +184,10 @@ def train_classifier(
     """Train one judge and write ``out/judge``, which ``judges.classifier.load_judge`` reads.
 
     ``out`` also receives state.pt, history.jsonl, curves.png, TensorBoard events and organs.npz.
-    With ``resume`` the first stage goes on from ``out/state.pt`` bit-exactly; ``max_minutes``
-    bounds it. The second stage takes one pass over the labelled images.
+    With ``resume`` it goes on from ``out/state.pt`` bit-exactly; ``max_minutes`` bounds it.
     """
     recipe = loop.read_recipe(config, ClassifierRecipe)
-    images = load_judge_set(data, recipe.judge, side=recipe.side, cache=out)
-    run = FirstStage(recipe, images, out=out, max_minutes=max_minutes)
+    run = Training(recipe, data, out=out, max_minutes=max_minutes)
     if resume:
         run.restore()
     while run.progress.share < 1:
@@ -145,7 +196,8 @@ def train_classifier(
             run.journal.write(run.progress.step, **losses, **run.progress.figures())
         if run.progress.step % recipe.check_every == 0:
             run.check()
-    network = run.check()
-    minutes = run.progress.seconds / 60
-
-    return export_judge(recipe, network, images, folder=out / "judge", minutes=minutes)
+    network, scores = run.check()
+    return export_judge(
+        recipe, network, seen=run.seen, unseen=run.unseen, truth=run.truth, scores=scores,
+        minutes=run.progress.seconds / 60, folder=out / "judge",
+    )  # fmt: skip

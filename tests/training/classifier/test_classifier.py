@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training a judge at small size: own patients only, bit-exact resume, honest heads, a folder."""
+"""Training a judge at small size: own patients, bit-exact resume, doubts left open, a folder."""
 
 import csv
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,14 +12,23 @@ import yaml
 from PIL import Image
 
 from monai_cxr_cf.data.folder import read_index
-from monai_cxr_cf.evaluation.classifiers import evaluate_classifier, within_view
+from monai_cxr_cf.errors import UnreadableInput
 from monai_cxr_cf.judges.classifier import load_judge
+from monai_cxr_cf.judges.regions import PLANES
 from monai_cxr_cf.judges.split import role
 from monai_cxr_cf.training import loop
-from monai_cxr_cf.training.classifier.data import augmented, label_of, load_judge_set, zone_figures
-from monai_cxr_cf.training.classifier.heads import Samples, auc, fit, folds_of, train_head
-from monai_cxr_cf.training.classifier.recipe import ClassifierRecipe
-from monai_cxr_cf.training.classifier.train import FirstStage, train_classifier
+from monai_cxr_cf.training.classifier.augment import augmented
+from monai_cxr_cf.training.classifier.data import load_regions, load_seen
+from monai_cxr_cf.training.classifier.labels import (
+    OPACITY,
+    label_of,
+    label_table,
+    log_odds,
+    second_looks,
+    strata,
+)
+from monai_cxr_cf.training.classifier.recipe import ClassifierRecipe, Lesson, finding_loss
+from monai_cxr_cf.training.classifier.train import Training, train_classifier
 from monai_cxr_cf.training.loop import state_of
 
 SIDE = 64
@@ -29,9 +37,8 @@ COLUMNS = (
     *("retrocardiac_mask", "landmarks", "licence", "weights_may_ship"),
 )
 TINY = ClassifierRecipe(
-    side=SIDE, width=8, growth=4, blocks=(1, 1, 1), hidden=8, batch=4, steps=4, copies=2,
-    findings=("cardiomegaly", "pleural effusion"), precision="no", check_every=2,
-    ridges=(1.0,),
+    side=SIDE, detail=SIDE, depth=5, frozen=1, hidden=8, batch=4, steps=4,
+    findings=("cardiomegaly", "pleural effusion"), check_every=2,
 )  # fmt: skip
 
 
@@ -82,27 +89,55 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def own(data):
-    return load_judge_set(data, "j1", side=SIDE, cache=data)
+    return load_seen(data, "j1", TINY.shape())
 
 
 def test_a_judge_loads_its_own_patients_only(data, own):
     assert len(own.rows) > 10
     assert {role(row) for row in own.rows} == {"j1"}
     assert own.squares.shape[1:] == (SIDE, SIDE)
-    assert own.regions.shape[2:] == (SIDE // 8, SIDE // 8)
-    other = load_judge_set(data, "j2", side=SIDE, cache=data)
+    assert own.small.all()
+    other = load_seen(data, "j2", TINY.shape())
     assert not {row.patient for row in own.rows} & {row.patient for row in other.rows}
 
 
-def test_a_run_resumed_from_its_checkpoint_is_bit_exact(own, tmp_path):
-    straight = FirstStage(TINY, own, out=tmp_path / "a", max_minutes=None)
+def test_regions_are_made_once(data, own, tmp_path):
+    (tmp_path / "organs.npz").write_bytes((data / "organs.npz").read_bytes())
+    first = load_regions(data, own.rows, side=SIDE, cache=tmp_path)
+    assert first.shape == (len(own.rows), len(PLANES), SIDE // 8, SIDE // 8)
+    (tmp_path / "organs.npz").unlink()
+    np.testing.assert_array_equal(load_regions(data, own.rows, side=SIDE, cache=tmp_path), first)
+
+
+def test_a_folder_without_patients_for_a_judge_is_refused(data, tmp_path):
+    lines = (data / "index.csv").read_text().splitlines()
+    (tmp_path / "index.csv").write_text("\n".join(line for line in lines if ",judge," not in line))
+    with pytest.raises(UnreadableInput, match="no labelled image for j1"):
+        load_seen(tmp_path, "j1", TINY.shape())
+
+
+@pytest.fixture
+def out(data, tmp_path):
+    """A maker of output folders that hold the organ maps already."""
+
+    def make(name: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "organs.npz").write_bytes((data / "organs.npz").read_bytes())
+        return folder
+
+    return make
+
+
+def test_a_run_resumed_from_its_checkpoint_is_bit_exact(data, out):
+    straight = Training(TINY, data, out=out("a"))
     for _ in range(4):
         straight.step()
-    first = FirstStage(TINY, own, out=tmp_path / "b", max_minutes=None)
+    first = Training(TINY, data, out=out("b"))
     for _ in range(2):
         first.step()
     first.check()
-    second = FirstStage(TINY, own, out=tmp_path / "b", max_minutes=None)
+    second = Training(TINY, data, out=out("b"))
     second.restore()
     for _ in range(2):
         second.step()
@@ -113,100 +148,122 @@ def test_a_run_resumed_from_its_checkpoint_is_bit_exact(own, tmp_path):
         assert torch.equal(value, found["ema"]["shadow"][name]), name
 
 
-def test_training_writes_a_judge_that_loads_and_is_measured(data, tmp_path):
+def test_what_is_frozen_stays_and_the_rest_learns(data, out):
+    run = Training(TINY, data, out=out("a"))
+    before = {k: v.clone() for k, v in run.model.network.state_dict().items()}
+    run.step()
+    after = run.model.network.state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert not [n for n in moved if n.startswith(("trunk.stem", "trunk.blocks.0."))]
+    assert [n for n in moved if n.startswith("trunk.blocks.4.")]
+    assert {"findings.weight", "findings.bias", "region_head.0.weight"} <= moved
+
+
+def test_training_writes_a_judge_that_loads(data, out, tmp_path):
     config = tmp_path / "tiny.yaml"
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(TINY).items()}
     config.write_text(yaml.safe_dump(plain))
-    out = tmp_path / "run"
-    out.mkdir()
-    (out / "organs.npz").write_bytes((data / "organs.npz").read_bytes())
-    folder = train_classifier(config, data, out=out)
-    assert (out / "curves.png").is_file()
-    assert list((out / "tensorboard").iterdir())
+    folder = train_classifier(config, data, out=out("run"))
+    assert (tmp_path / "run" / "curves.png").is_file()
     judge = load_judge(folder)
     assert judge.findings == ("cardiomegaly", "pleural effusion")
     assert not judge.counts("cardiomegaly")  # not measured yet
-
-    result = evaluate_classifier(folder, data)
-    assert result["images"] == result["patients"] == 20
-    again = load_judge(folder)
-    for figures in again.auc.values():
-        assert figures["low"] <= figures["auc"] <= figures["high"]
-    assert again.sha256 == judge.sha256
-    assert "cardiomegaly" in (folder / "MODEL_CARD.md").read_text()
-    curve = json.loads((folder / "learning_curve.json").read_text())
-    assert len(curve["cardiomegaly"]["auc"]) == 4
-    assert (folder / "learning_curve.png").is_file()
+    assert "| cardiomegaly | not measured |" in (folder / "MODEL_CARD.md").read_text()
 
 
-def test_labels_of_nih_are_certain_and_prose_is_optional(data):
+def test_a_finding_sees_only_the_regions_it_can_lie_in():
+    torch.manual_seed(0)
+    lesson = Lesson(TINY).eval()
+    torch.nn.init.ones_(lesson.network.findings.weight)
+    lesson.network.findings.weight.data[:, lesson.sees.sum(0) == 0] = 1e9
+    logits, regions = lesson(torch.rand(2, 1, SIDE, SIDE))
+    assert logits.shape == (2, len(TINY.learnt()))
+    assert logits[:, :2].abs().max() < 1e6
+    assert regions.shape == (2, len(PLANES), SIDE // 8, SIDE // 8)
+
+
+def test_doubts_are_left_open(data):
     row = read_index(data)[0]
-    assert label_of(row, "cardiomegaly") == (1.0, 1.0)
-    assert label_of(row, "atelectasis") == (0.0, 1.0)
-    written = replace(row, source="cohen", text="Patchy consolidation in the right lower lobe.")
-    assert label_of(written, "consolidation") is None
-    assert label_of(written, "consolidation", prose=0.3) == (1.0, 1.0)
-    assert label_of(written, "pneumonia", prose=0.3) == (0.0, 0.3)
-    assert label_of(written, "cardiomegaly", prose=0.3) is None
+    assert label_of(row, "cardiomegaly") == 1
+    assert label_of(row, "atelectasis") == 0
+    vague = replace(row, labels=("Infiltration",))
+    assert np.isnan(label_of(vague, "consolidation"))
+    assert label_of(vague, "pleural effusion") == 0
+    both = replace(row, labels=("Infiltration", "Pneumonia"))
+    assert label_of(both, "consolidation") == 1
+    assert np.isnan(label_of(both, "consolidation", "Normal"))
+    clean = replace(row, labels=("No Finding",))
+    assert np.isnan(label_of(clean, "consolidation", "Lung Opacity"))
+    assert label_of(clean, "cardiomegaly", "Lung Opacity") == 0
+    assert label_of(clean, OPACITY, "Lung Opacity") == 1
+    assert label_of(clean, OPACITY, "Normal") == 0
+    assert np.isnan(label_of(clean, OPACITY))
+    table = label_table([row, vague], ("cardiomegaly", "consolidation"), {})
+    np.testing.assert_array_equal(table, np.array([[1, 0], [0, np.nan]], np.float32))
 
 
-def test_augmentation_moves_image_and_regions_alike_and_repeats(own):
+def test_second_looks_are_read_where_there_are_any(tmp_path):
+    assert second_looks(tmp_path) == {}
+    (tmp_path / "expert.csv").write_text("id,rsna\n1,Normal\n2,\n3,Lung Opacity\n")
+    assert second_looks(tmp_path) == {"1": "Normal", "3": "Lung Opacity"}
+
+
+def test_a_stratum_is_a_view_and_a_size_and_where_asked_being_ill(data):
+    row = read_index(data)[0]
+    rows = [replace(row, view=v, labels=(x,)) for v in ("PA", "AP") for x in ("Edema", "Effusion")]
+    small = np.array([False, False, False, True])
+    found = strata(rows, small, "pulmonary edema", apart=False)
+    assert found[0] == found[1] != found[2] != found[3]
+    apart = strata(rows, small, "pulmonary edema", apart=True)
+    assert apart[0] != apart[1]
+
+
+def test_log_odds_are_those_of_the_stratum():
+    labels = np.array([1.0] * 30 + [0.0] * 70 + [0.0] * 99 + [1.0] + [np.nan] * 5, np.float32)
+    where = np.array([0] * 100 + [1] * 105)
+    odds = log_odds(labels, where)
+    assert odds[0] == pytest.approx(np.log(30 / 70), abs=0.1)
+    assert odds[-1] < -3
+    assert len(np.unique(odds)) == 2
+
+
+def test_where_a_stratum_says_it_all_a_network_has_nothing_to_learn():
+    labels = torch.tensor([[1.0], [0.0], [float("nan")]])
+    odds = torch.tensor([[20.0], [-20.0], [3.0]])
+    logits = torch.zeros(3, 1, requires_grad=True)
+    loss = finding_loss(logits, labels, odds, torch.ones(1))
+    loss.backward()
+    assert loss.item() < 1e-6
+    assert logits.grad.abs().max() < 1e-6
+
+
+def test_augmentation_moves_image_and_regions_alike_and_repeats(data, own, out):
+    regions = load_regions(data, own.rows, side=SIDE, cache=out("r"))[:16]
     first, second = (
-        augmented(own.squares[:4], own.regions[:4], loop.step_generator(3, 0)) for _ in range(2)
+        augmented(own.squares[:16], regions, loop.step_generator(3, 0)) for _ in range(2)
     )
     assert torch.equal(first[0], second[0])
-    assert first[0].shape == (4, 1, SIDE, SIDE)
-    heart = zone_figures(*first)[:, -3, 0]
-    lungs = zone_figures(*first)[:, -1, 0]
-    assert (heart > lungs).all()  # the maps still lie on their organs
+    assert first[0].shape == (16, 1, SIDE, SIDE)
+    small = torch.nn.functional.adaptive_avg_pool2d(first[0], SIDE // 8)
+
+    def grey(plane: str) -> torch.Tensor:
+        weight = first[1][:, PLANES.index(plane)]
+        return (weight * small[:, 0]).sum((1, 2)) / weight.sum((1, 2))
+
+    assert (grey("heart") > grey("lungs")).all()  # the maps still lie on their organs
 
 
-def samples(count: int = 80, seed: int = 0) -> Samples:
-    rng = np.random.default_rng(seed)
-    labels = (np.arange(count) % 4 == 0).astype(float)
-    features = rng.normal(size=(count, 30))
-    features[:, 0] += 3 * labels
-    patients = tuple(f"p{k // 2}" for k in range(count))
-    groups = tuple("nih" if k % 5 else "cohen" for k in range(count))
-    scored = np.array([group == "nih" for group in groups])
-    return Samples(features, labels, np.ones(count), patients, groups, scored)
-
-
-def test_auc_counts_ordered_pairs():
-    labels = np.array([0.0, 0.0, 1.0, 1.0])
-    assert auc(np.array([0.1, 0.4, 0.35, 0.8]), labels) == 0.75
-    assert auc(np.zeros(4), labels) == 0.5
-    assert np.isnan(auc(np.zeros(2), np.zeros(2)))
-
-
-def test_a_ridge_map_finds_the_signal_and_repeats():
-    learnt, unseen = samples(), samples(seed=1)
-    linear = fit(learnt, ridge=1.0)
-    assert auc(linear(unseen.features), unseen.labels) > 0.8
-    np.testing.assert_array_equal(linear.weight, fit(learnt, ridge=1.0).weight)
-
-
-def test_a_collection_that_differs_only_by_its_source_teaches_nothing():
-    learnt = samples()
-    away = np.array([g == "cohen" for g in learnt.groups])
-    shifted = replace(learnt, labels=np.where(away, 1.0, learnt.labels))
-    shifted.features[:, 7] += 50 * away  # a mark of the collection, which is all positive
-    linear = fit(shifted, ridge=0.1)
-    assert auc(linear(samples(seed=1).features), samples(seed=1).labels) > 0.75
-
-
-def test_no_patient_is_in_two_folds_and_probabilities_are_calibrated():
-    learnt = samples()
-    fold = folds_of(learnt)
-    assert all(len({f for f, q in zip(fold, learnt.patients, strict=True) if q == p}) == 1
-               for p in learnt.patients)  # fmt: skip
-    linear, value = train_head(learnt)
-    assert value > 0.7
-    p = 1 / (1 + np.exp(-linear(samples(seed=2).features)))
-    assert p[samples(seed=2).labels > 0].mean() > 0.5 > p[samples(seed=2).labels == 0].mean()
-
-
-def test_pairs_of_different_views_do_not_score():
-    labels = np.array([1.0, 0.0, 1.0, 0.0])
-    scores = np.array([2.0, 2.0, 0.0, 0.0])
-    assert within_view(scores, labels, ["AP", "AP", "PA", "PA"]) == 0.5
+def test_a_mirrored_chest_has_its_sides_exchanged():
+    squares = np.zeros((32, SIDE, SIDE), np.uint8)
+    squares[:, :, : SIDE // 2] = 255  # the patient's right
+    regions = np.zeros((32, len(PLANES), SIDE // 8, SIDE // 8), np.float16)
+    regions[:, PLANES.index("right_mid"), 2:6, 1:3] = 1
+    images, maps = augmented(squares, regions, loop.step_generator(1, 0))
+    left_is_bright = images[..., -8:].mean((1, 2, 3)) > images[..., :8].mean((1, 2, 3))
+    on_left = maps[:, PLANES.index("left_mid")].sum((1, 2)) > 0
+    on_right = maps[:, PLANES.index("right_mid")].sum((1, 2)) > 0
+    assert 5 < left_is_bright.sum() < 27
+    assert torch.equal(left_is_bright, on_left)
+    assert torch.equal(~left_is_bright, on_right)
+    columns = maps[:, PLANES.index("left_mid")][on_left].sum((0, 1))
+    assert columns[:4].sum() < columns[4:].sum()  # where the picture now has it

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pooled features and labels in, one linear map per finding out: ridge logistic regression.
+"""Features and labels in, a linear map and its cross-validated scores out.
 
-Only these maps ever see a finding's label: with a few dozen positives a closed, convex problem
-with one dial overfits least, and its cross-validation is honest.
+Ridge logistic regression: a convex problem with one dial, each group with
+an intercept of its own so that it is not learnt, and folds that never share a patient.
 """
 
 from __future__ import annotations
@@ -166,18 +166,19 @@ def choose(samples: Samples, *, ridges: Sequence[float] = RIDGES) -> tuple[float
     return ordered[best], values[best], scores[best]
 
 
-def train_head(samples: Samples, *, ridges: Sequence[float] = RIDGES) -> tuple[Linear, float]:
-    """The calibrated map of one finding and its cross-validated AUC.
+def calibration(logits: Array, labels: Array, groups: Sequence[str]) -> tuple[float, float]:
+    """Slope and shift after which a logit of 0 means "as likely as not, were the classes equal".
 
-    The slope that a ridge shrinks is restored on out-of-fold logits (Platt's scaling, balanced
-    classes), so that a probability of .5 means "as likely as not, were the finding common". It is
-    never made smaller: with three positives the folds say nothing, and 0 would silence the map.
+    Platt's scaling with classes made equally common in each group. One class alone says nothing:
+    slope 1, shift 0.
     """
-    ridge, value, scores = choose(samples, ridges=ridges)
-    scored = samples.part(samples.scored)
-    design = np.stack([scores[samples.scored], np.ones(len(scored.labels))], 1)
-    theta = _newton(design, scored.labels, _balanced(scored), penalty=np.array([1e-2, 1e-2]))
-    slope = max(float(theta[0]), 1.0)
-    shift = float(theta[1]) if slope > 1 else 0.0
-    raw = fit(samples, ridge=ridge)
-    return Linear(raw.weight * slope, raw.bias * slope + shift), value
+    if not 0 < labels.sum() < len(labels):
+        return 1.0, 0.0
+    count = len(labels)
+    samples = Samples(
+        logits[:, None], labels, np.ones(count), tuple(range(count)), tuple(groups),
+        np.ones(count, bool),
+    )  # fmt: skip
+    design = np.stack([logits, np.ones(count)], 1)
+    theta = _newton(design, labels, _balanced(samples), penalty=np.array([1e-2, 1e-2]))
+    return float(theta[0]), float(theta[1])
