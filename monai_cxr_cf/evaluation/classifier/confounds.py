@@ -53,20 +53,18 @@ def confounds(
     """Per trait and, of its values, the commonest against the rest.
 
     Returns:
-        Per trait: ``value``; ``probe``: cross-validated AUC of a linear map of the features;
+        Per trait ``value``, ``probe`` (cross-validated AUC of a linear map of the features) and
         ``scores``: finding -> AUC of its score for the trait among radiographs without findings,
-        within one view (for the view itself: over all); .5 = it does not tell. And ``findings``:
-        finding -> AUC within one view, and within one view and size.
+        within one view (for the view: over all). ``findings``: AUC within view, and view and size.
     """
-    told: dict[str, Any] = {}
-    known = traits(data, rows, small)
-    views = known.get("view", np.zeros(len(rows), "<U1"))
-    clean = np.array([without_findings(row) for row in rows])
+    told, known = dict[str, Any](), traits(data, rows, small)
+    nothing = np.zeros(len(rows), "<U1")
+    views, clean = known.get("view", nothing), np.array([without_findings(row) for row in rows])
     for name, values in known.items():
         kinds, counts = np.unique(values, return_counts=True)
         common = kinds[counts.argmax()]
         has = (values == common).astype(np.float64)
-        strata = np.zeros(len(rows), "<U1") if name == "view" else views
+        strata = nothing if name == "view" else views
         told[name] = {
             "value": str(common),
             "probe": round(probe(features, has, rows), 4),
@@ -75,7 +73,7 @@ def confounds(
                 for finding, score in scores.items()
             },
         }
-    both = np.array([f"{view} {size}" for view, size in zip(views, small, strict=True)])
+    both = np.char.add(views, np.where(small, " small", " large"))
     told["findings"] = {
         finding: {
             "one_view": round(within(score, labels_of(rows, finding), views), 4),

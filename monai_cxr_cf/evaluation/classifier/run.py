@@ -62,15 +62,9 @@ def evaluate_classifier(
             hint="Fill the column labels: findings between bars, or No Finding.",
         )
     small, features = _looked(judge, data, rows)
-    maps = judge.network.findings
-    logits = features @ maps.weight.double().numpy().T + maps.bias.double().numpy()
-    scores = {name: logits[:, k] for k, name in enumerate(judge.findings)}
+    scores = _scores(judge, features)
     found = {name: figures(score, rows, name) for name, score in scores.items()}
-    measured = {name: told for name, told in found.items() if told is not None}
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["auc"] = measured
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    write_card(folder)
+    measured = {name: told for name, told in found.items() if told}
     return {
         "judge": judge.name,
         "images": len(rows),
@@ -80,8 +74,24 @@ def evaluate_classifier(
         "experts": experts(data, rows, scores),
         "places": places(judge, data, rows) if boxes else {},
         "confounds": confounds(data, rows, small, features=features, scores=scores),
-        "table": table(config),
+        "table": table(_told(folder, measured)),
     }
+
+
+def _told(folder: Path, measured: dict[str, Any]) -> dict[str, Any]:
+    """The judge's config.json with new figures, written with its card."""
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["auc"] = measured
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    write_card(folder)
+    return config
+
+
+def _scores(judge: Judge, features: Array) -> dict[str, Array]:
+    """Finding -> (N,) logits of pooled features."""
+    maps = judge.network.findings
+    logits = features @ maps.weight.double().numpy().T + maps.bias.double().numpy()
+    return {name: logits[:, k] for k, name in enumerate(judge.findings)}
 
 
 def _why(rows: Sequence[Row], finding: str) -> str:

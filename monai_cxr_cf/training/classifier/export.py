@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,42 +33,23 @@ Array = NDArray[np.float64]
 LICENCE = "research only (learnt from labels and regions under non-commercial terms)"
 
 
-def export_judge(
-    recipe: ClassifierRecipe,
-    network: JudgeNetwork,
-    *,
-    seen: Seen,
-    unseen: Seen,
-    truth: NDArray[np.float32],
-    scores: Array,
-    minutes: float,
-    folder: Path,
-) -> Path:
-    """Calibrate the findings' maps on patients the judge never saw, and write it.
+@dataclass(frozen=True, eq=False)
+class Learnt:
+    """A finished training."""
 
-    Args:
-        recipe: that it was trained by.
-        network: averaged, with float32 weights.
-        seen: images it learnt from.
-        unseen: images of the tuning subset.
-        truth: (N, findings) their labels, NaN where nobody says.
-        scores: (N, findings) the network's logits for them.
-        minutes: of training.
-        folder: to write.
-    """
-    views = [row.view[:2] for row in unseen.rows]
-    facts = {}
-    for index, finding in enumerate(recipe.findings):
-        known = ~np.isnan(truth[:, index])
-        labels, logits = truth[known, index].astype(np.float64), scores[known, index]
-        slope, shift = calibration(
-            logits, labels, [v for v, k in zip(views, known, strict=True) if k]
-        )
-        with torch.no_grad():
-            network.findings.weight[index] *= slope
-            network.findings.bias[index] = network.findings.bias[index] * slope + shift
-        facts[finding] = _fact(logits, labels, slope)
-        log.info("%s: %s", finding, facts[finding])
+    recipe: ClassifierRecipe
+    network: JudgeNetwork  # averaged, with float32 weights
+    seen: Seen  # images it learnt from
+    unseen: Seen  # images of the tuning subset
+    truth: NDArray[np.float32]  # (N, findings) their labels, NaN where nobody says
+    scores: Array  # (N, findings) the network's logits for them
+    minutes: float  # of training
+
+
+def export_judge(learnt: Learnt, folder: Path) -> Path:
+    """Calibrate the findings' maps on patients the judge never saw, and write it to ``folder``."""
+    recipe, rows = learnt.recipe, learnt.seen.rows
+    facts = {name: _calibrated(learnt, index) for index, name in enumerate(recipe.findings)}
     config = {
         "name": recipe.judge,
         "licence": LICENCE,
@@ -76,15 +57,30 @@ def export_judge(
         "shape": asdict(recipe.shape()),
         "auc": {},
         "training": {
-            "images": dict(Counter(row.source for row in seen.rows)),
-            "patients": len({row.patient for row in seen.rows}),
-            "minutes": round(minutes, 1),
+            "images": dict(Counter(row.source for row in rows)),
+            "patients": len({row.patient for row in rows}),
+            "minutes": round(learnt.minutes, 1),
             "recipe": asdict(recipe),
             "tuning": facts,
         },
     }
-    write_judge(folder, network, config)
+    write_judge(folder, learnt.network, config)
     return folder
+
+
+def _calibrated(learnt: Learnt, index: int) -> dict[str, float]:
+    """Scale the map of one finding in place; what the tuning subset says about it."""
+    known = np.flatnonzero(~np.isnan(learnt.truth[:, index]))
+    views = [learnt.unseen.rows[int(k)].view[:2] for k in known]
+    labels, logits = learnt.truth[known, index].astype(np.float64), learnt.scores[known, index]
+    slope, shift = calibration(logits, labels, views)
+    maps = learnt.network.findings
+    with torch.no_grad():
+        maps.weight[index] *= slope
+        maps.bias[index] = maps.bias[index] * slope + shift
+    fact = _fact(logits, labels, slope)
+    log.info("%s: %s", learnt.recipe.findings[index], fact)
+    return fact
 
 
 def _fact(logits: Array, labels: Array, slope: float) -> dict[str, float]:

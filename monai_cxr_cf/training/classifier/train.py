@@ -22,7 +22,7 @@ from monai_cxr_cf.measures.probe import auc
 from monai_cxr_cf.training import loop
 from monai_cxr_cf.training.classifier.augment import augmented
 from monai_cxr_cf.training.classifier.data import Seen, load_regions, load_seen, plain
-from monai_cxr_cf.training.classifier.export import export_judge
+from monai_cxr_cf.training.classifier.export import Learnt, export_judge
 from monai_cxr_cf.training.classifier.labels import (
     label_table,
     log_odds,
@@ -197,7 +197,6 @@ def train_classifier(
         if run.progress.step % recipe.check_every == 0:
             run.check()
     network, scores = run.check()
-    return export_judge(
-        recipe, network, seen=run.seen, unseen=run.unseen, truth=run.truth, scores=scores,
-        minutes=run.progress.seconds / 60, folder=out / "judge",
-    )  # fmt: skip
+    minutes = run.progress.seconds / 60
+    learnt = Learnt(recipe, network, run.seen, run.unseen, run.truth, scores, minutes)
+    return export_judge(learnt, out / "judge")
