@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_cxr_cf.judges.efficientnet import load_imagenet
-from monai_cxr_cf.judges.networks import JudgeNetwork, Shape
+from monai_cxr_cf.judges.networks import JudgeNetwork, Shape, pool
 from monai_cxr_cf.judges.regions import columns_of
 from monai_cxr_cf.training.classifier.labels import ASIDE, OPACITY
 
@@ -93,8 +93,6 @@ class Lesson(nn.Module):
 
         A finding sees only the regions that it can lie in.
         """
-        from monai_cxr_cf.judges.networks import pool
-
         features, regions = self.network.look(images)
         features, regions = features.float(), regions.float()
         pooled = self.dropout(pool(features, torch.sigmoid(regions)))
