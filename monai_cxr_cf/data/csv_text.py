@@ -37,7 +37,7 @@ def read_rows(path: Path, columns: Iterable[str]) -> Iterator[dict[str, str]]:
         csv.field_size_limit(sys.maxsize)  # a report may be longer than the module's 131,072
         reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
         names = [name.strip() for name in next(reader, [])]
-        _check_names(path.name, names, set(columns))
+        check_names(path.name, names, set(columns))
         for cells in reader:
             if not any(cells):
                 continue
@@ -85,7 +85,8 @@ def _text(path: Path) -> str:
     return text
 
 
-def _check_names(file: str, names: list[str], wanted: set[str]) -> None:
+def check_names(file: str, names: list[str], wanted: set[str]) -> None:
+    """UnreadableInput if a table's first row lacks a wanted name, or holds one twice."""
     if not any(names):
         raise _wrong(file, "is empty")
     missing = sorted(wanted - set(names))

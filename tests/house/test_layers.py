@@ -53,6 +53,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "diffusion": (("diffusion*",), ("pydicom", "highdicom", "monai")),
     "methods": (("methods*",), ("pydicom", "highdicom", "monai")),
     "pipeline": (("pipeline", "case", "runs.*"), ("monai", "fastapi", "ray")),
+    "batch": (  # it looks after workers, which load what they need
+        ("batch*",),
+        ("torch", "numpy", "pydicom", "monai", "diffusers", "fastapi", "ray", "pyarrow"),
+    ),
     "data": (("data*",), ("torch", "monai", "diffusers")),
     "judges": (("judges*", "measures.*"), ("monai", "diffusers", "pydicom", "fastapi", "ray")),
     "training": (("training*", "evaluation*"), ("fastapi", "ray")),

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files and folders that are on disk when a function returns, whole or not at all."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from monai_cxr_cf.batch.points import Hook, unwatched
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+THERE = (errno.EEXIST, errno.ENOTEMPTY)
+
+
+def save_text(path: Path, text: str) -> None:
+    """A text file, replaced at once."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def save_json(path: Path, data: Any) -> None:
+    """A JSON file, replaced at once."""
+    save_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+
+
+def sync_folder(folder: Path | str) -> None:
+    """The names in a folder are on disk; systems that cannot sync a folder are left alone."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folder
+        return
+    try:
+        with suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_trees(folders: Sequence[Path]) -> None:
+    """Every file and folder below these folders, and themselves.
+
+    All files are sent to the disk before the first one is waited for: one commit of the disk's
+    journal then serves them all.
+    """
+    found = [(r, names) for f in folders for r, _, names in os.walk(f, topdown=False)]
+    handles: list[int] = []
+    try:
+        for root, names in found:
+            handles += (os.open(f"{root}/{name}", os.O_RDWR) for name in names)
+        for handle in handles if hasattr(os, "posix_fadvise") else ():
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        for handle in handles:
+            os.fsync(handle)
+    finally:
+        for handle in handles:
+            os.close(handle)
+    for root, _ in found:
+        sync_folder(root)
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """``mkdir -p``; returns the folders that have a new name in them, to be synced."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return []
+    except FileNotFoundError:
+        return [*make_folders(folder.parent), *make_folders(folder)]
+    return [folder.parent]
+
+
+def place(moves: Sequence[tuple[Path, Path]], at: Hook = unwatched) -> None:
+    """Move folders that were built aside to their places; all are on disk, whole, on return.
+
+    Where another row with the same key was first, its folder stays: it holds the same.
+    """
+    above = {folder for _, final in moves for folder in make_folders(final.parent)}
+    sync_trees([aside for aside, _ in moves])
+    for folder in sorted(above):
+        sync_folder(folder)
+    at("synced")
+    for aside, final in moves:
+        try:
+            aside.rename(final)
+        except OSError as error:
+            if error.errno not in THERE:
+                raise
+            remove(aside)
+        at("renamed")
+    for folder in sorted({final.parent for _, final in moves}):
+        sync_folder(folder)
+
+
+def remove(folder: Path) -> None:
+    """A folder and what it holds, if it is there."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def subfolders(folder: Path) -> Iterator[Path]:
+    """The folders in a folder, in their order; none if it is not there."""
+    if folder.is_dir():
+        yield from sorted(path for path in folder.iterdir() if path.is_dir())
