@@ -24,6 +24,7 @@ from monai_cxr_cf.commands import (
     verify,
     viewer,
 )
+from monai_cxr_cf.commands.batch import verb as batch
 from monai_cxr_cf.commands.evaluate import verb as evaluate
 from monai_cxr_cf.commands.say import complain, count, details, show
 from monai_cxr_cf.errors import BadRequest
@@ -43,7 +44,7 @@ first steps:
   cxr-cf edit chest.dcm --prompt "cardiomegaly" --out out2
   cxr-cf edit --help                               every dial, with its meaning
 """
-VERBS = (edit, read, segment, info, doctor, train, evaluate, serve, viewer, pacs, verify)
+VERBS = (edit, batch, read, segment, info, doctor, train, evaluate, serve, viewer, pacs, verify)
 
 
 class Parser(argparse.ArgumentParser):

@@ -3,6 +3,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,15 +99,15 @@ class Counts:
         }
 
 
-def count(folder: RunFolder) -> Counts:
-    """What the lines of all shards say; reads results only.
+def count(folder: RunFolder, shards: Sequence[int] | None = None) -> Counts:
+    """What the lines of all shards say, or of some.
 
     Raises:
         UnreadableInput: no batch, or damaged lines.
     """
     run = folder.read()
-    found = Counts(run.rows)
-    for number in range(run.shards):
+    found = Counts(run.rows if shards is None else sum(map(folder.planned, shards)))
+    for number in range(run.shards) if shards is None else shards:
         known: dict[int, Line | History] = {}
         for line in read_lines(folder.results(number)):
             if line["state"] in (FAILED, KILLED) or line["n"] in known:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from monai_cxr_cf.batch.points import Hook, unwatched
-from monai_cxr_cf.batch.rows.columns import Row
+from monai_cxr_cf.batch.rows.columns import Row, in_fields
 from monai_cxr_cf.batch.store.files import is_full, place, remove
 from monai_cxr_cf.batch.store.results import DONE, FAILED, REFUSED
 from monai_cxr_cf.batch.store.run_folder import RunFolder
@@ -136,5 +136,5 @@ def _ended(raised: Exception) -> Record:
         return {"state": FULL}
     error: CxrError = typed(raised)
     final = isinstance(error, OWN_FAULT) and error.code not in PASSING
-    words = str(error) if final else error.message
+    words = in_fields(str(error)) if final else error.message
     return {"state": REFUSED if final else FAILED, "code": error.code, "message": words}

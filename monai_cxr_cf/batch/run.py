@@ -49,7 +49,7 @@ def run(
         work: what is done with a row.
         how: the settings.
         tell: called with new lines, a few times a second.
-        shards: numbers; None: all.
+        shards: numbers; None: all, and ``quarantine.csv`` is written at the end.
 
     Raises:
         BadRequest: no such shard; or a model has other weights than when the batch was begun.
@@ -67,9 +67,9 @@ def run(
             known.update(now.weights)
 
     stopped = Local(folder, work, how, tell=tell, learn=learn).run(numbers)
-    counts = count(folder)
-    write_quarantine(folder)
-    return Ended(counts, stopped)
+    if shards is None:
+        write_quarantine(folder)
+    return Ended(count(folder, None if shards is None else numbers), stopped)
 
 
 def _checked(told: Run, shards: Iterable[int] | None) -> list[int]:

@@ -13,10 +13,22 @@ EDIT = ["edit", "x.dcm", "--out", "out"]
 @pytest.mark.parametrize(
     ("words", "told", "hint"),
     [
-        ([*EDIT, "y.dcm", "--prompt", "mass"], "2 sources are named; expected one.", "for f in"),
-        ([*EDIT, "--prompt", "mass", "y", "z"], "3 sources are named; expected one.", "bundle"),
+        (
+            [*EDIT, "y.dcm", "--prompt", "mass"],
+            "2 sources are named; expected one.",
+            "cxr-cf batch plan",
+        ),
+        (
+            [*EDIT, "--prompt", "mass", "y", "z"],
+            "3 sources are named; expected one.",
+            "cxr-cf batch run",
+        ),
         (["read", "a.dcm", "b.dcm"], "2 sources are named; expected one.", "One file an edit"),
-        (["segment", "y", "z", "--out", "o"], "2 sources are named; expected one.", "for f in"),
+        (
+            ["segment", "y", "z", "--out", "o"],
+            "2 sources are named; expected one.",
+            "cxr-cf batch plan",
+        ),
         ([*EDIT, "--prompt", "left", "effusion"], "2 words stand apart", "quotation marks"),
         (["edit", "--prompt", "left", "mass", "y", "--out", "o"], "2 words stand", "quotation"),
         ([*EDIT, "--prompt", "mass", "--cook", "y"], "unrecognized arguments: --cook y.", "--help"),

@@ -20,7 +20,6 @@ from monai_cxr_cf.batch.rows.columns import Row
 from monai_cxr_cf.batch.store.run_folder import RunFolder
 from monai_cxr_cf.runs.failures import quiet_libraries, typed
 
-NICE = 5
 READY, BROKEN, ROW = "ready", "broken", "row"
 
 
@@ -43,8 +42,6 @@ def serve(pipe: Connection, contract: Contract) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_follow, daemon=True).start()
     os.dup2(2, 1)
-    if hasattr(os, "nice"):
-        os.nice(NICE)
     threads.prepare(contract.threads)
     imports.prepare()
     quiet_libraries(debug=False, verbose=False)

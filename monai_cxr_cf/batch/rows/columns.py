@@ -9,6 +9,7 @@ and ``group`` are kept beside it, and so is every further column.
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -26,6 +27,7 @@ FINDING = ("finding", "side", "zone", "severity", "direction")
 ELSEWHERE = ("study", "series", "instance")
 PLACES = ("masks", "roi")  # further files of a row
 LONGEST_ID = 200
+FLAG = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
 LIKE = 0.85  # how alike an unknown column and a field must be to be taken for a slip
 
 
@@ -115,6 +117,24 @@ def read_row(number: int, cells: Mapping[str, Any], base: Path, common: Mapping[
         raise BadRequest("The file of 'path' is not there.")
     name, patient, group = (str(cells.get(n, "")).strip() for n in ("id", "patient", "group"))
     return _named(Row(number, name, str(place), path, request, patient, group, more))
+
+
+def request_of(cells: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a request among some cells."""
+    return _sorted(cells)[0]
+
+
+def in_fields(words: str) -> str:
+    """A sentence about ``cxr-cf edit`` with its reading flags as fields of a manifest."""
+
+    def field(found: re.Match[str]) -> str:
+        name = found[1].replace("-", "_")
+        rule = fields()["reading"]["properties"].get(name)
+        if rule is None:
+            return found[0]
+        return f"reading.{name}={'true' if rule.get('type') == 'boolean' else 'VALUE'}"
+
+    return FLAG.sub(field, words)
 
 
 @lru_cache(maxsize=4096)

@@ -68,6 +68,11 @@ class RunFolder:
         with self.plan(number).open("rb") as stream:
             yield from map(row_of, stream)
 
+    def planned(self, number: int) -> int:
+        """How many rows a shard has; 0 if there is none of that number."""
+        path = self.plan(number)
+        return path.read_bytes().count(b"\n") if path.is_file() else 0
+
     def begun(self) -> bool:
         """Whether this is the folder of a batch."""
         return self.run_file.is_file()

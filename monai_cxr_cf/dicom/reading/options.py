@@ -8,8 +8,8 @@ from monai_cxr_cf.errors import BadRequest
 # Where the rows, then the columns of the stored picture run to; L/F is upright.
 ORIENTATIONS = ("L/F", "R/F", "L/H", "R/H", "F/L", "F/R", "H/L", "H/R")
 ONE_AN_EDIT = (  # the next step where several images are named
-    "One file an edit; for many, the MONAI bundle with --source DIR, or a loop: "
-    'for f in DIR/*; do cxr-cf edit "$f" --prompt TEXT --out "out/$(basename "$f")"; done'
+    "One file an edit; for many: cxr-cf batch plan DIR --prompt TEXT --out manifest.csv, "
+    "then cxr-cf batch run manifest.csv --out DIR2"
 )
 
 

@@ -39,13 +39,8 @@ def raster_kind(head: bytes) -> str:
     return next((kind for mark, kind in _SIGNATURES.items() if head.startswith(mark)), "")
 
 
-def read_raster(file: BinaryIO, options: ReadOptions) -> Radiograph:
-    """Read a grey PNG or JPEG of 8 or 16 bits; RGB passes if its channels are equal.
-
-    Raises:
-        UnsupportedImage: rasters are not allowed, too many pixels, colour, constant.
-        UnreadableInput: the file is damaged.
-    """
+def check_allowed(options: ReadOptions) -> None:
+    """UnsupportedImage unless pictures without patient data are allowed."""
     if not options.allow_raster:
         raise UnsupportedImage(
             "The file is a PNG or JPEG; expected DICOM, which carries patient and acquisition "
@@ -53,6 +48,16 @@ def read_raster(file: BinaryIO, options: ReadOptions) -> Radiograph:
             code="raster",
             hint="Pass --allow-raster if a picture without patient data is what you want.",
         )
+
+
+def read_raster(file: BinaryIO, options: ReadOptions) -> Radiograph:
+    """Read a grey PNG or JPEG of 8 or 16 bits; RGB passes if its channels are equal.
+
+    Raises:
+        UnsupportedImage: rasters are not allowed, too many pixels, colour, constant.
+        UnreadableInput: the file is damaged.
+    """
+    check_allowed(options)
     stored, lie = _grey_values(file, options)
     bits = 8 * stored.dtype.itemsize
     matrix = Matrix(stored.shape[0], stored.shape[1], bits, bits, signed=False)

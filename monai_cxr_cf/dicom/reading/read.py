@@ -8,6 +8,7 @@ import stat
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.dicom.reading.orientation import read_orientation
 from monai_cxr_cf.dicom.reading.part10 import read_header
 from monai_cxr_cf.dicom.reading.payload import check_payload, expect_pixels
-from monai_cxr_cf.dicom.reading.raster import raster_kind, read_raster
+from monai_cxr_cf.dicom.reading.raster import check_allowed, raster_kind, read_raster
 from monai_cxr_cf.dicom.reading.series import find_image
 from monai_cxr_cf.dicom.reading.transfer import Syntax, check_codec, read_syntax
 from monai_cxr_cf.dicom.reading.voi import DisplayPlan, finish_display, plan_display
@@ -79,20 +80,50 @@ def read_radiograph(path: Source, *, options: ReadOptions = _DEFAULT) -> Radiogr
     source = Path(path)
     _check_file(source, options)  # 1
     with withheld(), source.open("rb") as file:
-        head = file.read(132)
-        file.seek(0)
-        if raster_kind(head):
+        if raster_kind(_head(file)):
             return read_raster(file, options)
-        _check_magic(head)  # 2
-        syntax = read_syntax(source)  # 3
-        header, told = read_header(file, syntax)  # 4
-        notes = [*check_identity(header, options), *told]
-        expect_pixels(file, syntax)
-        judged = _judge(header, syntax, options)  # 5
-        check_payload(file, syntax, judged.matrix)  # 6
-        check_codec(syntax)
+        judged, syntax, notes = _examined(file, source, options)
         stored, more = read_pixels(str(source), judged.matrix, plugin=syntax.plugin)  # 7
         return _assemble(judged, stored, [*notes, *judged.notes, *more])  # 8
+
+
+def check_source(path: Source, options: ReadOptions = _DEFAULT) -> None:
+    """Refuse what ``read_source`` refuses before it decodes a pixel (steps 1 to 6).
+
+    Raises:
+        UnreadableInput, UnsupportedImage, ComponentMissing: as ``read_source``.
+    """
+    source = Path(path)
+    if source.is_dir():
+        with withheld():
+            source = find_image(source)
+    _check_file(source, options)
+    with withheld(), source.open("rb") as file:
+        if raster_kind(_head(file)):
+            check_allowed(options)
+        else:
+            _examined(file, source, options)
+
+
+def _head(file: BinaryIO) -> bytes:
+    head = file.read(132)
+    file.seek(0)
+    return head
+
+
+def _examined(
+    file: BinaryIO, source: Path, options: ReadOptions
+) -> tuple[_Judged, Syntax, list[Note]]:
+    """Steps 2 to 6: all that the header says, judged."""
+    _check_magic(_head(file))  # 2
+    syntax = read_syntax(source)  # 3
+    header, told = read_header(file, syntax)  # 4
+    notes = [*check_identity(header, options), *told]
+    expect_pixels(file, syntax)
+    judged = _judge(header, syntax, options)  # 5
+    check_payload(file, syntax, judged.matrix)  # 6
+    check_codec(syntax)
+    return judged, syntax, notes
 
 
 def _check_file(source: Path, options: ReadOptions) -> None:

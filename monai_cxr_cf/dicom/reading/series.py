@@ -49,6 +49,24 @@ def find_images(folder: Path) -> list[Path]:
     return found
 
 
+def find_by_patient(folder: Path) -> list[tuple[Path, str]]:
+    """Every image below a folder, however many, each with a word for its patient: p1, p2, ...
+
+    The word says only which images are of one patient; "" where none is named. Pictures have none.
+
+    Raises:
+        UnreadableInput: no image.
+    """
+    numbers: dict[str, str] = {"": ""}
+    found = []
+    for path, (patient, _, _), _ in _images(folder, limited=False):
+        found.append((path, numbers.setdefault(patient, f"p{len(numbers)}")))
+    found = found or [(path, "") for path in _pictures(folder, limited=False)]
+    if not found:
+        raise _no_image("at least one")
+    return found
+
+
 def _one_picture(folder: Path) -> Path:
     pictures = _pictures(folder)
     if not pictures:
@@ -63,10 +81,10 @@ def _one_picture(folder: Path) -> Path:
     return pictures[0]
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _pictures(folder: Path, *, limited: bool = True) -> list[Path]:
     """Every PNG and JPEG below a folder, by content, in the order of paths."""
     found = []
-    for path in _files(folder):
+    for path in _files(folder, limited=limited):
         with path.open("rb") as file:
             if raster_kind(file.read(HEAD)):
                 found.append(path)
@@ -81,9 +99,9 @@ def _no_image(expected: str) -> UnreadableInput:
     )
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, *, limited: bool) -> list[Path]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if len(files) > _MOST_FILES:
+    if limited and len(files) > _MOST_FILES:
         raise UnsupportedImage(
             f"The folder holds {len(files)} files; the limit is {_MOST_FILES}.",
             code="too_many_files",
@@ -92,9 +110,9 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _images(folder: Path) -> list[tuple[Path, _Key, str]]:
+def _images(folder: Path, *, limited: bool = True) -> list[tuple[Path, _Key, str]]:
     found = []
-    for path in _files(folder):
+    for path in _files(folder, limited=limited):
         entry = _describe(path)
         if entry is not None:
             found.append((path, *entry))

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_cxr_cf.dicom.reading import series
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.dicom.reading.read import read_radiograph, read_source
-from monai_cxr_cf.dicom.reading.series import find_images
+from monai_cxr_cf.dicom.reading.series import find_by_patient, find_images
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
 from tests.dicom.factory import Spec, build, phantom, save, save_dataset
 
@@ -115,8 +116,7 @@ def test_several_pictures_of_a_folder_are_counted_and_the_way_is_told(
     with pytest.raises(UnsupportedImage, match="holds 3 PNG or JPEG pictures and no DICOM") as told:
         read_source(tmp_path, options)
     assert told.value.code == "several_images"
-    assert told.value.hint.startswith("One file an edit; for many, the MONAI bundle")
-    assert 'for f in DIR/*; do cxr-cf edit "$f"' in told.value.hint
+    assert told.value.hint.startswith("One file an edit; for many: cxr-cf batch plan DIR")
     assert find_images(tmp_path) == paths
 
 
@@ -128,4 +128,27 @@ def test_pictures_beside_a_dicom_image_do_not_count(tmp_path: Path) -> None:
     save(tmp_path / "b.dcm", Spec(seed=5))
     with pytest.raises(UnsupportedImage, match="2 images") as caught:
         read_source(tmp_path)
-    assert "the MONAI bundle" in caught.value.hint
+    assert "cxr-cf batch plan DIR" in caught.value.hint
+
+
+def test_every_image_however_many_with_a_word_for_its_patient(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, patient in (("a", "MRN1"), ("b", "MRN2"), ("c", "MRN1"), ("d", "")):
+        ds = build(Spec())
+        ds.PatientID = patient
+        ds.save_as(tmp_path / name, enforce_file_format=True)
+    (tmp_path / "e.txt").write_text("no image")
+    monkeypatch.setattr(series, "_MOST_FILES", 2)
+    found = find_by_patient(tmp_path)
+    assert [(path.name, word) for path, word in found] == [
+        ("a", "p1"), ("b", "p2"), ("c", "p1"), ("d", ""),
+    ]  # fmt: skip
+
+
+def test_pictures_have_no_patient(tmp_path: Path) -> None:
+    first, second = pictures(tmp_path, "a.png", "b.png")
+    assert find_by_patient(tmp_path) == [(first, ""), (second, "")]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UnreadableInput, match="no readable DICOM image; expected at least one"):
+        find_by_patient(tmp_path / "empty")
