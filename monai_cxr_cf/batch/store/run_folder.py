@@ -107,7 +107,7 @@ class RunFolder:
         """BadRequest if no batch must begin here: a file, or a folder with files of others."""
         if self.path.exists() and not self.path.is_dir():
             raise BadRequest("--out names a file; expected a folder.", hint="Name a new folder.")
-        ours = {RUN, QUARANTINE, "plan", "results", "rows", "aside", "leases"}
+        ours = {RUN, QUARANTINE, "slurm", "plan", "results", "rows", "aside", "leases"}
         present = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
         if not self.begun() and present - ours:
             raise BadRequest(

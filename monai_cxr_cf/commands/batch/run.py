@@ -15,6 +15,7 @@ from monai_cxr_cf.batch.rows.manifest import Bad
 from monai_cxr_cf.batch.run import STOPPED, Ended
 from monai_cxr_cf.batch.run import run as run_batch
 from monai_cxr_cf.batch.store.run_folder import QUARANTINE, RunFolder
+from monai_cxr_cf.commands.batch.cluster import add_engine_flags, run_on_slurm
 from monai_cxr_cf.commands.batch.flags import (
     add_field_flag,
     add_how_flags,
@@ -27,6 +28,7 @@ from monai_cxr_cf.commands.batch.flags import (
 from monai_cxr_cf.commands.batch.show import Watch, tell_counts, time_in_words
 from monai_cxr_cf.commands.say import add_place_flags, count, place_from, say, show
 from monai_cxr_cf.devices import check_place
+from monai_cxr_cf.errors import BadRequest
 
 EXAMPLES = """\
 examples:
@@ -34,6 +36,7 @@ examples:
   cxr-cf batch run manifest.csv --out results --sample 8 --workers 2 --price-per-hour 1.2
   cxr-cf batch run manifest.csv --out results --workers 2
   cxr-cf batch run manifest.csv --out results --retry-failed
+  cxr-cf batch run manifest.csv --out results --engine slurm --sbatch "--gres=gpu:1 --time=4:00:00"
   cxr-cf batch run manifest.csv --out results --prepare     lay out the shards, run nothing
 
 Stop it with Ctrl-C, or let it crash: the same command goes on, with finished rows kept. The
@@ -73,6 +76,7 @@ def add(parts: Any, common: argparse.ArgumentParser) -> None:
     rows.add_argument("--shard-size", type=count, default=SHARD, metavar="N",
                       help=f"rows that one process takes at a time [{SHARD}]")  # fmt: skip
     rows.add_argument("--arrays", action="store_true", help="also write masks.npz")
+    add_engine_flags(parser)
     add_place_flags(parser)
     add_how_flags(parser)
     parser.set_defaults(run=run)
@@ -89,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
         skip_bad=args.skip_bad,
     )
     how_from(args, 1)  # a wrong flag is told before the manifest is read
+    if args.sample and args.engine != "local":
+        raise BadRequest("--sample runs on this machine.", hint="Leave --engine away.")
     if args.dry_run:
         return _dry_run(plan, args)
     folder = RunFolder(args.out)
@@ -106,6 +112,8 @@ def run(args: argparse.Namespace) -> int:
             say(f"{args.out}: {told.rows:,} rows in {told.shards:,} shards, 0 to {told.shards - 1}")
             say(f"next, for each of them: cxr-cf batch shard {args.out} --number N")
         return 0
+    if args.engine == "slurm":
+        return run_on_slurm(folder, args)
     if args.sample:
         return _sample(folder, args)
     return go(folder, args)
