@@ -4,7 +4,7 @@
 import argparse
 from typing import Any
 
-from monai_cxr_cf.commands.batch import look, plan, run, shard
+from monai_cxr_cf.commands.batch import export, look, plan, run, shard
 
 EXAMPLES = """\
 from a folder to results, in four steps:
@@ -16,6 +16,7 @@ and then:
   cxr-cf batch status results                         from another terminal, while it runs
   cxr-cf batch verify results                         is every finished row there, whole, once?
   cxr-cf batch compact results                        one table of all rows
+  cxr-cf batch export results --to folder --out data  training data with a control arm
 on a cluster, one shard a job:
   cxr-cf batch run m.csv --out results --prepare
   cxr-cf batch shard results --number 0
@@ -34,5 +35,5 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
         description="Run the rows of a manifest: none is lost, none is done twice.",
     )
     parts = parser.add_subparsers(title="what", metavar="WHAT", required=True)
-    for part in (plan, run, shard, look):
+    for part in (plan, run, shard, look, export):
         part.add(parts, common)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a finished batch to training data: real images, copies as a control, counterfactuals."""
