@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file, a folder or a datalist and the fields of a request in, one checked item per image out.
+"""A file, folder, datalist or manifest and the fields of a request in, one checked item an image.
 
 The first thing a bundle does: what is wrong with the request is said before a network is loaded.
 """
@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.batch.rows.columns import check_columns, read_row
+from monai_cxr_cf.batch.rows.table import LINES, read_table
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.reading.series import find_images
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
@@ -18,6 +20,8 @@ from monai_cxr_cf.transforms.each import LISTING
 from monai_cxr_cf.transforms.items import REQUEST, Item, cleaned, switch
 
 Row = Mapping[str, Any]
+TABLES = (".csv", ".csv.gz", *LINES, ".parquet")  # manifests
+SHOWN = 5  # bad rows that are told
 LISTED = ("testing", "inference")  # sections of a MONAI datalist that hold what is to be edited
 
 
@@ -28,29 +32,29 @@ def cases(
     output_dir: str | Path = "out",
     overwrite: bool | str = False,
 ) -> list[Item]:
-    """Items with ``image`` (path), ``request`` (``EditRequest``) and ``output`` (folder).
+    """Items with ``image`` (path), ``request`` and ``output`` (folder); none for an empty source.
 
     Args:
         source: a DICOM file, edited into ``output_dir`` itself; or a folder of DICOM files or a
             datalist (JSON), edited into ``output_dir/0001`` and on, in the order of paths or rows,
             never under the name of a source (``sources.json`` says which is which). A datalist is a
             list of rows, or holds one as ``testing``; a row is a path or ``{"image": path, ...}``
-            with fields of a request, which replace those of ``request``. Empty: no items.
+            with fields of a request, before those of ``request``; or a manifest, docs/batch.md 2.
         request: fields of ``request.schema.json``; empty ones count as not given.
         output_dir: where the output goes.
         overwrite: replace earlier outputs of ours; "false" as text is false.
 
     Raises:
-        BadRequest: a wrong request, or an output folder that must not be touched.
-        UnreadableInput: no such file, no DICOM image in the folder, or a datalist that is none.
+        BadRequest: a wrong request or row, or an output folder that must not be touched.
+        UnreadableInput: no such file, no DICOM image, or a list that is none.
     """
     if not str(source or ""):
         return []
     if not str(output_dir or ""):
         raise BadRequest("No output folder is named.", hint="Give --output_dir DIR.")
     path, out, fields = Path(source), Path(output_dir), cleaned(request or {})
-    if path.suffix.lower() == ".json" or path.is_dir():
-        rows = _listed(path) if path.is_file() else _found(path)
+    if path.is_dir() or path.name.lower().endswith((".json", *TABLES)):
+        rows = _found(path) if path.is_dir() else _rows(path, fields)
         outputs = [out / f"{number:04d}" for number in range(1, len(rows) + 1)]
         ours = frozenset((*(folder.name for folder in outputs), LISTING))
         items = [
@@ -83,6 +87,32 @@ def _item(row: Row, fields: Row, output: Path, refuse: Callable[[EditRequest], N
 def _found(folder: Path) -> list[Row]:
     with withheld():
         return [{"image": str(path)} for path in find_images(folder)]
+
+
+def _rows(path: Path, fields: Row) -> list[Row]:
+    """The rows of a datalist or of a manifest; all bad ones of a manifest are counted at once."""
+    if not path.name.lower().endswith(TABLES):
+        return _listed(path)
+    bad, rows = [], list[Row]()
+    for number, cells in read_table(path):
+        try:
+            if isinstance(cells, str):
+                raise BadRequest(cells)
+            check_columns(cells)
+            row = read_row(number, cells, path.parent, fields)
+        except BadRequest as error:
+            bad.append(f"row {number}: {error}")
+        else:
+            rows.append({"image": row.path, **row.request})
+    if bad:
+        raise BadRequest(
+            f"{len(bad)} of {len(bad) + len(rows)} rows of the manifest cannot be run.",
+            code="bad_rows",
+            hint=" ".join(bad[:SHOWN]),
+        )
+    if not rows:
+        raise UnreadableInput("The manifest holds no row.", hint="See docs/batch.md 2.")
+    return rows
 
 
 def _listed(path: Path) -> list[Row]:
