@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a batch would refuse, from headers alone; what it would take, from a sample of its rows."""
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from monai_cxr_cf.batch.begin import Plan
+from monai_cxr_cf.batch.compact import rows
 from monai_cxr_cf.batch.how import How
 from monai_cxr_cf.batch.rows.columns import in_fields, read_row
 from monai_cxr_cf.batch.rows.manifest import Bad
@@ -66,38 +68,39 @@ def _refusal(look: Callable[[], None]) -> str:
 
 
 def sample(folder: RunFolder, count: int) -> frozenset[int]:
-    """Numbers of ``count`` rows, spread evenly over the shards."""
-    run = folder.read()
-    step = max(run.rows / count, 1.0)
-    wanted = {int(i * step) for i in range(min(count, run.rows))}
-    rows = (row for n in range(run.shards) for row in folder.read_plan(n))
-    return frozenset(row.number for index, row in enumerate(rows) if index in wanted)
+    """Numbers of ``count`` rows that are left, spread evenly over the shards."""
+    left = array("q", (row.number for row, history in rows(folder) if not history.over))
+    step = max(len(left) / count, 1.0)
+    return frozenset(left[int(i * step)] for i in range(min(count, len(left))))
 
 
 def forecast(
-    lines: Sequence[Line], rows: int, how: How, price: float | None = None
+    lines: Sequence[Line], left: int, how: How, price: float | None = None
 ) -> dict[str, Any]:
     """Hours, gigabytes and money of so many rows, from the lines of some.
 
     Args:
         lines: of the sample, done or refused.
-        rows: that are to be done.
+        left: rows that are to be done.
         how: as it will run: with so many workers.
         price: of an hour of the machine.
     """
     settled = [line for line in lines if line["state"] in (DONE, REFUSED)]
     if not settled:
-        raise BadRequest("No row of the sample came to an end.", hint="See quarantine.csv.")
+        raise BadRequest(
+            "No row of the sample was done or refused: none is left, or all failed.",
+            hint="See cxr-cf batch status DIR, and quarantine.csv.",
+        )
     seconds = fmean(line["seconds"] for line in settled)
-    hours = seconds * rows / how.workers / 3600
+    hours = seconds * left / how.workers / 3600
     found: dict[str, Any] = {
         "sample": len(settled),
         "refused": sum(line["state"] == REFUSED for line in settled),
         "seconds_a_row": round(seconds, 3),
-        "rows": rows,
+        "rows": left,
         "workers": how.workers,
         "hours": round(hours, 2),
-        "gb": round(fmean(line.get("bytes", 0) for line in settled) * rows / 1e9, 2),
+        "gb": round(fmean(line.get("bytes", 0) for line in settled) * left / 1e9, 2),
     }
     if price is not None:
         found["price"] = round(hours * price, 2)

@@ -141,8 +141,13 @@ def test_a_sample_is_kept_and_tells_what_the_rest_takes(call, tmp_path):
     assert (code, told["sample"], told["rows"], told["workers"]) == (0, 5, 15, 1)
     assert {"seconds_a_row", "hours", "gb", "price"} <= set(told)
     assert sorted(line["n"] for line in lines(out)) == [1, 5, 9, 13, 17]
+    code, said, _ = call(*words, "--sample", 5, "--json")  # others: those are done
+    assert (code, json.loads(said)["sample"], json.loads(said)["rows"]) == (0, 5, 10)
     assert call(*words)[0] == 0
     assert len(keys(out)) == 20
+    code, _, warned = call(*words, "--sample", 5)
+    assert code == 2
+    assert "none is left, or all failed" in warned
 
 
 def test_a_dry_run_reads_headers_and_writes_nothing(call, root, tmp_path):
