@@ -52,7 +52,7 @@ def start(folder: Path, manifest: Path, **told: Any) -> "subprocess.Popen[str]":
 def batch(folder: Path, manifest: Path, **told: Any) -> tuple[int, dict[str, Any]]:
     """Exit code and counts of a run; {} where it was killed."""
     process = start(folder, manifest, **told)
-    out, error = process.communicate(timeout=120)
+    out, error = process.communicate(timeout=300)
     counts = json.loads(out) if out else {}
     return process.returncode, {**counts, "stderr": error}
 

@@ -9,7 +9,16 @@ import time
 import pytest
 
 from monai_cxr_cf.batch.points import POINTS
-from tests.batch.folders import batch, contents, keys, leftovers, lines, start, write_manifest
+from tests.batch.folders import (
+    batch,
+    contents,
+    keys,
+    leftovers,
+    lines,
+    start,
+    states,
+    write_manifest,
+)
 from tests.posix import posix
 
 pytestmark = posix
@@ -59,13 +68,13 @@ def test_killed_at_a_point_and_resumed(point, group, manifest, undisturbed, tmp_
     check(tmp_path / "run", undisturbed)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_killed_again_and_again_at_random_moments(seed, manifest, undisturbed, tmp_path):
     chance = random.Random(seed)
     folder, kills = tmp_path / "run", 0
     while True:
         process = start(folder, manifest, work={"seconds": 0.1}, shard=3)
-        time.sleep(chance.uniform(0.1, 0.7))
+        time.sleep(chance.uniform(0.1, 0.7) * 1.3**kills)  # a slow machine comes to an end, too
         if process.poll() is not None:
             assert process.returncode == 0, process.stderr.read()
             break
@@ -114,12 +123,12 @@ def test_asked_to_stop_it_drops_what_is_in_hand_and_goes_on_later(
 ):
     folder = tmp_path / "run"
     process = start(folder, manifest, work={"seconds": 0.3})
-    until = time.monotonic() + 30
-    while not (folder / "results").is_dir() and time.monotonic() < until:
+    until = time.monotonic() + 120
+    while not (folder.is_dir() and any(folder.glob("results/*")) and states(folder)):
+        assert time.monotonic() < until
         time.sleep(0.05)
-    time.sleep(0.6)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-    out, error = process.communicate(timeout=30)
+    out, error = process.communicate(timeout=120)
     assert process.returncode == 3, error
     assert "asked to stop" in out
     assert not leftovers(folder)
