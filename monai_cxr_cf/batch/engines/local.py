@@ -116,7 +116,7 @@ class Local:
         self._pace += (record.get("seconds", 1.0) - self._pace) / 8
         self._rows += 1
         self._failures += self._shelf.record(task, record)
-        if self._how.too_many(self._failures, self._rows):
+        if not self._stopped and self._how.too_many(self._failures, self._rows):
             self._stopped = f"{self._failures} of {self._rows} rows failed."
 
     def _look(self) -> None:
