@@ -61,7 +61,7 @@ def capabilities(desk: Desk) -> dict[str, Any]:
 
     settings, about = desk.settings, _about()
     others = [name for name in settings.backbones if name != settings.backbone]
-    same = ("findings", "zones", "unproven_findings", "presets", "versions", "weights")
+    same = ("findings", "zones", "unproven_findings", "presets", "methods", "versions", "weights")
     return {
         **{name: about[name] for name in (*same, "intended_use")},
         "version": about["versions"]["monai-cxr-cf"],

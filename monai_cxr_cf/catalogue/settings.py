@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of every method beside ours, with the published values as defaults.
+
+A field carries meaning and range, as the dials of ``presets`` do; ``table`` says whose they are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from math import floor
+from typing import Any
+
+from monai_cxr_cf.dials import checked, dial
+from monai_cxr_cf.errors import BadRequest
+
+TINY = 1e-9  # int(0.58 * 50) is 28 without it
+CFG = (1.0, 100.0)
+STEPS = (1, 1000)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a method without settings has."""
+
+    @property
+    def share(self) -> float:
+        """Share of the schedule that is run."""
+        return 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values by name, in declaration order."""
+        return asdict(self)
+
+    def with_values(self, values: Mapping[str, Any]) -> Any:
+        """A copy with some fields replaced; BadRequest names range or choices."""
+        return replace(self, **{key: checked(self, key, value) for key, value in values.items()})
+
+
+@dataclass(frozen=True)
+class Published(Settings):
+    """What every published method has."""
+
+    as_published: bool = dial(False, "with the faults of the published code, as its row lists them")
+
+
+@dataclass(frozen=True)
+class Partial(Published):
+    """A method that runs the last part of a schedule."""
+
+    steps: int = dial(50, "scheduler steps over the whole schedule", span=STEPS)
+    strength: float = dial(1.0, "share of the schedule that is run", span=(0, 1))
+    guidance: float = dial(7.5, "guidance scale", span=CFG)
+
+    @property
+    def share(self) -> float:
+        """The strength, in whole steps."""
+        return self.executed / self.steps
+
+    @property
+    def executed(self) -> int:
+        """Steps that are run: min(int(steps x strength), steps).
+
+        Raises:
+            BadRequest: not one.
+        """
+        count = min(floor(self.strength * self.steps + TINY), self.steps)
+        if not count:
+            raise BadRequest(
+                f"A strength of {self.strength:g} of {self.steps} steps is less than one step.",
+                hint=f"Name at least {1 / self.steps:.3g}.",
+            )
+        return count
+
+
+@dataclass(frozen=True)
+class Inpaint(Partial):
+    """SD-inpainting: 4 channels and a paste, or a UNet of 9 channels."""
+
+
+@dataclass(frozen=True)
+class DdimInvert(Partial):
+    """DDIM inversion, then guided sampling."""
+
+
+@dataclass(frozen=True)
+class DdpmInvert(Published):
+    """Edit-friendly DDPM inversion."""
+
+    steps: int = dial(100, "scheduler steps over the whole schedule", span=STEPS)
+    skip: int = dial(36, "noisiest steps that are left out", span=(0, 999))
+    eta: float = dial(1.0, "DDIM stochasticity of the sampler", span=(0.01, 1))
+    source_guidance: float = dial(3.5, "guidance of the inversion, with a source prompt", span=CFG)
+    guidance: float = dial(15.0, "guidance of the edit", span=CFG)
+
+    @property
+    def share(self) -> float:
+        """What is left after ``skip``."""
+        return self.executed / self.steps
+
+    @property
+    def executed(self) -> int:
+        """Steps that are run."""
+        return executed(self.steps, self.skip)
+
+
+@dataclass(frozen=True)
+class Blended(Published):
+    """Blended latent diffusion."""
+
+    steps: int = dial(50, "scheduler steps over the whole schedule", span=STEPS)
+    skip: float = dial(0.25, "share of the steps that is left out, the noisiest", span=(0, 0.99))
+    guidance: float = dial(7.5, "guidance scale", span=CFG)
+
+    @property
+    def skipped(self) -> int:
+        """Steps that are left out."""
+        return floor(self.skip * self.steps + TINY)
+
+    @property
+    def share(self) -> float:
+        """What is left after ``skip``."""
+        return 1 - self.skipped / self.steps
+
+
+@dataclass(frozen=True)
+class Pie(Published):
+    """Progressive image editing: rounds of image-to-image on the last round's output."""
+
+    rounds: int = dial(10, "rounds", span=(1, 100))
+    steps: int = dial(50, "scheduler steps over the whole schedule", span=STEPS)
+    strength: float = dial(0.5, "share of the schedule that a round runs", span=(0, 1))
+    guidance: float = dial(7.5, "guidance scale", span=CFG)
+    beta1: float = dial(0.01, "share of a round's change that stays outside", span=(0, 1))
+    beta2: float = dial(0.75, "share of a round's change that stays inside", span=(0, 1))
+
+    @property
+    def share(self) -> float:
+        """The strength, in whole steps."""
+        return self.executed / self.steps
+
+    @property
+    def executed(self) -> int:
+        """Steps of a round."""
+        return Partial(steps=self.steps, strength=self.strength).executed
+
+
+@dataclass(frozen=True)
+class PieLatent(Pie):
+    """``pie`` that hands latents from round to round."""
+
+
+@dataclass(frozen=True)
+class RadEdit(Published):
+    """Edit-friendly inversion with an edit mask and a keep mask."""
+
+    steps: int = dial(100, "scheduler steps over the whole schedule", span=STEPS)
+    skip: float = dial(0.3, "share of the steps that is left out, the noisiest", span=(0, 0.99))
+    guidance: float = dial(7.5, "guidance in the edit mask; the paper has 15", span=CFG)
+
+    @property
+    def skipped(self) -> int:
+        """Steps that are left out."""
+        return floor(self.skip * self.steps + TINY)
+
+    @property
+    def share(self) -> float:
+        """What is left after ``skip``."""
+        return 1 - self.skipped / self.steps
+
+
+@dataclass(frozen=True)
+class DiffEdit(Published):
+    """DiffEdit: a mask from two prompts, DDIM inversion, masked sampling."""
+
+    steps: int = dial(50, "scheduler steps over the whole schedule", span=STEPS)
+    strength: float = dial(0.8, "share of the schedule that is inverted and run", span=(0, 1))
+    guidance: float = dial(7.5, "guidance of mask, inversion and edit", span=CFG)
+    draws: int = dial(10, "noise draws that the mask is made of", span=(1, 100))
+    mask_strength: float = dial(0.5, "noise level at which the mask is made", span=(0.01, 1))
+    mask: str = dial("auto", "the method's own mask, or the region", choices=("auto", "region"))
+
+    @property
+    def share(self) -> float:
+        """The strength, in whole steps."""
+        return self.executed / self.steps
+
+    @property
+    def executed(self) -> int:
+        """Steps that are run."""
+        return Partial(steps=self.steps, strength=self.strength).executed
+
+
+@dataclass(frozen=True)
+class Instruct(Settings):
+    """InstructPix2Pix: an instruction and the image itself as conditions."""
+
+    steps: int = dial(100, "scheduler steps", span=STEPS)
+    guidance: float = dial(7.5, "guidance by the instruction", span=CFG)
+    image_guidance: float = dial(1.5, "guidance by the image", span=CFG)
+    instruction: str = dial("", "what to do, instead of words made from the findings")
+
+
+@dataclass(frozen=True)
+class External(Settings):
+    """Finished pictures of another program."""
+
+    folder: str = dial("", "folder with manifest.csv and the pictures")
+
+
+def executed(steps: int, skip: int) -> int:
+    """Steps that are left; BadRequest if none is."""
+    if skip >= steps:
+        raise BadRequest(f"skip is {skip} of {steps} steps; no step is left.")
+    return steps - skip

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of methods: costs as published, settings checked, every fault named and switchable."""
+
+from dataclasses import fields
+
+import pytest
+
+from monai_cxr_cf.catalogue.row import Unit
+from monai_cxr_cf.catalogue.settings import Inpaint, Published
+from monai_cxr_cf.catalogue.table import TABLE, as_dict, choose, row_of
+from monai_cxr_cf.errors import BadRequest
+
+# F of a 512 px image at the published settings, with a source prompt.
+COSTS = {
+    "sd_inpaint": 104.5,
+}
+
+
+def test_costs_are_those_of_the_algorithms() -> None:
+    assert {n: as_dict(r)["f"] for n, r in TABLE.items() if r.cost} == COSTS
+    nine = TABLE["sd_inpaint"].cost(Inpaint(), Unit(kind="inpaint"))
+    assert nine == pytest.approx(105.9, abs=0.1)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_row_says_whose_the_method_is_and_has_words_for_every_setting(name) -> None:
+    row = TABLE[name]
+    assert row.reference.paper
+    assert name == "regulated" or row.reference.licence
+    assert all(f.metadata["help"] for f in fields(row.settings))
+    if row.defects:
+        assert isinstance(row.settings, Published)
+
+
+def test_an_unknown_method_or_setting_is_refused() -> None:
+    with pytest.raises(BadRequest, match="Unknown method 'gan'"):
+        row_of("gan")
+    with pytest.raises(BadRequest, match="'x' is no setting of 'sd_inpaint'"):
+        choose("sd_inpaint", {"x": 1})
+    with pytest.raises(BadRequest, match=r"inpaint.steps is 0; allowed is 1 to 1000"):
+        choose("sd_inpaint", {"steps": 0})
+
+
+def test_strengths_are_whole_steps() -> None:
+    assert Inpaint(strength=0.58).executed == 29
+    assert Inpaint(strength=0.7).share == pytest.approx(0.7)
+    with pytest.raises(BadRequest, match="less than one step"):
+        _ = Inpaint(strength=0.01).executed

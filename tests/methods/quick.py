@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every published editor with few steps, on the tiny backbone that it needs."""
+
+from functools import cache
+from typing import Any
+
+import torch
+
+from monai_cxr_cf.catalogue.row import CHANNELS
+from monai_cxr_cf.catalogue.table import Choice, choose, row_of
+from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
+from monai_cxr_cf.methods.registry import run_method
+from monai_cxr_cf.presets import DEFAULT
+from tests.diffusion.conftest import make_task
+
+QUICK: dict[str, dict[str, Any]] = {
+    "sd_inpaint": {"steps": 5},
+}
+
+
+@cache
+def backbone(kind: str = "text"):
+    """A tiny backbone of a kind, its cross-attention sharpened so that words matter."""
+    made = tiny_backbone(side=128, channels=CHANNELS[kind])
+    with torch.no_grad():
+        for name, weight in made.unet.named_parameters():
+            if name.endswith(("attn2.to_q.weight", "attn2.to_k.weight")):
+                weight.mul_(6)
+    return made
+
+
+def task(kind: str = "text"):
+    """The edit task of the sampler's tests."""
+    return make_task(backbone(kind).tokenizer)
+
+
+def quick(name: str, **values: Any) -> Choice:
+    """A method with few steps, and other values on top."""
+    return choose(name, {**QUICK[name], **values})
+
+
+def samples(name: str, *, seeds=(1,), kind: str | None = None, given=None, **values: Any):
+    """A short run of a method."""
+    kind = kind or row_of(name).kinds[0]
+    choice = quick(name, **values)
+    asked = given or task(kind)
+    return run_method(choice, backbone(kind), asked, config=DEFAULT, seeds=list(seeds))
