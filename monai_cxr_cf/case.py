@@ -26,6 +26,7 @@ from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import (
     ParsedPrompt,
     SpannedText,
+    instruction,
     removal_prompt,
     source_prompt,
     target_prompt,
@@ -163,6 +164,7 @@ def understand(
         prompt=texts[0].text,
         source_prompt=_source_text(request, asked, config),
         negative_prompt=texts[1].text,
+        instruction=instruction(asked),
         targets=_targets(asked, regions, grid=grid, tables=tables, own=own),
         organ_tokens=tables[0].anatomy_tokens,
         special_tokens=tables[0].special_tokens,

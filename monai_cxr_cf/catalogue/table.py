@@ -10,11 +10,41 @@ from dataclasses import dataclass
 from typing import Any
 
 from monai_cxr_cf.catalogue.row import ALL, CHANNELS, COMMON, Reference, Row, Unit, passes
-from monai_cxr_cf.catalogue.settings import Inpaint, Settings
+from monai_cxr_cf.catalogue.settings import (
+    Blended,
+    DdimInvert,
+    DdpmInvert,
+    DiffEdit,
+    Inpaint,
+    Instruct,
+    Pie,
+    PieLatent,
+    RadEdit,
+    Settings,
+)
 from monai_cxr_cf.errors import BadRequest
 
 OURS = "regulated"
 DIFFUSERS = {"commit": "0.42.1", "licence": "Apache-2.0"}
+LATE = "the paste is of the noise level before the step, so that noise is left"
+NEAREST = "the mask is the region by nearest pixel, without its band"
+
+
+def pie_cost(s: Pie, u: Unit) -> float:
+    """Ours encodes each round's picture once; as published thrice, and calls once more."""
+    calls, encodes = s.executed, s.rounds
+    if s.as_published:
+        calls, encodes = calls + 1, 3 * s.rounds + 1
+    return s.rounds * (passes(s.guidance) * calls + u.decode) + encodes * u.encode
+
+
+def diffedit_cost(s: DiffEdit, u: Unit) -> float:
+    """Mask, inversion, sampling; an empty source prompt needs no guidance of its own."""
+    source = passes(s.guidance) if u.source else 1
+    draws = 2 * s.draws if s.mask == "auto" else 0
+    return draws + s.executed * (source + passes(s.guidance)) + u.vae
+
+
 ROWS = (
     Row("regulated", "ours: laws on guidance, attention and start, as a preset says",
         Settings(), None, Reference("arXiv 2603.04130"), dials=(ALL,), region="guidance"),
@@ -30,6 +60,47 @@ ROWS = (
         lambda s, u: passes(s.guidance) * s.executed + u.vae + u.encode * (u.kind == "inpaint"),
         Reference("arXiv 2112.10752", "huggingface/diffusers, Inpaint", **DIFFUSERS),
         kinds=("text", "inpaint")),
+    Row("ddim_invert", "DDIM inversion under the source prompt, then guided sampling; no chance",
+        DdimInvert(), lambda s, u: (1 + passes(s.guidance)) * s.executed + u.vae,
+        Reference("arXiv 2010.02502", "inbarhub/DDPM_inversion", "58fc881", "MIT"),
+        region="none"),
+    Row("ddpm_invert", "an inversion whose noise leads back to the source exactly, replayed under "
+        "the target prompt",
+        DdpmInvert(),
+        lambda s, u: s.steps * (passes(s.source_guidance) if u.source else 1)
+        + passes(s.guidance) * s.executed + u.vae,
+        Reference("arXiv 2304.06140", "inbarhub/DDPM_inversion", "58fc881", "MIT"),
+        region="none",
+        defects=("the noise of the last step is set to 0, so that a null edit is not the source",
+                 "at eta below 1 the step's direction has eta for eta squared")),
+    Row("blended", "pure noise from a quarter of the schedule on, the source pasted around it",
+        Blended(), lambda s, u: passes(s.guidance) * (s.steps - s.skipped) + u.vae,
+        Reference("arXiv 2206.02779", "omriav/blended-latent-diffusion", "09565c5", "MIT"),
+        defects=(f"{LATE}, with fresh noise each time", NEAREST)),
+    Row("pie", "ten rounds of masked image-to-image, each from the picture of the last",
+        Pie(), pie_cost, Reference("arXiv 2309.11745", "IrohXu/PIE", "3a36495", "MIT"),
+        defects=("the encoder's posterior is drawn from three times a round, each time anew",
+                 "a draw of noise is made and never used",
+                 "PNDM: one call more than steps, and from the third on the latent is one level "
+                 "noisier than the UNet is told", "the mask is the region without its band")),
+    Row("pie_latent", "pie without the way through the picture between rounds",
+        PieLatent(), lambda s, u: s.rounds * passes(s.guidance) * s.executed + u.vae,
+        Reference("arXiv 2309.11745", "IrohXu/PIE", "3a36495", "MIT"),
+        defects=("the mask is the region without its band",)),
+    Row("radedit", "RadEdit's law: an inversion without words, guidance in the region alone, all "
+        "beyond the band kept, the band free; RadEdit's own weights are not part of this",
+        RadEdit(), lambda s, u: s.steps + 2 * (s.steps - s.skipped) + u.vae,
+        Reference("arXiv 2312.12865", "hub microsoft/radedit", "e8ebd31", "research only"),
+        defects=(LATE, "the band is kept as well",
+                 "the noise is divided by its deviation, no number where that is 0")),
+    Row("diffedit", "edits where predictions under both prompts differ, from a DDIM inversion",
+        DiffEdit(), diffedit_cost,
+        Reference("arXiv 2210.11427", "huggingface/diffusers, DiffEdit (deprecated)", **DIFFUSERS),
+        region="own", defects=(LATE, NEAREST)),
+    Row("ip2p", "InstructPix2Pix: an instruction, and the picture as 4 more input channels",
+        Instruct(), lambda s, u: 3 * s.steps + u.vae,
+        Reference("arXiv 2211.09800", "timothybrooks/instruct-pix2pix", "0dffd1e", "MIT-like"),
+        kinds=("instruct",), region="none"),
 )  # fmt: skip
 TABLE: Mapping[str, Row] = {row.id: row for row in ROWS}
 

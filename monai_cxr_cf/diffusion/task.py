@@ -84,6 +84,7 @@ class EditTask:
     kappa: Plane  # SxS composite weight: 1 core, falling in the band, exactly 0 outside
     source_prompt: str = ""
     negative_prompt: str = ""
+    instruction: str = ""  # the same as an order, for editors that take one
     organ_tokens: Mapping[int, str] = field(default_factory=dict)  # K_anat: position -> organ
     special_tokens: tuple[int, ...] = ()  # EOS and PAD positions in the prompt
     modifier_tokens: tuple[int, ...] = ()  # words for side, zone and severity in the prompt

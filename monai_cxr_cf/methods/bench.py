@@ -148,6 +148,16 @@ class Bench:
                 found.append(encode(self.backbone, image))
         return torch.cat(found)
 
+    def sampled(self, images: Plane) -> Tensor:
+        """A draw from the posterior of (N, S, S), instead of its mean, (N, 4, h, w)."""
+        vae, noise, found = self.backbone.vae, self.noise.draw(), []
+        for image, one in zip(images, noise, strict=True):
+            grey = torch.as_tensor(image, device=self.backbone.device) * 2 - 1
+            x = grey.expand(1, int(vae.config.in_channels), *grey.shape)
+            posterior = vae.encode(x).latent_dist
+            found.append(posterior.mean + posterior.std * one)
+        return torch.cat(found) * float(vae.config.scaling_factor)
+
     # The account.
 
     def run(self, levels: Sequence[Level], *, rounds: int = 1) -> Iterator[Level]:

@@ -8,13 +8,30 @@ from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.diffusion.task import EditTask, Progress
 from monai_cxr_cf.methods.account import Editor, Method, published
+from monai_cxr_cf.methods.blended import blended
+from monai_cxr_cf.methods.ddim_invert import ddim_invert
+from monai_cxr_cf.methods.ddpm_invert import ddpm_invert
+from monai_cxr_cf.methods.diffedit import diffedit
+from monai_cxr_cf.methods.ip2p import ip2p
+from monai_cxr_cf.methods.pie import pie, pie_latent
+from monai_cxr_cf.methods.radedit import radedit
 from monai_cxr_cf.methods.regulated import regulated
 from monai_cxr_cf.methods.sd_inpaint import sd_inpaint
 from monai_cxr_cf.methods.sdedit import sdedit
 from monai_cxr_cf.presets import EditConfig
 
 BY_PRESET: Mapping[str, Method] = {"regulated": regulated, "sdedit": sdedit}
-EDITORS: Mapping[str, Editor] = {"sd_inpaint": sd_inpaint}
+EDITORS: Mapping[str, Editor] = {
+    "sd_inpaint": sd_inpaint,
+    "ddim_invert": ddim_invert,
+    "ddpm_invert": ddpm_invert,
+    "blended": blended,
+    "pie": pie,
+    "pie_latent": pie_latent,
+    "radedit": radedit,
+    "diffedit": diffedit,
+    "ip2p": ip2p,
+}
 
 
 def method_of(choice: Choice) -> Method:

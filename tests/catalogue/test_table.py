@@ -13,11 +13,22 @@ from monai_cxr_cf.errors import BadRequest
 # F of a 512 px image at the published settings, with a source prompt.
 COSTS = {
     "sd_inpaint": 104.5,
+    "ddim_invert": 154.5,
+    "ddpm_invert": 332.5,
+    "blended": 80.5,
+    "pie": 545.2,
+    "pie_latent": 504.5,
+    "radedit": 244.5,
+    "diffedit": 184.5,
+    "ip2p": 304.5,
 }
 
 
 def test_costs_are_those_of_the_algorithms() -> None:
     assert {n: as_dict(r)["f"] for n, r in TABLE.items() if r.cost} == COSTS
+    empty = Unit(source=False)
+    cheaper = {n: TABLE[n].cost(TABLE[n].settings, empty) for n in ("ddpm_invert", "diffedit")}
+    assert cheaper == pytest.approx({"ddpm_invert": 232.5, "diffedit": 144.5}, abs=0.1)
     nine = TABLE["sd_inpaint"].cost(Inpaint(), Unit(kind="inpaint"))
     assert nine == pytest.approx(105.9, abs=0.1)
 

@@ -8,13 +8,23 @@ import torch
 
 from monai_cxr_cf.catalogue.row import CHANNELS
 from monai_cxr_cf.catalogue.table import Choice, choose, row_of
+from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
+from monai_cxr_cf.methods.bench import Bench
 from monai_cxr_cf.methods.registry import run_method
 from monai_cxr_cf.presets import DEFAULT
 from tests.diffusion.conftest import make_task
 
 QUICK: dict[str, dict[str, Any]] = {
     "sd_inpaint": {"steps": 5},
+    "ddim_invert": {"steps": 5},
+    "ddpm_invert": {"steps": 6, "skip": 2, "guidance": 5.0},
+    "blended": {"steps": 6},
+    "pie": {"rounds": 2, "steps": 6},
+    "pie_latent": {"rounds": 2, "steps": 6},
+    "radedit": {"steps": 6},
+    "diffedit": {"steps": 5, "draws": 2},
+    "ip2p": {"steps": 4},
 }
 
 
@@ -45,3 +55,9 @@ def samples(name: str, *, seeds=(1,), kind: str | None = None, given=None, **val
     choice = quick(name, **values)
     asked = given or task(kind)
     return run_method(choice, backbone(kind), asked, config=DEFAULT, seeds=list(seeds))
+
+
+def bench_of(given=None, *, kind: str = "text", seeds=(1,)) -> Bench:
+    """What an editor is called with."""
+    b = backbone(kind)
+    return Bench(b, given or task(kind), seeds=seeds, meter=Meter(b))

@@ -14,6 +14,8 @@ from monai_cxr_cf.methods.registry import BY_PRESET, EDITORS, run_method
 from monai_cxr_cf.presets import DEFAULT
 from tests.methods.quick import QUICK, backbone, quick, samples, task
 
+NEAR = {"pie": 5e-3}  # a difference of nothing may turn a grey level between rounds
+NO_CHANCE = ("ddim_invert",)
 RUNS = [(name, kind) for name in QUICK for kind in TABLE[name].kinds]
 
 
@@ -36,8 +38,9 @@ def test_the_formula_is_what_the_meter_counts(name, kind) -> None:
 def test_a_seed_alone_gives_what_it_gives_among_others(name, kind) -> None:
     both = samples(name, kind=kind, seeds=(1, 2))
     alone = samples(name, kind=kind, seeds=(2,))
-    assert torch.allclose(both.z[1:], alone.z, atol=1e-4)
-    assert not torch.allclose(both.z[:1], both.z[1:], atol=1e-2)
+    near = NEAR.get(name, 1e-4) * float(alone.z.abs().max().clamp(min=1))
+    assert torch.allclose(both.z[1:], alone.z, rtol=0, atol=near)
+    assert torch.allclose(both.z[:1], both.z[1:], atol=1e-2) == (name in NO_CHANCE)
 
 
 @pytest.mark.parametrize(("name", "kind"), RUNS)
