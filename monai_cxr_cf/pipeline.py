@@ -22,8 +22,10 @@ from monai_cxr_cf.diffusion import severity
 from monai_cxr_cf.diffusion.cost.estimate import within_memory
 from monai_cxr_cf.diffusion.render import Rendered, render
 from monai_cxr_cf.diffusion.sample import Samples
-from monai_cxr_cf.diffusion.task import Progress
+from monai_cxr_cf.diffusion.task import EditTask, Progress
+from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.grid import ModelGrid
+from monai_cxr_cf.methods.external import Wanted, finished
 from monai_cxr_cf.methods.registry import run_method
 from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import ParsedPrompt
@@ -125,7 +127,24 @@ def locate(request: EditRequest, asked: ParsedPrompt, scene: Scene, networks: Ne
     notes = severity.notes(config, request.levels) if request.levels_by == "guidance" else ()
     if not request.sham:  # which is to remove nothing
         notes += doubts(case.expected(), scene, networks)
-    return dosed(replace(case, notes=notes), doses)
+    return dosed(replace(case, notes=notes, task=beside(request, case)), doses)
+
+
+def beside(request: EditRequest, case: Case) -> EditTask:
+    """The task, with the finished pictures that the method of a request shows.
+
+    Raises:
+        BadRequest: the manifest has none, or several findings are asked for.
+    """
+    choice = request.choice()
+    if "results" not in choice.row.needs:
+        return case.task
+    if len(case.asked.findings) != 1:
+        raise BadRequest(f"'{choice.row.id}' shows one finding; {len(case.asked.findings)} asked.")
+    (item,) = case.asked.findings
+    name = Path(request.source).name
+    wanted = Wanted(name, item.finding, item.direction, tuple(request.seeds))
+    return replace(case.task, finished=finished(choice.settings.folder, wanted, case.grid))
 
 
 def configure(

@@ -97,6 +97,8 @@ class EditRequest:
                         f"{part}.{key} means nothing to the method '{row.id}'.",
                         hint="Drop it. Settings of the method: cxr-cf info methods.",
                     )
+        if self.levels and "results" in row.needs:
+            raise BadRequest(f"'{row.id}' shows finished pictures; they have no levels.")
         if self.levels_by != "blend" and row.id != OURS:
             raise BadRequest(
                 f"Levels of '{row.id}' cannot be sampled by {self.levels_by}.",

@@ -15,6 +15,7 @@ from monai_cxr_cf.catalogue.settings import (
     DdimInvert,
     DdpmInvert,
     DiffEdit,
+    External,
     Inpaint,
     Instruct,
     Pie,
@@ -101,6 +102,10 @@ ROWS = (
         Instruct(), lambda s, u: 3 * s.steps + u.vae,
         Reference("arXiv 2211.09800", "timothybrooks/instruct-pix2pix", "0dffd1e", "MIT-like"),
         kinds=("instruct",), region="none"),
+    Row("external", "finished pictures of another program, from a folder with manifest.csv (id, "
+        "image, finding, direction, prompt, seed, method, file)",
+        External(), lambda s, u: u.encode, Reference("this project", licence="Apache-2.0"),
+        kinds=tuple(CHANNELS), needs=("results",), region="none", solver="none"),
 )  # fmt: skip
 TABLE: Mapping[str, Row] = {row.id: row for row in ROWS}
 

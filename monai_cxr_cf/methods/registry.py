@@ -12,6 +12,7 @@ from monai_cxr_cf.methods.blended import blended
 from monai_cxr_cf.methods.ddim_invert import ddim_invert
 from monai_cxr_cf.methods.ddpm_invert import ddpm_invert
 from monai_cxr_cf.methods.diffedit import diffedit
+from monai_cxr_cf.methods.external import external
 from monai_cxr_cf.methods.ip2p import ip2p
 from monai_cxr_cf.methods.pie import pie, pie_latent
 from monai_cxr_cf.methods.radedit import radedit
@@ -31,6 +32,7 @@ EDITORS: Mapping[str, Editor] = {
     "radedit": radedit,
     "diffedit": diffedit,
     "ip2p": ip2p,
+    "external": external,
 }
 
 

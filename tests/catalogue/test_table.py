@@ -21,6 +21,7 @@ COSTS = {
     "radedit": 244.5,
     "diffedit": 184.5,
     "ip2p": 304.5,
+    "external": 1.4,
 }
 
 
