@@ -200,6 +200,46 @@ class Instruct(Settings):
 
 
 @dataclass(frozen=True)
+class MasaCtrl(Settings):
+    """Mutual self-attention of source and target."""
+
+    steps: int = dial(50, "scheduler steps", span=STEPS)
+    start: int = dial(4, "first step in which the source is read", span=(0, 1000))
+    guidance: float = dial(7.5, "guidance scale", span=CFG)
+    masked: bool = dial(False, "read the region from the region, the rest from the rest")
+
+
+@dataclass(frozen=True)
+class PromptToPrompt(DdpmInvert):
+    """Attention maps of the source prompt for the target prompt."""
+
+    mode: str = dial(
+        "auto",
+        "how maps are handed over: word by word, or where words are the same; auto: word by word "
+        "where both prompts have as many",
+        choices=("auto", "refine", "replace"),
+    )
+    cross: float = dial(0.6, "share of the steps with the source's cross-attention", span=(0, 1))
+    self_share: float = dial(0.2, "share with its self-attention", span=(0, 1))
+    reweight: float = dial(1.0, "factor on the finding's tokens", span=(-10, 10))
+
+
+@dataclass(frozen=True)
+class RegionSpecific(Settings):
+    """An automatic region, then an editor."""
+
+    editor: str = dial(
+        "sd_inpaint",
+        "who edits in that region",
+        choices=("sd_inpaint", "blended", "pie_latent"),
+    )
+    level: int = dial(800, "timestep at which the words are tried", span=(0, 999))
+    threshold: float = dial(0.1, "response times prior that counts", span=(0, 1))
+    guidance: float = dial(7.5, "guidance of the editor", span=CFG)
+    strength: float = dial(1.0, "of sd_inpaint", span=(0, 1))
+
+
+@dataclass(frozen=True)
 class External(Settings):
     """Finished pictures of another program."""
 

@@ -18,9 +18,12 @@ from monai_cxr_cf.catalogue.settings import (
     External,
     Inpaint,
     Instruct,
+    MasaCtrl,
     Pie,
     PieLatent,
+    PromptToPrompt,
     RadEdit,
+    RegionSpecific,
     Settings,
 )
 from monai_cxr_cf.errors import BadRequest
@@ -37,6 +40,23 @@ def pie_cost(s: Pie, u: Unit) -> float:
     if s.as_published:
         calls, encodes = calls + 1, 3 * s.rounds + 1
     return s.rounds * (passes(s.guidance) * calls + u.decode) + encodes * u.encode
+
+
+def borrowed(s: PromptToPrompt) -> int:
+    """Calls of the source alone: as long as its maps are wanted."""
+    counted = s.steps if s.as_published else s.executed
+    wanted = max(int(s.cross * (counted + 1)), int(s.self_share * counted))
+    return min(wanted, s.executed)
+
+
+def rse_cost(s: RegionSpecific, u: Unit) -> float:
+    """Two calls for the region, then the editor."""
+    calls = {
+        "sd_inpaint": Inpaint(strength=s.strength).executed,
+        "blended": Blended().steps - Blended().skipped,
+        "pie_latent": Pie().rounds * Pie().executed,
+    }
+    return 2 + passes(s.guidance) * calls[s.editor] + u.vae
 
 
 def diffedit_cost(s: DiffEdit, u: Unit) -> float:
@@ -102,6 +122,24 @@ ROWS = (
         Instruct(), lambda s, u: 3 * s.steps + u.vae,
         Reference("arXiv 2211.09800", "timothybrooks/instruct-pix2pix", "0dffd1e", "MIT-like"),
         kinds=("instruct",), region="none"),
+    Row("p2p", "prompt-to-prompt: the target borrows the source's attention maps, from an "
+        "inversion of the source",
+        PromptToPrompt(),
+        lambda s, u: s.steps * passes(s.source_guidance) + 2 * s.executed + borrowed(s) + u.vae,
+        Reference("arXiv 2208.01626", "google/prompt-to-prompt", "9c472e4", "Apache-2.0"),
+        region="none",
+        defects=("shares count the skipped steps as well",
+                 "behind the last replaced word tokens are matched by position, shifted where two "
+                 "words have other numbers of pieces",
+                 "the noise of the last step is set to 0")),
+    Row("masactrl", "the target's queries read the source's keys and values in the last two blocks",
+        MasaCtrl(), lambda s, u: s.steps * (2 + passes(s.guidance)) + u.vae,
+        Reference("arXiv 2304.08465", "TencentARC/MasaCtrl", "d0ba16b", "Apache-2.0"),
+        region="none"),
+    Row("rse", "finds its own region, where the words change the prediction, then an editor in it",
+        RegionSpecific(), rse_cost,
+        Reference("arXiv 2603.00423", "hgminn/InstructX2X", "776c739", "Apache-2.0"),
+        region="own"),
     Row("external", "finished pictures of another program, from a folder with manifest.csv (id, "
         "image, finding, direction, prompt, seed, method, file)",
         External(), lambda s, u: u.encode, Reference("this project", licence="Apache-2.0"),

@@ -36,6 +36,7 @@ class Bench:
         meter: counts passes.
         steps: what was executed, for the trace.
         notes: what else the trace says.
+        own: a mask that the method found by itself, (N, 1, h, w), in place of the region's.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Bench:
         self.schedule = Schedule(backbone.scheduler_config)
         self.steps: list[dict[str, Any]] = []
         self.notes: list[str] = []
+        self.own: Tensor | None = None
         self._texts: dict[str, Tensor] = {}
 
     @property
@@ -76,6 +78,8 @@ class Bench:
         All cells that region and band touch, as our own paste has it. ``as_published``: the region
         alone, nearest pixel.
         """
+        if self.own is not None:
+            return self.own
         if as_published:
             return self.nearest(self.region)
         cells = latent_edit_mask(self.task.kappa, self.hw).astype(np.float32)

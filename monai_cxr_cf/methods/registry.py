@@ -14,9 +14,12 @@ from monai_cxr_cf.methods.ddpm_invert import ddpm_invert
 from monai_cxr_cf.methods.diffedit import diffedit
 from monai_cxr_cf.methods.external import external
 from monai_cxr_cf.methods.ip2p import ip2p
+from monai_cxr_cf.methods.masactrl import masactrl
+from monai_cxr_cf.methods.p2p import p2p
 from monai_cxr_cf.methods.pie import pie, pie_latent
 from monai_cxr_cf.methods.radedit import radedit
 from monai_cxr_cf.methods.regulated import regulated
+from monai_cxr_cf.methods.rse import rse
 from monai_cxr_cf.methods.sd_inpaint import sd_inpaint
 from monai_cxr_cf.methods.sdedit import sdedit
 from monai_cxr_cf.presets import EditConfig
@@ -32,6 +35,9 @@ EDITORS: Mapping[str, Editor] = {
     "radedit": radedit,
     "diffedit": diffedit,
     "ip2p": ip2p,
+    "p2p": p2p,
+    "masactrl": masactrl,
+    "rse": rse,
     "external": external,
 }
 

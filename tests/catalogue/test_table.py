@@ -21,6 +21,9 @@ COSTS = {
     "radedit": 244.5,
     "diffedit": 184.5,
     "ip2p": 304.5,
+    "p2p": 371.5,
+    "masactrl": 204.5,
+    "rse": 106.5,
     "external": 1.4,
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every published editor with few steps, on the tiny backbone that it needs."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -25,6 +26,9 @@ QUICK: dict[str, dict[str, Any]] = {
     "radedit": {"steps": 6},
     "diffedit": {"steps": 5, "draws": 2},
     "ip2p": {"steps": 4},
+    "p2p": {"steps": 6, "skip": 2, "guidance": 5.0},
+    "masactrl": {"steps": 6, "start": 2},
+    "rse": {"strength": 0.1},
 }
 
 
@@ -41,7 +45,7 @@ def backbone(kind: str = "text"):
 
 def task(kind: str = "text"):
     """The edit task of the sampler's tests."""
-    return make_task(backbone(kind).tokenizer)
+    return replace(make_task(backbone(kind).tokenizer), source_prompt="normal heart")
 
 
 def quick(name: str, **values: Any) -> Choice:

@@ -5,25 +5,37 @@
 """
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from monai_cxr_cf.catalogue.table import choose
 from monai_cxr_cf.methods import pie
+from monai_cxr_cf.methods.align import refinement, replacement
 from monai_cxr_cf.methods.blended import blended
 from monai_cxr_cf.methods.ddpm_invert import ddpm_invert
-from tests.methods.peers.fixed import STORED, digest, draws, fixed_bench, fixed_task, stored
+from monai_cxr_cf.methods.masactrl import masactrl
+from monai_cxr_cf.methods.p2p import p2p
+from tests.methods.peers.fixed import (
+    STORED,
+    digest,
+    draws,
+    fixed_backbone,
+    fixed_bench,
+    fixed_task,
+    stored,
+)
 
 NEAR = 1e-4
 MOVED = 0.05
 
 
-def near(ours: torch.Tensor, name: str) -> bool:
+def near(ours: torch.Tensor, name: str, within: float = NEAR) -> bool:
     """Whether a result is the stored one, and not just the picture it began with."""
     theirs = stored(name)
     assert float((theirs - fixed_bench(fixed_task(), []).z0).abs().max()) > MOVED
-    return float((ours - theirs).abs().max()) < NEAR * float(theirs.abs().max().clamp(min=1))
+    return float((ours - theirs).abs().max()) < within * float(theirs.abs().max().clamp(min=1))
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +83,56 @@ def test_blended_is_that_of_its_repository() -> None:
     assert near(blended(bench, choose("blended", values).settings), "blended")
     bench = fixed_bench(fixed_task(), draws(1), steps_offset=0)
     assert not near(blended(bench, choose("blended", {"steps": 8}).settings), "blended")
+
+
+@pytest.mark.parametrize("row", json.loads(STORED.read_text("utf-8"))["alignments"],
+                         ids=lambda row: " | ".join(row["pair"]))  # fmt: skip
+def test_tokens_are_aligned_as_prompt_to_prompt_does(row) -> None:
+    tokenizer = fixed_backbone().tokenizer
+    found, alpha = refinement(*(tokenizer(text)["input_ids"] for text in row["pair"]))
+    assert [int(v) for v in found] == row["map"]
+    assert [int(v) for v in alpha] == row["alpha"]
+    if "w" in row:
+        w = replacement(tokenizer, *row["pair"], as_published=True)
+        told = torch.zeros(77, 77)
+        for i, j, value in row["w"]:
+            told[i, j] = value
+        assert torch.allclose(w, told, atol=1e-6)
+
+
+def test_ours_reads_the_matching_token_behind_a_replaced_word() -> None:
+    tokenizer = fixed_backbone().tokenizer
+    words = ("large heart now", "large effusion now")
+    source, target = (tokenizer(text)["input_ids"] for text in words)
+    ours, theirs = (replacement(tokenizer, *words, as_published=late) for late in (False, True))
+    last = len(target) - 2  # the last letter of "now"
+    assert source[-2] == target[last]
+    assert int(ours[:, last].argmax()) == len(source) - 2
+    assert int(theirs[:, last].argmax()) != len(source) - 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [("refine", ("normal heart", "moderate left pleural effusion")),
+     ("replace", ("large heart now", "large effusion now"))],
+)  # fmt: skip
+def test_p2p_is_prompt_to_prompt(mode, words) -> None:
+    task = fixed_task(source_prompt=words[0], prompt=words[1])
+    source = fixed_task().source_prompt if mode == "refine" else words[0]
+    task = replace(task, source_prompt=source)
+    values = {"steps": 8, "skip": 2, "guidance": 5.0, "as_published": True}
+    ours = p2p(fixed_bench(task, draws(8)), choose("p2p", values).settings)
+    # The peer samples the source once more, where ours knows the way: rounding, a step at a time.
+    assert near(ours, f"p2p {mode}", within=3 * NEAR)
+    apart = p2p(fixed_bench(task, draws(8)), choose("p2p", {**values, "cross": 0.0}).settings)
+    assert not near(apart, f"p2p {mode}", within=100 * NEAR)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_masactrl_is_that_of_its_repository(masked) -> None:
+    values = {"steps": 8, "start": 3, "masked": masked}
+    ours = masactrl(fixed_bench(fixed_task(), []), choose("masactrl", values).settings)
+    name = "masactrl masked" if masked else "masactrl"
+    assert near(ours, name)
+    never = choose("masactrl", {**values, "start": 8}).settings
+    assert not near(masactrl(fixed_bench(fixed_task(), []), never), name)
