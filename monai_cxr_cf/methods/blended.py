@@ -4,8 +4,8 @@
 from torch import Tensor
 
 from monai_cxr_cf.catalogue.settings import Blended
-from monai_cxr_cf.methods.bench import Bench
-from monai_cxr_cf.methods.schedule import ddim, noised
+from monai_cxr_cf.methods.frame.bench import Bench
+from monai_cxr_cf.methods.frame.schedule import ddim, noised
 
 
 def blended(bench: Bench, settings: Blended) -> Tensor:

@@ -4,9 +4,9 @@
 from torch import Tensor
 
 from monai_cxr_cf.catalogue.settings import DdimInvert
-from monai_cxr_cf.methods.bench import Bench
-from monai_cxr_cf.methods.invert import ddim_points
-from monai_cxr_cf.methods.schedule import ddim
+from monai_cxr_cf.methods.frame.bench import Bench
+from monai_cxr_cf.methods.frame.invert import ddim_points
+from monai_cxr_cf.methods.frame.schedule import ddim
 
 
 def ddim_invert(bench: Bench, settings: DdimInvert) -> Tensor:

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from monai_cxr_cf.catalogue.settings import DdpmInvert
-from monai_cxr_cf.methods.bench import Bench
-from monai_cxr_cf.methods.invert import directions, edit_friendly
-from monai_cxr_cf.methods.schedule import ddpm_mean
+from monai_cxr_cf.methods.frame.bench import Bench
+from monai_cxr_cf.methods.frame.invert import directions, edit_friendly
+from monai_cxr_cf.methods.frame.schedule import ddpm_mean
 
 
 def ddpm_invert(bench: Bench, settings: DdpmInvert) -> Tensor:

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from monai_cxr_cf.catalogue.settings import DiffEdit, Partial
-from monai_cxr_cf.methods.bench import Bench
-from monai_cxr_cf.methods.invert import ddim_points
-from monai_cxr_cf.methods.schedule import ddim, noised
+from monai_cxr_cf.methods.frame.bench import Bench
+from monai_cxr_cf.methods.frame.invert import ddim_points
+from monai_cxr_cf.methods.frame.schedule import ddim, noised
 
 CLAMP = 3.0  # times the mean disagreement
 

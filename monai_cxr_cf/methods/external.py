@@ -21,7 +21,7 @@ from monai_cxr_cf.data.picture import read_grey
 from monai_cxr_cf.diffusion.task import Finished
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.grid import ModelGrid
-from monai_cxr_cf.methods.bench import Bench
+from monai_cxr_cf.methods.frame.bench import Bench
 from monai_cxr_cf.prompts.findings import lookup
 
 MANIFEST = "manifest.csv"

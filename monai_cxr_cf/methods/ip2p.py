@@ -6,8 +6,8 @@ from torch import Tensor
 
 from monai_cxr_cf.catalogue.settings import Instruct
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.methods.bench import Bench
-from monai_cxr_cf.methods.schedule import ddim
+from monai_cxr_cf.methods.frame.bench import Bench
+from monai_cxr_cf.methods.frame.schedule import ddim
 
 
 def ip2p(bench: Bench, settings: Instruct) -> Tensor:

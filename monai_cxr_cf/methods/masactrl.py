@@ -7,10 +7,10 @@ from torch.nn import functional as F
 
 from monai_cxr_cf.catalogue.settings import MasaCtrl
 from monai_cxr_cf.diffusion.model.layers import AttentionLayer
-from monai_cxr_cf.methods.attention import hooked, layers_of
-from monai_cxr_cf.methods.bench import Bench
-from monai_cxr_cf.methods.invert import ddim_points
-from monai_cxr_cf.methods.schedule import ddim
+from monai_cxr_cf.methods.frame.attention import hooked, layers_of
+from monai_cxr_cf.methods.frame.bench import Bench
+from monai_cxr_cf.methods.frame.invert import ddim_points
+from monai_cxr_cf.methods.frame.schedule import ddim
 
 Pair = tuple[Tensor, Tensor]
 

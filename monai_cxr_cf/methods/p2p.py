@@ -13,11 +13,11 @@ from torch import Tensor
 from monai_cxr_cf.catalogue.settings import PromptToPrompt
 from monai_cxr_cf.diffusion.model.layers import AttentionLayer
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.methods.align import WORD, refinement, replacement
-from monai_cxr_cf.methods.attention import hooked, layers_of, probabilities
-from monai_cxr_cf.methods.bench import Bench
-from monai_cxr_cf.methods.invert import directions, edit_friendly
-from monai_cxr_cf.methods.schedule import ddpm_mean
+from monai_cxr_cf.methods.frame.align import WORD, refinement, replacement
+from monai_cxr_cf.methods.frame.attention import hooked, layers_of, probabilities
+from monai_cxr_cf.methods.frame.bench import Bench
+from monai_cxr_cf.methods.frame.invert import directions, edit_friendly
+from monai_cxr_cf.methods.frame.schedule import ddpm_mean
 
 CELLS = 16**2  # self-attention of finer layers is left alone
 Rule = Callable[[Tensor, Tensor], Tensor]  # (source map, target map) -> the target's

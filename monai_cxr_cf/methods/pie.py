@@ -13,8 +13,8 @@ from torch import Tensor
 
 from monai_cxr_cf.catalogue.settings import Pie
 from monai_cxr_cf.diffusion.model.schedule import noise_schedule
-from monai_cxr_cf.methods.bench import Bench, Plane
-from monai_cxr_cf.methods.schedule import Level, ddim, noised
+from monai_cxr_cf.methods.frame.bench import Bench, Plane
+from monai_cxr_cf.methods.frame.schedule import Level, ddim, noised
 
 
 def pie(bench: Bench, settings: Pie) -> Tensor:

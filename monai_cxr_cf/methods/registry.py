@@ -7,12 +7,12 @@ from monai_cxr_cf.catalogue.table import Choice, choose
 from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.diffusion.task import EditTask, Progress
-from monai_cxr_cf.methods.account import Editor, Method, published
 from monai_cxr_cf.methods.blended import blended
 from monai_cxr_cf.methods.ddim_invert import ddim_invert
 from monai_cxr_cf.methods.ddpm_invert import ddpm_invert
 from monai_cxr_cf.methods.diffedit import diffedit
 from monai_cxr_cf.methods.external import external
+from monai_cxr_cf.methods.frame.account import Editor, Method, published
 from monai_cxr_cf.methods.ip2p import ip2p
 from monai_cxr_cf.methods.masactrl import masactrl
 from monai_cxr_cf.methods.p2p import p2p

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from monai_cxr_cf.catalogue.settings import Blended, Inpaint, Pie, RegionSpecific
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.methods.bench import Bench
 from monai_cxr_cf.methods.blended import blended
+from monai_cxr_cf.methods.frame.bench import Bench
+from monai_cxr_cf.methods.frame.schedule import noised
 from monai_cxr_cf.methods.pie import pie_latent
-from monai_cxr_cf.methods.schedule import noised
 from monai_cxr_cf.methods.sd_inpaint import sd_inpaint
 
 

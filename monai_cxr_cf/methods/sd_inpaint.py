@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from monai_cxr_cf.catalogue.settings import Inpaint
-from monai_cxr_cf.methods.bench import Bench
-from monai_cxr_cf.methods.schedule import ddim, noised
+from monai_cxr_cf.methods.frame.bench import Bench
+from monai_cxr_cf.methods.frame.schedule import ddim, noised
 
 
 def sd_inpaint(bench: Bench, settings: Inpaint) -> Tensor:

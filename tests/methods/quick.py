@@ -11,7 +11,7 @@ from monai_cxr_cf.catalogue.row import CHANNELS
 from monai_cxr_cf.catalogue.table import Choice, choose, row_of
 from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
-from monai_cxr_cf.methods.bench import Bench
+from monai_cxr_cf.methods.frame.bench import Bench
 from monai_cxr_cf.methods.registry import run_method
 from monai_cxr_cf.presets import DEFAULT
 from tests.diffusion.conftest import make_task

@@ -8,8 +8,8 @@ import torch
 
 from monai_cxr_cf.catalogue.table import choose
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.methods.align import replacement
-from monai_cxr_cf.methods.attention import hooked, layers_of
+from monai_cxr_cf.methods.frame.align import replacement
+from monai_cxr_cf.methods.frame.attention import hooked, layers_of
 from monai_cxr_cf.methods.masactrl import mutual_layers
 from monai_cxr_cf.methods.registry import run_method
 from monai_cxr_cf.presets import DEFAULT

@@ -17,7 +17,7 @@ import torch
 from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.model.tiny import tiny_backbone
 from monai_cxr_cf.diffusion.task import EditTask, Target
-from monai_cxr_cf.methods.bench import Bench
+from monai_cxr_cf.methods.frame.bench import Bench
 
 SIDE, CELLS = 64, 8
 STORED = Path(__file__).with_name("stored.json")

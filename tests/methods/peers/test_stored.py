@@ -12,9 +12,9 @@ import torch
 
 from monai_cxr_cf.catalogue.table import choose
 from monai_cxr_cf.methods import pie
-from monai_cxr_cf.methods.align import refinement, replacement
 from monai_cxr_cf.methods.blended import blended
 from monai_cxr_cf.methods.ddpm_invert import ddpm_invert
+from monai_cxr_cf.methods.frame.align import refinement, replacement
 from monai_cxr_cf.methods.masactrl import masactrl
 from monai_cxr_cf.methods.p2p import p2p
 from tests.methods.peers.fixed import (

@@ -8,7 +8,7 @@ from monai_cxr_cf.diffusion.cost.meter import ratios
 from monai_cxr_cf.diffusion.laws.plan import labels
 from monai_cxr_cf.diffusion.model.text import token_table
 from monai_cxr_cf.diffusion.trace import VERSION, backbone_facts, input_hashes, resources_of
-from monai_cxr_cf.methods.bench import Bench
+from monai_cxr_cf.methods.frame.bench import Bench
 from monai_cxr_cf.presets import EditConfig
 
 

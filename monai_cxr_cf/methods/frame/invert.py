@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from monai_cxr_cf.methods.bench import Bench
-from monai_cxr_cf.methods.schedule import Level, ddim, ddpm_mean, noised, variance
+from monai_cxr_cf.methods.frame.bench import Bench
+from monai_cxr_cf.methods.frame.schedule import Level, ddim, ddpm_mean, noised, variance
 
 Predict = Callable[[Tensor, int], Tensor]  # (z, t) -> ε
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monai_cxr_cf.diffusion.attention.processors import projections
 from monai_cxr_cf.diffusion.model.layers import AttentionLayer, attention_levels
-from monai_cxr_cf.methods.bench import Bench
+from monai_cxr_cf.methods.frame.bench import Bench
 
 
 class Hook(Protocol):

@@ -14,8 +14,8 @@ from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.diffusion.task import EditTask, Progress
 from monai_cxr_cf.errors import BadRequest, CxrError
-from monai_cxr_cf.methods.bench import Bench
-from monai_cxr_cf.methods.trace import trace_of
+from monai_cxr_cf.methods.frame.bench import Bench
+from monai_cxr_cf.methods.frame.trace import trace_of
 from monai_cxr_cf.presets import EditConfig
 
 Editor = Callable[[Bench, Any], Tensor]

@@ -20,7 +20,7 @@ from monai_cxr_cf.diffusion.model.codec import decode, encode
 from monai_cxr_cf.diffusion.model.text import encode_text
 from monai_cxr_cf.diffusion.steps import Noise
 from monai_cxr_cf.diffusion.task import EditTask, Progress
-from monai_cxr_cf.methods.schedule import Level, Schedule
+from monai_cxr_cf.methods.frame.schedule import Level, Schedule
 
 Plane = NDArray[np.float32]
 
