@@ -23,12 +23,14 @@ class Unit:
         encode, decode: F of one image; those of SD v1.5 unless a backbone is at hand.
         source: whether there is a source prompt.
         kind: of the UNet.
+        backward: of a gradient back to the latent.
     """
 
     encode: float = 1.39
     decode: float = 3.13
     source: bool = True
     kind: str = "text"
+    backward: float = 1.15
 
     @property
     def vae(self) -> float:
@@ -61,6 +63,8 @@ class Row:
         dials: dials of the presets that it reads, dotted; ``ALL`` for ours.
         defects: faults of the published code that ``as_published`` brings back.
         solver: what the trace calls its sampler.
+        removes: whether it can take a finding away.
+        most: the highest cost, where the picture decides; ``cost`` is then the lowest.
     """
 
     id: str
@@ -74,6 +78,8 @@ class Row:
     dials: tuple[str, ...] = COMMON
     defects: tuple[str, ...] = ()
     solver: str = "ddim"
+    removes: bool = True
+    most: Callable[[Any, Unit], float] | None = None
 
     def reads(self, part: str, key: str) -> bool:
         """Whether a dial of the presets means anything to the method."""

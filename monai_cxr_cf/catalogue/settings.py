@@ -225,6 +225,49 @@ class PromptToPrompt(DdpmInvert):
 
 
 @dataclass(frozen=True)
+class AttendExcite(Partial):
+    """Every token of a finding must hold some cell."""
+
+    strength: float = dial(0.7, "share of the schedule that is run", span=(0, 1))
+    altered: int = dial(25, "first steps in which the latent is moved", span=(0, 1000))
+    step: float = dial(20.0, "size of a move, falling", span=(0, 1000))
+    refinements: int = dial(20, "most moves at steps 0, 10 and 20", span=(0, 100))
+
+
+@dataclass(frozen=True)
+class LayoutGuidance(Partial):
+    """Tokens of a finding are drawn into its region."""
+
+    strength: float = dial(0.7, "share of the schedule that is run", span=(0, 1))
+    guided: int = dial(10, "first steps in which the latent is moved", span=(0, 1000))
+    tries: int = dial(5, "most moves a step", span=(1, 100))
+    scale: float = dial(30.0, "factor on the loss", span=(0, 1000))
+    enough: float = dial(0.2, "loss at which nothing is moved", span=(0, 1))
+
+
+@dataclass(frozen=True)
+class Ledits(Published):
+    """LEDITS++."""
+
+    steps: int = dial(30, "steps that are run", span=STEPS)
+    skip: float = dial(0.15, "share of steps laid above them", span=(0, 4))
+    source_guidance: float = dial(3.5, "guidance of the inversion, with a source prompt", span=CFG)
+    guidance: float = dial(5.0, "guidance of the edit", span=CFG)
+    threshold: float = dial(0.9, "quantile from which a cell is edited", span=(0, 0.999))
+    masked: bool = dial(False, "guide in region and band alone; then lower the threshold")
+
+    @property
+    def laid(self) -> int:
+        """Steps of the whole schedule."""
+        return floor(self.steps * (1 + self.skip) + TINY)
+
+    @property
+    def share(self) -> float:
+        """What is run of those that are laid."""
+        return self.steps / self.laid
+
+
+@dataclass(frozen=True)
 class RegionSpecific(Settings):
     """An automatic region, then an editor."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from monai_cxr_cf.catalogue.row import ALL, CHANNELS, COMMON, Reference, Row, Unit, passes
 from monai_cxr_cf.catalogue.settings import (
+    AttendExcite,
     Blended,
     DdimInvert,
     DdpmInvert,
@@ -18,6 +19,8 @@ from monai_cxr_cf.catalogue.settings import (
     External,
     Inpaint,
     Instruct,
+    LayoutGuidance,
+    Ledits,
     MasaCtrl,
     Pie,
     PieLatent,
@@ -47,6 +50,25 @@ def borrowed(s: PromptToPrompt) -> int:
     counted = s.steps if s.as_published else s.executed
     wanted = max(int(s.cross * (counted + 1)), int(s.self_share * counted))
     return min(wanted, s.executed)
+
+
+def attend_cost(s: AttendExcite, u: Unit) -> float:
+    """A look in each altered step; a step back only where something is to be moved."""
+    return passes(s.guidance) * s.executed + min(s.altered, s.executed) + u.vae
+
+
+def attend_most(s: AttendExcite, u: Unit) -> float:
+    """With all refinements, and a move each time."""
+    altered = min(s.altered, s.executed)
+    again = (s.refinements + 1) * sum(n < altered for n in (0, 10, 20))
+    both = (altered + again) * (1 + u.backward)
+    return passes(s.guidance) * s.executed + both + u.vae
+
+
+def layout_most(s: LayoutGuidance, u: Unit) -> float:
+    """With all tries, and a move each time."""
+    both = min(s.guided, s.executed) * s.tries * (1 + u.backward)
+    return passes(s.guidance) * s.executed + both + u.vae
 
 
 def rse_cost(s: RegionSpecific, u: Unit) -> float:
@@ -136,6 +158,26 @@ ROWS = (
         MasaCtrl(), lambda s, u: s.steps * (2 + passes(s.guidance)) + u.vae,
         Reference("arXiv 2304.08465", "TencentARC/MasaCtrl", "d0ba16b", "Apache-2.0"),
         region="none"),
+    Row("attend_excite", "moves the latent until every token of the finding holds some cell; "
+        "amplifies rounding, so that another machine gives another picture",
+        AttendExcite(), attend_cost,
+        Reference("arXiv 2301.13826", "yuval-alaluf/Attend-and-Excite", "163efdf", "MIT"),
+        region="none", removes=False, most=attend_most,
+        defects=("starts from noise alone: nothing of the source is known",)),
+    Row("layout_guidance", "moves the latent until the finding's tokens lie in its region",
+        LayoutGuidance(), lambda s, u: passes(s.guidance) * s.executed + min(s.guided, s.executed)
+        + u.vae,
+        Reference("arXiv 2304.03373", "silent-chen/layout-guidance", "50fcf75", "none: ideas only"),
+        region="guidance", removes=False, most=layout_most,
+        defects=("starts from noise alone: nothing of the source is known",
+                 "the loss is kept from step to step: once it is low no later step is moved",
+                 "positions of words are taken for positions of tokens")),
+    Row("ledits", "LEDITS++: an exact inversion, guidance where the words look and act",
+        Ledits(),
+        lambda s, u: s.steps * ((passes(s.source_guidance) if u.source else 1) + 2) + u.vae,
+        Reference("arXiv 2311.16711", "huggingface/diffusers, LEDITS++", **DIFFUSERS),
+        region="own", solver="sde-dpmpp",
+        defects=("the words' map is summed over the end and the padding as well",)),
     Row("rse", "finds its own region, where the words change the prediction, then an editor in it",
         RegionSpecific(), rse_cost,
         Reference("arXiv 2603.00423", "hgminn/InstructX2X", "776c739", "Apache-2.0"),
@@ -180,6 +222,8 @@ def as_dict(row: Row) -> dict[str, Any]:
         "about": row.about,
         "settings": row.settings.as_dict(),
         "f": None if row.cost is None else round(row.cost(row.settings, unit), 1),
+        "f_at_most": None if row.most is None else round(row.most(row.settings, unit), 1),
+        "removes": row.removes,
         "channels": [CHANNELS[kind] for kind in row.kinds],
         "needs": list(row.needs),
         "region": row.region,

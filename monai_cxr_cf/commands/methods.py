@@ -57,6 +57,8 @@ def tell(*, as_json: bool) -> int:
 def _lines(name: str) -> list[str]:
     row, told = TABLE[name], as_dict(TABLE[name])
     cost = "cost as the preset has it" if told["f"] is None else f"{told['f']:g} F"
+    cost += f" to {told['f_at_most']:g} F" if told["f_at_most"] is not None else ""
+    cost += "" if row.removes else ", additions only"
     settings = ", ".join(f"{k}={json.dumps(v)}" for k, v in told["settings"].items())
     source = (row.reference.paper, row.reference.code, row.reference.commit)
     licence = row.reference.licence or "this project's"

@@ -7,6 +7,7 @@ from monai_cxr_cf.catalogue.table import Choice, choose
 from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.sample import Samples
 from monai_cxr_cf.diffusion.task import EditTask, Progress
+from monai_cxr_cf.methods.attend_excite import attend_excite
 from monai_cxr_cf.methods.blended import blended
 from monai_cxr_cf.methods.ddim_invert import ddim_invert
 from monai_cxr_cf.methods.ddpm_invert import ddpm_invert
@@ -14,6 +15,8 @@ from monai_cxr_cf.methods.diffedit import diffedit
 from monai_cxr_cf.methods.external import external
 from monai_cxr_cf.methods.frame.account import Editor, Method, published
 from monai_cxr_cf.methods.ip2p import ip2p
+from monai_cxr_cf.methods.layout_guidance import layout_guidance
+from monai_cxr_cf.methods.ledits import ledits
 from monai_cxr_cf.methods.masactrl import masactrl
 from monai_cxr_cf.methods.p2p import p2p
 from monai_cxr_cf.methods.pie import pie, pie_latent
@@ -37,6 +40,9 @@ EDITORS: Mapping[str, Editor] = {
     "ip2p": ip2p,
     "p2p": p2p,
     "masactrl": masactrl,
+    "attend_excite": attend_excite,
+    "layout_guidance": layout_guidance,
+    "ledits": ledits,
     "rse": rse,
     "external": external,
 }

@@ -23,6 +23,9 @@ COSTS = {
     "ip2p": 304.5,
     "p2p": 371.5,
     "masactrl": 204.5,
+    "attend_excite": 99.5,
+    "layout_guidance": 84.5,
+    "ledits": 124.5,
     "rse": 106.5,
     "external": 1.4,
 }
@@ -31,6 +34,8 @@ COSTS = {
 def test_costs_are_those_of_the_algorithms() -> None:
     assert {n: as_dict(r)["f"] for n, r in TABLE.items() if r.cost} == COSTS
     empty = Unit(source=False)
+    most = {n: as_dict(r)["f_at_most"] for n, r in TABLE.items() if r.most}
+    assert most == {"attend_excite": 263.7, "layout_guidance": 182.0}
     cheaper = {n: TABLE[n].cost(TABLE[n].settings, empty) for n in ("ddpm_invert", "diffedit")}
     assert cheaper == pytest.approx({"ddpm_invert": 232.5, "diffedit": 144.5}, abs=0.1)
     nine = TABLE["sd_inpaint"].cost(Inpaint(), Unit(kind="inpaint"))

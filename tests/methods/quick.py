@@ -28,6 +28,9 @@ QUICK: dict[str, dict[str, Any]] = {
     "ip2p": {"steps": 4},
     "p2p": {"steps": 6, "skip": 2, "guidance": 5.0},
     "masactrl": {"steps": 6, "start": 2},
+    "attend_excite": {"steps": 6, "altered": 2, "refinements": 2},
+    "layout_guidance": {"steps": 6, "guided": 2, "tries": 2},
+    "ledits": {"steps": 6, "threshold": 0.5},
     "rse": {"strength": 0.1},
 }
 

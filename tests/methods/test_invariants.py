@@ -15,6 +15,7 @@ from monai_cxr_cf.presets import DEFAULT
 from tests.methods.quick import QUICK, backbone, quick, samples, task
 
 NEAR = {"pie": 5e-3}  # a difference of nothing may turn a grey level between rounds
+CHAOTIC = ("attend_excite",)  # amplifies rounding; tests/methods/peers holds it, in float64
 NO_CHANCE = ("ddim_invert", "masactrl")
 RUNS = [(name, kind) for name in QUICK for kind in TABLE[name].kinds]
 
@@ -28,13 +29,17 @@ def test_every_row_has_its_function_and_every_function_its_row() -> None:
 def test_the_formula_is_what_the_meter_counts(name, kind) -> None:
     found = samples(name, kind=kind)
     r = ratios(backbone(kind))
-    unit = Unit(r.encode, r.decode, bool(task(kind).source_prompt), kind)
+    unit = Unit(r.encode, r.decode, bool(task(kind).source_prompt), kind, r.backward(""))
     choice = quick(name)
     said = choice.row.cost(choice.settings, unit)
-    assert found.trace["cost"]["f_per_image"] + r.decode == pytest.approx(said)
+    counted = found.trace["cost"]["f_per_image"] + r.decode
+    if choice.row.most is None:
+        assert counted == pytest.approx(said)
+    else:
+        assert said <= counted <= choice.row.most(choice.settings, unit) + 1e-6
 
 
-@pytest.mark.parametrize(("name", "kind"), RUNS)
+@pytest.mark.parametrize(("name", "kind"), [r for r in RUNS if r[0] not in CHAOTIC])
 def test_a_seed_alone_gives_what_it_gives_among_others(name, kind) -> None:
     both = samples(name, kind=kind, seeds=(1, 2))
     alone = samples(name, kind=kind, seeds=(2,))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the published editors share: one image's bench, noise levels, inversions, attention, trace."""
+"""What published editors share: one image's bench, noise levels, inversions, attention, trace."""

@@ -54,6 +54,8 @@ def published(editor: Editor, choice: Choice) -> Method:
         if not seeds:
             raise BadRequest("There is no seed; expected one per image.")
         choice.row.refuse(backbone.kind, backbone.name)
+        if not choice.row.removes and task.mode in ("removal", "mixed"):
+            raise BadRequest(f"'{choice.row.id}' can add a finding, but not remove one.")
         plain = replace(task, targets=tuple(replace(t, words=None) for t in task.targets))
         meter = Meter(backbone)
         with meter.counting(), torch.no_grad():

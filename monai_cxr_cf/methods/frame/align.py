@@ -62,7 +62,7 @@ def replacement(tokenizer: Any, source: str, target: str, *, as_published: bool 
             f"{len(words[1])}.",
             hint="Set mode=refine.",
         )
-    pieces = [_pieces(tokenizer, text) for text in (source, target)]
+    pieces = [words_of(tokenizer, text) for text in (source, target)]
     replaced = [n for n, pair in enumerate(zip(*words, strict=True)) if pair[0] != pair[1]]
     w = torch.zeros(PROMPT_TOKENS, PROMPT_TOKENS)
     w[0, 0] = 1
@@ -86,7 +86,7 @@ def _rest(w: Tensor, i: int, j: int, *, as_published: bool) -> Tensor:
     return w
 
 
-def _pieces(tokenizer: Any, text: str) -> list[list[int]]:
+def words_of(tokenizer: Any, text: str) -> list[list[int]]:
     """Token positions of every word of a text, by character offsets."""
     spans = tokenizer(text, return_offsets_mapping=True, truncation=True, max_length=PROMPT_TOKENS)
     offsets = spans["offset_mapping"]

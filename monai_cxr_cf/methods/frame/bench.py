@@ -120,7 +120,8 @@ class Bench:
         dtype = self.backbone.dtype
         unet = self.backbone.unet
         found: Tensor = unet(given.to(dtype), when, encoder_hidden_states=states).sample
-        return self.as_epsilon(found.float(), z, t)
+        exact = torch.promote_types(found.dtype, torch.float32)
+        return self.as_epsilon(found.to(exact), z, t)
 
     def as_epsilon(self, found: Tensor, z: Tensor, t: int) -> Tensor:
         """What the UNet predicts as ε."""

@@ -15,7 +15,7 @@ def scheduler(kind: str = "text", name: str = "DDIMScheduler", **changes):
     """A scheduler of diffusers on the backbone's noise schedule."""
     config = {**backbone(kind).scheduler_config, **changes}
     config.pop("_class_name", None)
-    return getattr(diffusers, name)(**config)
+    return getattr(diffusers, name).from_config(config)
 
 
 def pipeline(name: str, kind: str = "text", made=None, **more):
