@@ -2,6 +2,7 @@
 """The table of methods: costs as published, settings checked, every fault named and switchable."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,20 @@ def test_strengths_are_whole_steps() -> None:
     assert Inpaint(strength=0.7).share == pytest.approx(0.7)
     with pytest.raises(BadRequest, match="less than one step"):
         _ = Inpaint(strength=0.01).executed
+
+
+def test_the_page_of_methods_has_every_row_with_its_cost_and_channels() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "methods.md").read_text("utf-8")
+    cells = [
+        [c.strip() for c in line.split("|")[1:-1]] for line in page.splitlines() if "|" in line
+    ]
+    told = {row[0].strip("`"): row for row in cells if row[0].startswith("`")}
+    assert set(told) == set(TABLE)
+    for name, row in TABLE.items():
+        known = as_dict(row)
+        kinds = ", ".join(map(str, known["channels"]))
+        assert told[name][2] == ("any" if name == "external" else kinds)
+        if row.cost is not None:
+            both = [f(row.settings, Unit(kind=row.kinds[0])) for f in (row.cost, row.most) if f]
+            assert told[name][3] == " to ".join(f"{value:.0f}" for value in both), name
+        assert ("additions only" in told[name][1]) != row.removes
