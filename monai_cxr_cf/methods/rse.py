@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from monai_cxr_cf.catalogue.settings import Blended, Inpaint, Pie, RegionSpecific
-from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.errors import UnsupportedImage
 from monai_cxr_cf.methods.blended import blended
 from monai_cxr_cf.methods.frame.bench import Bench
 from monai_cxr_cf.methods.frame.schedule import noised
@@ -21,13 +21,15 @@ def rse(bench: Bench, settings: RegionSpecific) -> Tensor:
     """The region by one look at t, then the editor at its published settings within it.
 
     Raises:
-        BadRequest: no cell is left.
+        UnsupportedImage: no cell is left.
     """
     prior = bench.bilinear(bench.task.kappa)
     cells = responsive(bench, settings, prior)
     if not cells.any():
-        raise BadRequest(
-            "The words change no cell of the region.", hint="Lower the setting 'threshold'."
+        raise UnsupportedImage(
+            "The words change no cell of the region.",
+            code="no_cell",
+            hint="Lower the setting 'threshold'.",
         )
     bench.own = cells
     sizes = ", ".join(str(int(one.sum())) for one in cells)

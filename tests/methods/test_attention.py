@@ -8,7 +8,7 @@ import torch
 
 from monai_cxr_cf.catalogue.table import choose
 from monai_cxr_cf.diffusion.laws.priors import area_pool
-from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.errors import BadRequest, UnsupportedImage
 from monai_cxr_cf.methods.frame.align import replacement
 from monai_cxr_cf.methods.frame.attention import hooked, layers_of
 from monai_cxr_cf.methods.frame.maps import Maps, gradient
@@ -70,7 +70,7 @@ def test_rse_edits_in_the_region_that_it_found(editor) -> None:
 
 
 def test_rse_says_when_it_finds_nothing() -> None:
-    with pytest.raises(BadRequest, match="change no cell"):
+    with pytest.raises(UnsupportedImage, match="change no cell"):
         run_method(quick("rse", threshold=1.0), backbone(), replace(task(), kappa=task().kappa / 2),
                    config=DEFAULT, seeds=[1])  # fmt: skip
     assert choose("rse").settings.threshold == 0.1
