@@ -22,7 +22,7 @@ from monai_cxr_cf.presets import EditConfig, preset
 VERSION = 1
 SIDES = ("left", "right", "both")
 DIRECTIONS = ("add", "remove", "change")
-PATHS = ("source", "masks", "roi", "backbone")
+PATHS = ("source", "masks", "roi", "backbone", "folder")
 LEVELS_BY = ("blend", "guidance")
 BESIDE = ("png",)  # further files: they change nothing of the edit and of its own files
 
@@ -164,6 +164,8 @@ class EditRequest:
     def canonical_json(self) -> str:
         """The identity of the request: sorted keys, no white space, no paths, no further files."""
         identity = {k: v for k, v in self.as_dict().items() if k not in (*PATHS, *BESIDE)}
+        own = {k: v for k, v in identity.pop("method_settings", {}).items() if k not in PATHS}
+        identity |= {"method_settings": own} if own else {}
         return json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     def hash(self) -> str:

@@ -75,6 +75,21 @@ def finished(folder: str, wanted: Wanted, grid: ModelGrid) -> Finished:
     return Finished(images, ", ".join(names), digests)
 
 
+def digest_of(folder: str, image: str) -> str:
+    """sha256 of all pictures that a folder has of one source; it stands for the folder's path."""
+    place, found = Path(folder).expanduser(), sha256()
+    for row in _checked(place) if (place / MANIFEST).is_file() else []:
+        if _same_image(row, image) and (place / row["file"]).is_file():
+            told = {key: row[key] for key in COLUMNS}
+            found.update(repr(told).encode() + (place / row["file"]).read_bytes())
+    return found.hexdigest()
+
+
+def _same_image(row: Row, image: str) -> bool:
+    """Whether a row is of a source file, its ending or not."""
+    return bool({row["image"], Path(row["image"]).stem} & {image, Path(image).stem})
+
+
 def _checked(place: Path) -> list[Row]:
     """All rows with their numbers; the first wrong one is named."""
     rows: list[Row] = []
@@ -100,11 +115,10 @@ def _checked(place: Path) -> list[Row]:
 
 def _chosen(rows: Sequence[Row], wanted: Wanted) -> list[Row]:
     """The row of every seed; without seeds the only one there is."""
-    names = {wanted.image, Path(wanted.image).stem}
     meant = [
         row
         for row in rows
-        if {row["image"], Path(row["image"]).stem} & names
+        if _same_image(row, wanted.image)
         and (row["finding"], row["direction"]) == (wanted.finding, wanted.direction)
     ]
     what = f"'{wanted.direction} {wanted.finding}' of {Path(wanted.image).name}"

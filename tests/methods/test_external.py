@@ -3,12 +3,14 @@
 
 import csv
 from dataclasses import replace
+from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
 
+from monai_cxr_cf.catalogue.table import choose
 from monai_cxr_cf.diffusion.render import render
 from monai_cxr_cf.diffusion.trace import schema
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
@@ -17,6 +19,7 @@ from monai_cxr_cf.methods.external import COLUMNS, Wanted, finished
 from monai_cxr_cf.methods.registry import run_method
 from monai_cxr_cf.presets import DEFAULT
 from monai_cxr_cf.request import EditRequest
+from monai_cxr_cf.runs.record import identity
 from tests.methods.quick import backbone, task
 
 GRID = ModelGrid((120, 100), 128)
@@ -100,3 +103,19 @@ def test_the_pictures_are_shown_as_they_are_and_compared_with_the_source(folder)
     assert np.array_equal(shown.reference, given.image)
     with pytest.raises(BadRequest, match="1 pictures for 2 seeds"):
         run_method("external", backbone(), given, config=DEFAULT, seeds=[3, 4])
+
+
+def test_a_folder_counts_by_its_pictures_and_its_path_is_written_nowhere(folder) -> None:
+    place = folder(ROW)
+    asked = {"source": "chest.dcm", "prompt": "left effusion", "method": "external"}
+    request = EditRequest(**asked, seeds=(3,), method_settings={"folder": place})
+    assert place not in request.canonical_json()
+    told = identity(request)
+    assert place not in told
+    assert "pictures_sha256" in told
+    (Path(place) / "a.png").write_bytes((Path(place) / "b.png").read_bytes())
+    assert identity(request) != told
+    given = replace(task(), finished=finished(place, WANTED, GRID))
+    choice = choose("external", {"folder": place})
+    found = run_method(choice, backbone(), given, config=DEFAULT, seeds=[3])
+    assert place not in repr(found.trace)

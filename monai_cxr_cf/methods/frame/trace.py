@@ -10,6 +10,7 @@ from monai_cxr_cf.diffusion.model.text import token_table
 from monai_cxr_cf.diffusion.trace import VERSION, backbone_facts, input_hashes, resources_of
 from monai_cxr_cf.methods.frame.bench import Bench
 from monai_cxr_cf.presets import EditConfig
+from monai_cxr_cf.request import PATHS
 
 
 def trace_of(bench: Bench, choice: Choice, config: EditConfig) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def trace_of(bench: Bench, choice: Choice, config: EditConfig) -> dict[str, Any]
     return {
         "version": VERSION,
         "method": choice.row.id,
-        "settings": settings.as_dict(),
+        "settings": {k: v for k, v in settings.as_dict().items() if k not in PATHS},
         "mode": task.mode,
         "config_hash": config.hash(),
         "seeds": list(bench.seeds),

@@ -61,9 +61,10 @@ def capabilities(desk: Desk) -> dict[str, Any]:
 
     settings, about = desk.settings, _about()
     others = [name for name in settings.backbones if name != settings.backbone]
-    same = ("findings", "zones", "unproven_findings", "presets", "methods", "versions", "weights")
+    same = ("findings", "zones", "unproven_findings", "presets", "versions", "weights")
     return {
         **{name: about[name] for name in (*same, "intended_use")},
+        "methods": {k: v for k, v in about["methods"].items() if "results" not in v["needs"]},
         "version": about["versions"]["monai-cxr-cf"],
         "backbones": [settings.backbone, *others],
         "segmenters": ["hybridgnet", "unet"],
