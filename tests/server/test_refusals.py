@@ -61,7 +61,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "a path as masks": ({"masks": "../../x.png"}, "path_refused"),
     "a path as region": ({"roi": "/etc/passwd"}, "path_refused"),
     "a folder of pictures": (
-        {"method": "external", "method_settings": {"folder": "/etc"}},
+        {"method": "external", "method_settings": {"folder": "/etc"}, "overrides": {}},
         "path_refused",
     ),
     "an unknown method": ({"method": "gan"}, "bad_request"),
