@@ -26,6 +26,7 @@ from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import (
     ParsedPrompt,
     SpannedText,
+    instruction,
     removal_prompt,
     source_prompt,
     target_prompt,
@@ -152,8 +153,7 @@ def understand(
     regions = _regions(asked, scene)
     region, valid = np.logical_or.reduce(regions), scene.radiograph.valid
     weight = kappa(region, config.keep.band_px / grid.scale) * valid
-    healthy = config.tokens.removal == "healthy"
-    texts = (target_prompt(asked, healthy=healthy), _negative_text(request, asked, healthy=healthy))
+    texts = _texts(request, asked, healthy=config.tokens.removal == "healthy")
     tables = [token_table(tokenizer, text.text, text.findings) for text in texts]
     own = _own_texts(asked, scene, config, tokenizer)
     cut = any(table.truncated for table in (*tables, *(table for _, table in own)))
@@ -163,6 +163,7 @@ def understand(
         prompt=texts[0].text,
         source_prompt=_source_text(request, asked, config),
         negative_prompt=texts[1].text,
+        instruction=instruction(asked),
         targets=_targets(asked, regions, grid=grid, tables=tables, own=own),
         organ_tokens=tables[0].anatomy_tokens,
         special_tokens=tables[0].special_tokens,
@@ -210,6 +211,14 @@ def _region(item: FindingEdit, scene: Scene) -> Mask:
             hint="Name another side or zone, or draw the region (--roi).",
         )
     return np.asarray(region)
+
+
+def _texts(
+    request: EditRequest, asked: ParsedPrompt, *, healthy: bool
+) -> tuple[SpannedText, SpannedText]:
+    """What to steer towards, and away from."""
+    target = target_prompt(asked, healthy=healthy)
+    return target, _negative_text(request, asked, healthy=healthy)
 
 
 def _source_text(request: EditRequest, asked: ParsedPrompt, config: EditConfig) -> str:

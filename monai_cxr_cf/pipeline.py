@@ -14,6 +14,7 @@ from typing import Any
 
 from monai_cxr_cf.calibration import Dose, unless_said
 from monai_cxr_cf.case import MODES, Case, MaskChoice, Scene, dosed, understand, words
+from monai_cxr_cf.catalogue.table import OURS
 from monai_cxr_cf.composite import Decoded
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.reading.read import read_source
@@ -21,9 +22,11 @@ from monai_cxr_cf.diffusion import severity
 from monai_cxr_cf.diffusion.cost.estimate import within_memory
 from monai_cxr_cf.diffusion.render import Rendered, render
 from monai_cxr_cf.diffusion.sample import Samples
-from monai_cxr_cf.diffusion.task import Progress
+from monai_cxr_cf.diffusion.task import EditTask, Progress
+from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.grid import ModelGrid
-from monai_cxr_cf.methods.registry import METHODS
+from monai_cxr_cf.methods.external import Wanted, finished
+from monai_cxr_cf.methods.registry import run_method
 from monai_cxr_cf.presets import EditConfig
 from monai_cxr_cf.prompts.compose import ParsedPrompt
 from monai_cxr_cf.request import EditRequest
@@ -81,7 +84,7 @@ def edit(request: EditRequest, networks: Networks, stages: Stages) -> tuple[Run,
     with stages("region") as step:
         case = locate(request, asked, scene, networks)
         warn(step, case.notes)
-    # 4. The regulated sampler, one latent per seed.
+    # 4. The regulated sampler, or the method that is asked for, one latent per seed.
     with stages("sample") as step:
         seeds = request.seeds or (default_seed(radiograph, request),)
         samples = sample(request, case, networks, seeds=seeds, progress=step)
@@ -115,6 +118,7 @@ def locate(request: EditRequest, asked: ParsedPrompt, scene: Scene, networks: Ne
     Its notes warn of findings to be removed that the source does not show, and of levels that a
     noised start changes as well.
     """
+    networks.check_kind(request.backbone, request.choice().row)
     backbone = networks.backbone(request.backbone)
     grid = ModelGrid(scene.radiograph.shape, backbone.side, scene.radiograph.aspect)
     config, doses = configure(request, asked, networks)
@@ -123,7 +127,24 @@ def locate(request: EditRequest, asked: ParsedPrompt, scene: Scene, networks: Ne
     notes = severity.notes(config, request.levels) if request.levels_by == "guidance" else ()
     if not request.sham:  # which is to remove nothing
         notes += doubts(case.expected(), scene, networks)
-    return dosed(replace(case, notes=notes), doses)
+    return dosed(replace(case, notes=notes, task=beside(request, case)), doses)
+
+
+def beside(request: EditRequest, case: Case) -> EditTask:
+    """The task, with the finished pictures that the method of a request shows.
+
+    Raises:
+        BadRequest: the manifest has none, or several findings are asked for.
+    """
+    choice = request.choice()
+    if "results" not in choice.row.needs:
+        return case.task
+    if len(case.asked.findings) != 1:
+        raise BadRequest(f"'{choice.row.id}' shows one finding; {len(case.asked.findings)} asked.")
+    (item,) = case.asked.findings
+    name = Path(request.source).name
+    wanted = Wanted(name, item.finding, item.direction, tuple(request.seeds))
+    return replace(case.task, finished=finished(choice.settings.folder, wanted, case.grid))
 
 
 def configure(
@@ -132,8 +153,10 @@ def configure(
     """The settings in force: preset, the backbone's calibration, the request's overrides.
 
     And what each of several findings gets of its own; () for one. A sham gets those of the edit
-    that it controls.
+    that it controls. A calibration is of our method alone.
     """
+    if request.method != OURS:
+        return request.config(), ()
     found, items = networks.calibration(request.backbone), asked.findings
     config = request.config(found.config(request.preset, MODES[asked.mode], items))
     config = carried(config, request.backbone, networks)
@@ -159,7 +182,7 @@ def sample(
     seeds: tuple[int, ...],
     progress: Progress,
 ) -> Samples:
-    """Our method on one case: a latent per seed, and per level if these are to be sampled.
+    """The method asked for on one case: a latent per seed, and per level if they are sampled.
 
     Raises:
         ResourceExhausted: memory cannot hold it.
@@ -171,7 +194,8 @@ def sample(
             return severity.sample_levels(
                 backbone, task, config, seeds=seeds, levels=levels, progress=progress
             )
-        return METHODS["regulated"](backbone, task, config, seeds=seeds, progress=progress)
+        choice = request.choice()
+        return run_method(choice, backbone, task, config=config, seeds=seeds, progress=progress)
 
 
 def decode(

@@ -13,6 +13,7 @@ from hashlib import sha256
 from importlib import resources
 from typing import Any
 
+from monai_cxr_cf.catalogue.table import OURS, Choice, choose, row_of
 from monai_cxr_cf.dials import checked
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
@@ -21,7 +22,7 @@ from monai_cxr_cf.presets import EditConfig, preset
 VERSION = 1
 SIDES = ("left", "right", "both")
 DIRECTIONS = ("add", "remove", "change")
-PATHS = ("source", "masks", "roi", "backbone")
+PATHS = ("source", "masks", "roi", "backbone", "folder")
 LEVELS_BY = ("blend", "guidance")
 BESIDE = ("png",)  # further files: they change nothing of the edit and of its own files
 
@@ -59,6 +60,8 @@ class EditRequest:
     roi: str | None = None  # explicit region instead of the one from words
     iod: str = "sc"  # sc = Secondary Capture; same = derived DX or CR
     uids: str = "stable"  # stable = from content; random = a fresh copy
+    method: str = "regulated"  # ours, or one of catalogue.table
+    method_settings: Mapping[str, Any] = field(default_factory=dict)  # of a method with its own
     burn_in: bool = False  # burn SYNTHETIC into the pixels
     png: bool = False  # also as plain PNG
     backbone: str = "cxr-mini"  # shipped name, diffusers folder, hub id or one safetensors file
@@ -73,7 +76,34 @@ class EditRequest:
                 hint='For example: --prompt "moderate left pleural effusion".',
             )
         self._check_levels()
+        self._check_method()
         self.config()
+
+    def choice(self) -> Choice:
+        """The method and its settings; BadRequest for an unknown one or a wrong value."""
+        values = dict(self.method_settings)
+        row = row_of(self.method)
+        if self.strength is not None and not row.by_preset:
+            values["strength"] = self.strength
+        return choose(self.method, values)
+
+    def _check_method(self) -> None:
+        """A dial that the method does not read would be a silent no-op."""
+        row = self.choice().row
+        for part, values in self.overrides.items():
+            for key in values:
+                if not row.reads(part, key):
+                    raise BadRequest(
+                        f"{part}.{key} means nothing to the method '{row.id}'.",
+                        hint="Drop it. Settings of the method: cxr-cf info methods.",
+                    )
+        if self.levels and "results" in row.needs:
+            raise BadRequest(f"'{row.id}' shows finished pictures; they have no levels.")
+        if self.levels_by != "blend" and row.id != OURS:
+            raise BadRequest(
+                f"Levels of '{row.id}' cannot be sampled by {self.levels_by}.",
+                hint="Blend them: --levels-by blend.",
+            )
 
     def _check_levels(self) -> None:
         if self.levels_by not in LEVELS_BY:
@@ -95,6 +125,10 @@ class EditRequest:
             base: the preset as calibrated for a backbone; None = as published.
         """
         config = base or preset(self.preset)
+        choice = self.choice()
+        if not choice.row.by_preset:  # its own settings say how it samples
+            share = {"start": {"strength": choice.settings.share}}
+            return config.with_overrides({**self.overrides, **share})
         if "guidance_scale" in self.overrides.get("sampling", {}):  # said, so it rules
             config = config.with_overrides({"sampling": {"guidance_rms": 0.0}})
         config = config.with_overrides(self.overrides)
@@ -114,8 +148,10 @@ class EditRequest:
 
     def _numbers(self) -> dict[str, Any]:
         """The fields that hold numbers, each of the type of its setting: doors differ in that."""
-        parts = EditConfig()
+        parts, settings = EditConfig(), row_of(self.method).settings
+        own = {key: checked(settings, key, v) for key, v in self.method_settings.items()}
         return {
+            "method_settings": own,
             "strength": None if self.strength is None else float(self.strength),
             "levels": [float(level) for level in self.levels],
             "overrides": {
@@ -128,6 +164,8 @@ class EditRequest:
     def canonical_json(self) -> str:
         """The identity of the request: sorted keys, no white space, no paths, no further files."""
         identity = {k: v for k, v in self.as_dict().items() if k not in (*PATHS, *BESIDE)}
+        own = {k: v for k, v in identity.pop("method_settings", {}).items() if k not in PATHS}
+        identity |= {"method_settings": own} if own else {}
         return json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     def hash(self) -> str:

@@ -27,6 +27,7 @@ examples:
   cxr-cf edit chest.dcm --prompt "right pleural effusion" --seeds 1,2,3 --out out
   cxr-cf edit chest.dcm --prompt "left pleural effusion" --preset fast --boost-eta 2 --out out
   cxr-cf edit scan.png --allow-raster --prompt "cardiomegaly" --no-correction --out out
+  cxr-cf edit chest.dcm --prompt "left pleural effusion" --method sd_inpaint --out out
   cxr-cf edit --request job.json --progress ndjson --arrays --out out   for programs
 
 what lands in out: cf/0001.dcm, diff/0001.dcm, seg.dcm, sr.dcm, preview.png, trace.png, report.json;

@@ -4,6 +4,7 @@
 import argparse
 from typing import Any
 
+from monai_cxr_cf.commands import methods
 from monai_cxr_cf.commands.say import say, show
 from monai_cxr_cf.runs.facts import BACKBONE, collect
 
@@ -17,6 +18,7 @@ STARTS = {
 EXAMPLES = """\
 examples:
   cxr-cf info
+  cxr-cf info methods          who can edit: ours and the published editors beside it
   cxr-cf info --json | python -m json.tool
 """
 
@@ -30,11 +32,14 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
         help="findings, presets, weights with their licences, versions",
         description="What can be asked for, which weights answer, and their licences.",
     )
+    parser.add_argument("what", nargs="?", choices=["methods"], help="one part alone")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print it all; JSON for programs."""
+    if args.what == "methods":
+        return methods.tell(as_json=args.json)
     data = collect()
     if args.json:
         show(data)

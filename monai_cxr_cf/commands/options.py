@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.commands import methods
 from monai_cxr_cf.commands.say import count
 from monai_cxr_cf.dicom.reading.options import ORIENTATIONS, ReadOptions
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
@@ -51,7 +52,7 @@ Flags = argparse.ArgumentParser
 PLAIN = (
     *("prompt", "source_prompt", "negative_prompt", "masks", "roi", "sham"),
     *("strength", "levels", "levels_by", "seeds", "preset", "backbone", "segmenter"),
-    *("iod", "uids", "burn_in", "png"),
+    *("iod", "uids", "burn_in", "png", "method"),
 )
 
 
@@ -98,6 +99,7 @@ REQUEST_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "--segmenter": {"choices": ["hybridgnet", "unet"], "help": "network that finds organs"},
     },
+    "who edits": methods.FLAGS,
     "how it is written": {
         "--iod": {"choices": ["sc", "same"], "help": "Secondary Capture, or the source's kind"},
         "--uids": {"choices": ["stable", "random"], "help": "repeatable, or new ones"},
@@ -189,6 +191,9 @@ def request_from(args: argparse.Namespace) -> EditRequest:
     reading = {k.removeprefix("read."): v for k, v in given.items() if k.startswith("read.")}
     if reading:
         data["reading"] = {**data.get("reading", {}), **reading}
+    if "method_set" in given:
+        told = methods.settings_from(given["method_set"])
+        data["method_settings"] = {**data.get("method_settings", {}), **told}
     if overrides := _overrides(given):
         merged = data.setdefault("overrides", {})
         for part, values in overrides.items():
@@ -231,15 +236,8 @@ def _finding(text: str) -> dict[str, Any]:
         key, sign, value = pair.partition("=")
         if not sign:
             raise BadRequest(f"'{pair}' in --finding is no KEY=VALUE.", hint="E.g. side=left.")
-        found[key.strip()] = _value(value.strip())
+        found[key.strip()] = methods.value_of(value.strip())
     return found
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _overrides(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -277,7 +275,7 @@ def _dials(given: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
             raise BadRequest(f"--set {text} is not PART.FIELD=VALUE.", hint="E.g. boost.eta=2.")
         # The levels of the energy are text ("0,1,2"), so a bare number there stays text.
         text_field = (part, key) == ("energy", "levels")
-        yield part, key, value.strip() if text_field else _value(value.strip())
+        yield part, key, value.strip() if text_field else methods.value_of(value.strip())
 
 
 def add_cache_flags(parser: Flags) -> None:

@@ -41,6 +41,7 @@ def sham_task(task: EditTask) -> EditTask:
     return replace(
         task,
         prompt=task.source_prompt,
+        instruction="",
         targets=tuple(replace(t, tokens=(), words=None, where="prompt") for t in task.targets),
         organ_tokens={},
         special_tokens=(),

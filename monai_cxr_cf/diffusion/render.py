@@ -35,6 +35,8 @@ def render(
 
     ``image``: the task's S x S model image, shown where nothing was sampled.
     """
+    if samples.images is not None:  # compared with the picture itself: no autoencoder saw them
+        return Rendered(samples.images, image, samples.trace)
     latents = samples.z if z is None else z
     edited, meter = decode(backbone, latents), Meter(backbone)
     with meter.counting(), meter.expecting("decode"):

@@ -19,6 +19,7 @@ from monai_cxr_cf.diffusion.denoise import Denoiser
 from monai_cxr_cf.diffusion.invert import begin
 from monai_cxr_cf.diffusion.level import Level
 from monai_cxr_cf.diffusion.model.backbone import Backbone
+from monai_cxr_cf.diffusion.model.codec import Planes
 from monai_cxr_cf.diffusion.prepare import prepare
 from monai_cxr_cf.diffusion.steps import Noise
 from monai_cxr_cf.diffusion.task import EditTask, Progress
@@ -50,6 +51,7 @@ class Samples:
         z: (N, 4, h, w) float32 final latents, one per seed.
         z_src: (1, 4, h, w) float32 source latent.
         window: where these latents lie in the model image; None = they are the whole of it.
+        images: (N, S, S) finished model images in the stead of ``z``; None = decode it.
         levels: of a series that was sampled; ``z`` is that of its highest level.
         trace: docs/method.md 6, JSON-ready, follows schemas/trace.schema.json.
     """
@@ -60,6 +62,7 @@ class Samples:
     trace: dict[str, Any]
     window: Window | None = None
     levels: SampledLevels | None = None
+    images: Planes | None = None
 
 
 def sample(

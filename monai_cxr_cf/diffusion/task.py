@@ -32,6 +32,15 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """Pictures that another program made of the source."""
+
+    images: Plane  # (N, S, S), 0..1, bright = dense
+    made_by: str
+    digests: tuple[str, ...]  # sha256 of their files
+
+
+@dataclass(frozen=True)
 class Target:
     """One finding of the request.
 
@@ -84,10 +93,12 @@ class EditTask:
     kappa: Plane  # SxS composite weight: 1 core, falling in the band, exactly 0 outside
     source_prompt: str = ""
     negative_prompt: str = ""
+    instruction: str = ""  # the same as an order, for editors that take one
     organ_tokens: Mapping[int, str] = field(default_factory=dict)  # K_anat: position -> organ
     special_tokens: tuple[int, ...] = ()  # EOS and PAD positions in the prompt
     modifier_tokens: tuple[int, ...] = ()  # words for side, zone and severity in the prompt
     mode: str = "edit"  # one of MODES
+    finished: Finished | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

@@ -6,7 +6,7 @@ The loop feeds a ``Recorder``; the result follows ``schemas/trace.schema.json``.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib import resources
 from time import perf_counter
@@ -21,9 +21,11 @@ from monai_cxr_cf.diffusion.correction.scores import Scores, energy, finite_valu
 from monai_cxr_cf.diffusion.cost.memory import peak_memory_mib
 from monai_cxr_cf.diffusion.cost.meter import Meter, ratios
 from monai_cxr_cf.diffusion.guidance import first_steps, rms_of, scales_of
+from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.model.text import token_table
 from monai_cxr_cf.diffusion.model.truncate import last_cross_layer
 from monai_cxr_cf.diffusion.prepare import Prepared
+from monai_cxr_cf.diffusion.task import EditTask
 
 VERSION = 1
 Json = dict[str, Any]
@@ -72,8 +74,8 @@ class Recorder:
             "mode": run.task.mode,
             "config_hash": run.config.hash(),
             "seeds": list(run.seeds),
-            "backbone": _backbone(run),
-            "inputs": _input_hashes(run),
+            "backbone": backbone_facts(run.backbone),
+            "inputs": input_hashes(run.task, plan.findings),
             "tokens": token_table(run.backbone, run.task, plan.findings),
             "levels": _levels(run),
             "skipped_levels": [{"level": at, "finding": name} for at, name in plan.vanished],
@@ -92,7 +94,7 @@ class Recorder:
             "census": seen,
             "doses": doses(run),
             "cost": self._costs(census),
-            "resources": self._resources(),
+            "resources": resources_of(self.meter, self.run.hw),
         }
 
     def _costs(self, census: RunCensus) -> Json:
@@ -104,14 +106,6 @@ class Recorder:
             "f": split,
             "f_per_image": split["total"] / len(self.run.seeds),
             "calls": dict(sorted(meter.calls.items())),
-        }
-
-    def _resources(self) -> Json:
-        """Wall time, peak memory, and F of the passes whose results were kept from before."""
-        return {
-            "wall_s": round(perf_counter() - self.meter.began, 3),
-            "peak_memory_mib": _peak_memory_mib(self.run.backbone.device),
-            "recalled_f": self.meter.recalled_f(self.run.hw),
         }
 
 
@@ -148,6 +142,15 @@ def laws_of(run: Prepared) -> dict[str, bool]:
         "regional-prompt": bool(steps and plan.regional),
         "regional-guidance": bool(run.guided and run.config.sampling.guidance_map == "region"),
         "paste": bool(steps and run.keep.paste),
+    }
+
+
+def resources_of(meter: Meter, hw: tuple[int, int]) -> Json:
+    """Wall time, peak memory, and F of the passes whose results were kept from before."""
+    return {
+        "wall_s": round(perf_counter() - meter.began, 3),
+        "peak_memory_mib": _peak_memory_mib(meter.backbone.device),
+        "recalled_f": meter.recalled_f(hw),
     }
 
 
@@ -201,8 +204,8 @@ def _energy(scores: Scores) -> list[float | None]:
     return finite_values(energy(scores)) if scores.per_finding() else []
 
 
-def _backbone(run: Prepared) -> Json:
-    backbone = run.backbone
+def backbone_facts(backbone: Backbone) -> Json:
+    """Which weights ran, where and how."""
     return {
         "name": backbone.name,
         "files": dict(backbone.files),
@@ -214,15 +217,15 @@ def _backbone(run: Prepared) -> Json:
     }
 
 
-def _input_hashes(run: Prepared) -> Json:
-    task = run.task
+def input_hashes(task: EditTask, findings: Sequence[str]) -> Json:
+    """sha256 of every plane of the task; regions by the labels of its findings."""
     return {
         "image": hash_plane(task.image),
         "kappa": hash_plane(task.kappa),
         "organs": {name: hash_plane(plane) for name, plane in sorted(task.organs.items())},
         "regions": {
             name: hash_plane(target.region)
-            for name, target in zip(run.plan.findings, task.targets, strict=True)
+            for name, target in zip(findings, task.targets, strict=True)
         },
     }
 

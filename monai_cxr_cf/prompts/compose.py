@@ -144,6 +144,21 @@ def source_prompt(parsed: ParsedPrompt) -> str:
     return ", ".join([*gone, *(HEALTHY[measure] for measure in HEALTHY if measure in healthy)])
 
 
+def instruction(parsed: ParsedPrompt) -> str:
+    """What is asked as an order, in the words that instruction-trained editors know.
+
+    "Add the finding of moderate left pleural effusion and remove the finding of cardiomegaly".
+    """
+    orders = (("add", parsed.added), ("remove", parsed.removed))
+    parts = [
+        f"{verb} the finding of {prompt_from_findings(findings).text}"
+        for verb, findings in orders
+        if findings
+    ]
+    text = " and ".join(parts)
+    return text[:1].upper() + text[1:]
+
+
 def _joined(parsed: ParsedPrompt) -> SpannedText:
     """The own texts of all findings in one, added ones first.
 

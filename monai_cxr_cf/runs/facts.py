@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import monai_cxr_cf
+from monai_cxr_cf.catalogue.table import TABLE, as_dict
 from monai_cxr_cf.errors import ComponentMissing
 from monai_cxr_cf.presets import GROUNDS, PRESETS, SWITCHES
 from monai_cxr_cf.prompts.findings import VOCABULARY, ZONES
@@ -120,6 +121,7 @@ def collect() -> dict[str, Any]:
         "unproven_findings": unproven(list(VOCABULARY)),
         "presets": {name: config.as_dict() for name, config in PRESETS.items()},
         "presets_calibrated": {BACKBONE: calibrated(BACKBONE)},
+        "methods": {name: as_dict(row) for name, row in TABLE.items()},
         "switches": SWITCHES,
         "grounds": GROUNDS,
         "intended_use": "Research only; not for diagnosis, treatment or training of readers.",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_cxr_cf.calibration import FILE, Calibration, read
+from monai_cxr_cf.catalogue.row import Row
 from monai_cxr_cf.devices import AUTO, device_of
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.weights import models_folder
@@ -96,6 +97,15 @@ class Networks:
             self._loaded[key] = loaded
         part: Backbone = self._loaded[key]
         return part
+
+    def check_kind(self, spec: str, row: Row) -> None:
+        """BadRequest if the method cannot run on a backbone; told before weights are read."""
+        from monai_cxr_cf.diffusion.model.backbone import kind_of
+
+        loaded = self._loaded.get(("backbone", spec))
+        kind = kind_of(spec, models=self.folder()) if loaded is None else loaded.kind
+        if kind is not None:
+            row.refuse(kind, Path(spec).name)
 
     def judge(self, name: str) -> "Judge | None":
         """The classifier ``judges/NAME`` of the shipped weights; None if none is shipped.

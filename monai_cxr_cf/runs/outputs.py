@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_cxr_cf.catalogue.table import OURS
 from monai_cxr_cf.dicom.record import Member, OutputOptions, RunRecord, WrittenFile
 from monai_cxr_cf.dicom.writing.difference import outside_max_diff, write_differences
 from monai_cxr_cf.dicom.writing.fileio import written_file
@@ -24,6 +25,7 @@ from monai_cxr_cf.dicom.writing.write import write_counterfactuals
 from monai_cxr_cf.diffusion.modes import ensemble
 from monai_cxr_cf.judges import verdict
 from monai_cxr_cf.judges.evidence import Evidence, Opinion
+from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.runs.networks import VERDICT_JUDGE
 from monai_cxr_cf.runs.record import record_of, region_in_words
 from monai_cxr_cf.runs.remembered import opinion_of
@@ -223,10 +225,17 @@ def caption(run: Run, record: RunRecord) -> tuple[str, ...]:
     outside = record.metrics["outside_max_diff"]
     return (
         f"{found} | region: {region_in_words(run)}",
-        f"strength {record.strength:g} | seed {record.seeds[0]} | preset {run.request.preset} | "
+        f"strength {record.strength:g} | seed {record.seeds[0]} | {_who(run.request)} | "
         f"largest change outside: {outside} stored units",
         str(record.verdict["words"]),
     )
+
+
+def _who(request: EditRequest) -> str:
+    """By which settings: ours by a preset, a method beside it by its own."""
+    if request.method == OURS:
+        return f"preset {request.preset}"
+    return f"method {request.method}"
 
 
 def write_arrays(

@@ -14,6 +14,7 @@ import monai_cxr_cf
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.record import FindingRecord, RunRecord, Score, Weights
 from monai_cxr_cf.diffusion.cost.memory import peak_memory_mib
+from monai_cxr_cf.methods.external import digest_of
 from monai_cxr_cf.prompts.compose import describe
 from monai_cxr_cf.prompts.findings import VOCABULARY, region_terms
 from monai_cxr_cf.request import EditRequest, FindingEdit
@@ -27,12 +28,14 @@ LIBRARIES = ("torch", "diffusers", "transformers", "scipy", "pillow", "monai")
 
 
 def identity(request: EditRequest) -> str:
-    """Canonical JSON of a request with its mask files by content instead of by path."""
+    """Canonical JSON of a request with its files by content instead of by path."""
     plain = json.loads(request.canonical_json())
     for name in ("masks", "roi"):
         path = getattr(request, name)
         if path is not None and Path(path).is_file():
             plain[f"{name}_sha256"] = sha256(Path(path).read_bytes()).hexdigest()
+    if folder := request.method_settings.get("folder"):
+        plain["pictures_sha256"] = digest_of(str(folder), Path(request.source).name)
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -48,7 +48,7 @@ def trace_figure(trace: Mapping[str, Any], path: Path) -> None:
     scored = _scored(steps)
     panels = [_score_lines] if scored else []
     panels += [_energies, _corrections] if "correction" in acting else []
-    told = [*laws_words(acting), *census_words(trace.get("census", []))]
+    told = [*_who(trace, acting), *census_words(trace.get("census", []))]
     lines = [line for text in told for line in textwrap.wrap(text, WIDTH)]
     above = len(lines) - (-len(scored) // LEGEND)
     size = (6.2, EDGE + LINE * above + PANEL * len(panels))
@@ -79,6 +79,15 @@ def _dress(
     column[-1].set_xlabel(f"executed step (first: most noise){tint}")
     locator: Any = column[-1].xaxis.get_major_locator()
     locator.set_params(integer=True)
+
+
+def _who(trace: Mapping[str, Any], acting: Sequence[str]) -> list[str]:
+    """Which laws acted; or, of a published editor, which settings it had."""
+    if "settings" not in trace:
+        return laws_words(acting)
+    said = ", ".join(f"{key} {value}" for key, value in trace["settings"].items() if value != "")
+    name, steps = trace["method"], len(trace.get("steps", []))
+    return [f"Method: {name}, {steps} steps{'; ' if said else ''}{said}.".replace("_", " ")]
 
 
 def laws_words(acting: Sequence[str]) -> list[str]:

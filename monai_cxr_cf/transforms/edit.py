@@ -130,7 +130,7 @@ class RegionFromRequestd(MapTransform):
 
 
 class EditCounterfactuald(MapTransform):
-    """The regulated sampler, and nothing else: a case in, one latent per seed out.
+    """The request's method, and nothing else: a case in, one latent per seed out.
 
     Leaves the ``Samples`` under ``key_samples``. The gradient that the method needs is switched on
     inside, so an evaluator that runs under ``no_grad`` gives the same latents.

@@ -83,7 +83,12 @@ def test_help_teaches_by_example(verb: str, capsys: pytest.CaptureFixture[str]) 
 
 def test_every_request_field_has_a_flag() -> None:
     flags = flags_of("edit")
-    named = {"source": "--request", "findings": "--finding", "overrides": "--set"}
+    named = {
+        "source": "--request",
+        "findings": "--finding",
+        "overrides": "--set",
+        "method_settings": "--method-set",
+    }
     for field in fields(EditRequest):
         if field.name not in ("version", "reading"):
             assert named.get(field.name, "--" + field.name.replace("_", "-")) in flags

@@ -21,7 +21,17 @@ ORDER = (
     "runs",
     *("case", "methods", "judges", "anatomy", "data", "prompts", "calibration"),
     *("request", "diffusion", "dicom"),
-    *("composite", "measures", "presets", "dials", "grid", "weights", "threads", "imports"),
+    *(
+        "composite",
+        "measures",
+        "presets",
+        "catalogue",
+        "dials",
+        "grid",
+        "weights",
+        "threads",
+        "imports",
+    ),
     *("devices", "errors"),
 )
 APART = {"viewer"}  # runs in an environment of its own; tests/house/test_layers.py watches it

@@ -26,7 +26,7 @@ ANY = "third-party"
 
 WORDS = (
     *("__init__", "errors", "dials", "presets", "request", "weights", "threads", "imports"),
-    *("devices", "calibration"),
+    *("devices", "calibration", "catalogue*"),
     "cli",
     *("commands*", "prompts*", "diffusion", "diffusion.cost", "diffusion.cost.memory"),
     *("runs", "runs.atomic", "runs.cancel", "runs.facts", "runs.failures", "runs.networks"),

@@ -8,7 +8,8 @@ import torch
 from monai_cxr_cf.diffusion.sample import sample
 from monai_cxr_cf.diffusion.trace import schema
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.methods.registry import METHODS, run_method
+from monai_cxr_cf.methods.registry import BY_PRESET as METHODS
+from monai_cxr_cf.methods.registry import run_method
 from monai_cxr_cf.presets import DEFAULT
 
 QUICK = DEFAULT.with_overrides({"sampling": {"steps": 5}})

@@ -60,6 +60,12 @@ BAD: dict[str, tuple[Any, str]] = {
     "a path as source": ({"source": "/etc/passwd"}, "path_refused"),
     "a path as masks": ({"masks": "../../x.png"}, "path_refused"),
     "a path as region": ({"roi": "/etc/passwd"}, "path_refused"),
+    "a folder of pictures": (
+        {"method": "external", "method_settings": {"folder": "/etc"}, "overrides": {}},
+        "path_refused",
+    ),
+    "an unknown method": ({"method": "gan"}, "bad_request"),
+    "a setting of no method": ({"method": "pie", "method_settings": {"x": 1}}, "bad_request"),
     "a path as backbone": ({"backbone": "/etc"}, "bad_request"),
     "a hub as backbone": ({"backbone": "runwayml/stable-diffusion-v1-5"}, "bad_request"),
     "many members": ({"seeds": list(range(60)), "levels": [0.5, 1]}, "too_many_members"),

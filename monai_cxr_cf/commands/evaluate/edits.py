@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_cxr_cf.catalogue.table import OURS, TABLE
 from monai_cxr_cf.commands.evaluate.layouts import add_data_flags, data_from
+from monai_cxr_cf.commands.methods import settings_from
 from monai_cxr_cf.commands.say import add_place_flags, place_from, say, show
 from monai_cxr_cf.devices import check_place
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
@@ -65,6 +67,10 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
                         help=f"seeds per radiograph ({SEEDS})")  # fmt: skip
     parser.add_argument("--cells", metavar="NAMES", help="only edits whose names hold one of these")
     parser.add_argument("--preset", choices=list(PRESETS), default="default")
+    parser.add_argument("--method", choices=list(TABLE), default=OURS, metavar="NAME",
+                        help="who edits (cxr-cf info methods)")  # fmt: skip
+    parser.add_argument("--method-set", action="append", metavar="KEY=VALUE", default=[],
+                        help="a setting of that method")  # fmt: skip
     parser.add_argument("--backbone", default="cxr-mini", metavar="NAME", help="or a folder")
     parser.add_argument("--models", type=Path, metavar="DIR", help="other weights than the shipped")
     parser.add_argument("--judges", type=Path, metavar="DIR",
@@ -146,7 +152,8 @@ def choice(args: argparse.Namespace, networks: Any) -> "Choice":
     edits = select([name.strip() for name in (args.cells or "").split(",") if name.strip()])
     data = data_from(args, args.out, args.split)
     inside = held_out(data, args.split, COLUMNS)
-    settings = Settings(preset=args.preset, backbone=args.backbone)
+    settings = Settings(preset=args.preset, backbone=args.backbone, method=args.method,
+                        method_settings=settings_from(args.method_set))  # fmt: skip
     chooser = Chooser(data, inside, networks.segmenter(settings.segmenter))
     return choose(chooser, edits, count=args.inputs, seeds=range(args.seeds), settings=settings)
 

@@ -14,6 +14,7 @@ from monai_cxr_cf.commands.evaluate import (
     classifier,
     edits,
     frontier,
+    methods,
     realism,
     samples,
     segmentation,
@@ -27,6 +28,7 @@ examples:
   cxr-cf evaluate ablation --data cxr --out abl    what is each law of the method worth?
   cxr-cf evaluate frontier --data cxr --out front  which law does better than guidance?
   cxr-cf evaluate attention --data cxr --out cen   which words does the network act on?
+  cxr-cf evaluate methods --data cxr --out meth    how do published editors do beside ours?
   cxr-cf evaluate classifier --judge j1 --data cxr how well does a judge tell the findings?
   cxr-cf evaluate calibrate --data cxr --out cal   which settings suit this backbone?
   cxr-cf evaluate realism --edits edits --data cxr can edits be told from real radiographs?
@@ -38,6 +40,7 @@ KINDS = (
     samples,
     ablation,
     frontier,
+    methods,
     attention,
     classifier,
     calibrate,

@@ -119,7 +119,7 @@ def plan_laws(
             config=config,
             mode=task.mode,
             layers=levels,
-            findings=_labels(task),
+            findings=labels(task),
             omega=maps,
             vanished=vanished,
             roi_cells={at: _cells(task, grid) for at, grid in grids.items()},
@@ -137,7 +137,8 @@ def plan_laws(
     return _alive(plan)
 
 
-def _labels(task: EditTask) -> tuple[str, ...]:
+def labels(task: EditTask) -> tuple[str, ...]:
+    """Names of the task's findings, made unique."""
     names = [target.name for target in task.targets]
     return tuple(
         name if (n := names[: i + 1].count(name)) == 1 else f"{name} #{n}"
@@ -164,12 +165,12 @@ def _omegas(
 ) -> tuple[dict[int, np.ndarray], tuple[tuple[int, str], ...]]:
     """Ω per level and finding; what vanished. BadRequest when a finding has no level left."""
     coarsest = grids[max(at for at in grids if at < MID_LEVEL)]
-    labels, omega, vanished = _labels(task), {}, []
+    names, omega, vanished = labels(task), {}, []
     for at, grid in grids.items():
         maps = [priors.roi_prior(target.region, grid, coarsest) for target in task.targets]
-        vanished += [(at, name) for name, o in zip(labels, maps, strict=True) if o is None]
+        vanished += [(at, name) for name, o in zip(names, maps, strict=True) if o is None]
         omega[at] = np.stack([np.zeros(grid) if o is None else o for o in maps])
-    for name in labels:
+    for name in names:
         if all((at, name) in vanished for at in grids):
             raise BadRequest(
                 f"The region of '{name}' is smaller than any attention cell.",

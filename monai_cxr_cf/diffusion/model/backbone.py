@@ -5,6 +5,7 @@ Everything else in ``diffusion`` takes the ``Backbone``. Loading is offline, rea
 only, hashes every weight file and refuses another architecture in one sentence.
 """
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from monai_cxr_cf.devices import dtype_of
-from monai_cxr_cf.diffusion.model.checkpoints import Parts, read_folder
-from monai_cxr_cf.diffusion.model.single_file import read_single_file
+from monai_cxr_cf.diffusion.model.checkpoints import KINDS, Parts, read_folder
+from monai_cxr_cf.diffusion.model.single_file import read_single_file, stem_channels
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -41,7 +42,7 @@ class Backbone:
     """The parts of one latent diffusion model, frozen and in evaluation mode.
 
     Attributes:
-        unet: UNet2DConditionModel, 4 latent channels, in ``dtype``.
+        unet: UNet2DConditionModel in ``dtype``; 4 latent channels, and what ``kind`` adds.
         vae: AutoencoderKL, always float32 (half precision costs image quality).
         text_encoder: CLIPTextModel, float32.
         tokenizer: CLIP tokenizer, 77 positions.
@@ -65,6 +66,11 @@ class Backbone:
     dtype: torch.dtype = torch.float32
     compiled: bool = False
     recall: Recall | None = field(default=None, repr=False)
+
+    @property
+    def kind(self) -> str:
+        """What the UNet sees beside the latent: ``text`` alone, ``instruct``, or ``inpaint``."""
+        return KINDS[int(self.unet.config.in_channels)]
 
     @property
     def factor(self) -> int:
@@ -108,6 +114,22 @@ def load_backbone(
     return assemble(
         parts, name=spec if not path.is_file() else path.stem, device=device, dtype=dtype
     )
+
+
+def kind_of(spec: str, *, models: Path) -> str | None:
+    """The kind of UNet that ``spec`` names, before weights are read.
+
+    None where that cannot be told; loading then says what is wrong.
+    """
+    path = models / spec if (models / spec).is_dir() else Path(spec).expanduser()
+    if path.is_file():
+        return KINDS.get(stem_channels(path) or 0)
+    config = path / "unet" / "config.json"
+    try:
+        told = json.loads(config.read_text(encoding="utf-8"))
+        return KINDS.get(int(told.get("in_channels", 4)))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
 
 
 def assemble(

@@ -23,6 +23,9 @@ from monai_cxr_cf.weights import stated_licence
 FOLDERS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 HARMLESS = ("position_ids",)  # a buffer that older CLIP files carry and newer code recomputes
 TEXT_POSITIONS = 77
+# Input channels -> kind of UNet: the latent; with it the image (InstructPix2Pix); with it mask and
+# masked image (inpainting).
+KINDS = {4: "text", 8: "instruct", 9: "inpaint"}
 CLIP = ("clip_text_model", "clip")
 # diffusers writes NAME.VARIANT-00001-of-00002, older releases NAME-00001-of-00002.VARIANT
 _SHARD = r"-\d{5}-of-\d{5}"
@@ -133,12 +136,13 @@ def _variants(part: Path) -> dict[str, list[Path]]:
 
 
 def check_architecture(configs: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
-    """BadRequest unless the configurations describe a 4-channel, one-text-encoder UNet."""
+    """BadRequest unless the configurations describe a UNet of ``KINDS`` and one text encoder."""
     unet, vae, text = configs["unet"], configs["vae"], configs["text_encoder"]
     width = unet.get("cross_attention_dim", 1280)
     wrong = {
         f"a {unet.get('_class_name')}": unet.get("_class_name") != "UNet2DConditionModel",
-        f"a UNet with {unet.get('in_channels')} input channels": unet.get("in_channels", 4) != 4,
+        f"a UNet with {unet.get('in_channels')} input channels": unet.get("in_channels", 4)
+        not in KINDS,
         "a UNet with added conditions (SDXL)": bool(unet.get("addition_embed_type")),
         "a UNet with class conditions": unet.get("class_embed_type") is not None,
         f"a VAE with {vae.get('latent_channels')} latent channels": vae.get("latent_channels", 4)

@@ -6,11 +6,11 @@ nothing is asked of a hub. Only the tokenizer's vocabulary must lie on the machi
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.diffusion.model.checkpoints import Parts, check_keys, sha256_file
+from monai_cxr_cf.diffusion.model.checkpoints import KINDS, Parts, check_keys, sha256_file
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.weights import stated_licence
 
@@ -87,6 +87,7 @@ def read_single_file(path: Path, *, models: Path, layout: Layout = SD1) -> Parts
             shapes = {k: tuple(opened.get_slice(k).get_shape()) for k in opened.keys()}  # noqa: SIM118
             check_single_file(path.name, shapes, text_width=layout.unet["cross_attention_dim"])
             weights = {k: opened.get_tensor(k) for k in opened.keys()}  # noqa: SIM118
+            layout = replace(layout, unet={**layout.unet, "in_channels": shapes[STEM][1]})
     except SafetensorError as error:
         raise BadRequest(f"'{path.name}' is damaged: {error}", hint="Copy it again.") from error
     vocabulary = find_vocabulary((path.parent / "tokenizer", models / "clip_tokenizer"))
@@ -109,7 +110,7 @@ def check_single_file(
         raise _foreign(name, "the Stable Diffusion 2 layout (OpenCLIP text encoder)")
     if STEM not in shapes:
         raise _foreign(name, "no original-layout UNet (LoRA or part of a model?)")
-    if shapes[STEM][1] != 4:
+    if shapes[STEM][1] not in KINDS:
         raise _foreign(name, f"a UNet with {shapes[STEM][1]} input channels")
     if CROSS in shapes and shapes[CROSS][1] != text_width:
         raise _foreign(name, f"a UNet that reads text states of {shapes[CROSS][1]}")
@@ -118,6 +119,17 @@ def check_single_file(
             raise ComponentMissing(
                 f"'{name}' has no {part}.", hint="Use the full checkpoint, or a diffusers folder."
             )
+
+
+def stem_channels(path: Path) -> int | None:
+    """Input channels of the UNet of a file, by its header alone; None if it is no such file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as opened:
+            return int(opened.get_slice(STEM).get_shape()[1])
+    except (OSError, SafetensorError):
+        return None
 
 
 def _foreign(name: str, found: str) -> BadRequest:

@@ -20,17 +20,25 @@ WORDS = (
 
 
 def tiny_backbone(
-    *, side: int = 128, seed: int = 0, tokenizer: Any = None, prediction_type: str = "epsilon"
+    *,
+    side: int = 128,
+    seed: int = 0,
+    tokenizer: Any = None,
+    prediction_type: str = "epsilon",
+    channels: int = 4,
 ) -> Backbone:
-    """Random weights from ``seed``; the tokenizer is trained on a few words if none is given."""
+    """Random weights from ``seed``; ``channels`` go into the UNet.
+
+    The tokenizer is trained on a few words if none is given.
+    """
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
 
     tokenizer = tokenizer or tiny_tokenizer([WORDS])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = UNet2DConditionModel(
             sample_size=side // 8,
+            in_channels=channels,
             block_out_channels=(12, 20, 28, 28),
             layers_per_block=1,
             attention_head_dim=4,  # SD v1 reads this as the number of heads: widths 3, 5, 7
@@ -44,20 +52,26 @@ def tiny_backbone(
             up_block_types=("UpDecoderBlock2D",) * 4,
             norm_num_groups=4,
         )
-        text_encoder = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=24,
-                intermediate_size=48,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                bos_token_id=tokenizer.bos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )
+        text_encoder = _text_encoder(tokenizer)
     config = {**SD1_SCHEDULER, "prediction_type": prediction_type}
     return assemble(Parts(unet, vae, text_encoder, tokenizer, config), name="tiny")
+
+
+def _text_encoder(tokenizer: Any) -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=24,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
 
 
 def tiny_tokenizer(texts: Iterable[str], *, vocab_size: int = 700) -> Any:

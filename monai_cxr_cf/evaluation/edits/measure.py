@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from monai_cxr_cf import pipeline
 from monai_cxr_cf.anatomy.segment import Segmentation
 from monai_cxr_cf.case import words
+from monai_cxr_cf.catalogue.table import OURS
 from monai_cxr_cf.evaluation.edits.pictures import Strip, save_strip
 from monai_cxr_cf.evaluation.edits.protocol import Trial
 from monai_cxr_cf.judges import geometry
@@ -123,6 +124,7 @@ def about(trial: Trial, seed: int) -> Row:
         "switches": list(settings.switches),
         "overrides": {part: dict(values) for part, values in settings.overrides.items()},
         "backbone": Path(settings.backbone).name,
+        **({} if settings.method == OURS else {"method": settings.method}),
     }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from monai_cxr_cf.catalogue.table import OURS, choose
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.presets import SWITCHES, preset
@@ -77,6 +78,8 @@ class Settings:
     strength: float | None = None
     backbone: str = "cxr-mini"
     segmenter: str = "hybridgnet"
+    method: str = OURS
+    method_settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.switches if name not in SWITCHES]
@@ -85,6 +88,14 @@ class Settings:
                 f"Unknown switch '{unknown[0]}'.", hint=f"Switches: {', '.join(SWITCHES)}."
             )
         preset(self.preset).with_overrides(self.merged())
+        choose(self.method, self.method_settings)
+
+    def about(self) -> dict[str, Any]:
+        """All that tells two settings apart; our own method goes without saying."""
+        plain = asdict(self)
+        if self.method == OURS:
+            del plain["method"], plain["method_settings"]
+        return plain
 
     def merged(self) -> dict[str, dict[str, Any]]:
         """Overrides and switches as one set of overrides; switches win."""
@@ -133,7 +144,7 @@ class Trial:
             "edit": asdict(self.edit),
             "seeds": self.seeds,
         }
-        about |= {"sham": self.sham, "settings": asdict(self.settings), "protocol": VERSION}
+        about |= {"sham": self.sham, "settings": self.settings.about(), "protocol": VERSION}
         return digest(about)
 
     def request(self) -> EditRequest:
@@ -149,6 +160,8 @@ class Trial:
             strength=settings.strength,
             backbone=settings.backbone,
             segmenter=settings.segmenter,
+            method=settings.method,
+            method_settings=settings.method_settings,
             reading=ReadOptions(allow_raster=True),
         )
 

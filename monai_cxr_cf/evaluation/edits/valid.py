@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_cxr_cf.catalogue.table import OURS
 from monai_cxr_cf.prompts.findings import VOCABULARY, get, organs_that_may_change
 
 Row = dict[str, Any]
@@ -114,7 +115,8 @@ def _kind(row: Row) -> tuple[str, ...]:
     Views and sides together: a threshold from a handful of patients would let too many shams pass.
     """
     zone = row["zone"] or ""
-    return row["direction"], row["finding"], zone, row["config"], row["backbone"]
+    who = row.get("method", OURS)  # two methods may share all that a configuration says
+    return row["direction"], row["finding"], zone, row["config"], row["backbone"], who
 
 
 def _controls(rows: Sequence[Row]) -> dict[tuple[str, ...], list[tuple[str, float]]]:

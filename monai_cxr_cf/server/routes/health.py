@@ -64,6 +64,7 @@ def capabilities(desk: Desk) -> dict[str, Any]:
     same = ("findings", "zones", "unproven_findings", "presets", "versions", "weights")
     return {
         **{name: about[name] for name in (*same, "intended_use")},
+        "methods": {k: v for k, v in about["methods"].items() if "results" not in v["needs"]},
         "version": about["versions"]["monai-cxr-cf"],
         "backbones": [settings.backbone, *others],
         "segmenters": ["hybridgnet", "unet"],

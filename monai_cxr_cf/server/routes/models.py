@@ -90,6 +90,7 @@ class Capabilities(BaseModel):
     zones: list[str] = Field(description="Zones that a prompt may name.")
     unproven_findings: list[str] = Field(description="No evidence yet that the weights show them.")
     presets: dict[str, Any] = Field(description="Named sets of dials.")
+    methods: dict[str, Any] = Field(description="Who can edit: ours and published editors.")
     backbones: list[str] = Field(description="Names for `backbone`; the first is the default.")
     segmenters: list[str] = Field(description="Names for `segmenter`.")
     limits: dict[str, float] = Field(description="What one caller may ask, by name.")

@@ -43,6 +43,12 @@ def edit_request(data: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
         offered = ", ".join(settings.backbones)
         raise BadRequest("The backbone is not offered by this server.", hint=f"One of: {offered}.")
     request = from_json({**data, **PLACE, "backbone": name})
+    if "results" in request.choice().row.needs:
+        raise BadRequest(
+            f"The method '{request.method}' reads a folder; this server opens no path of a caller.",
+            code="path_refused",
+            hint="Run it on your own machine: cxr-cf edit.",
+        )
     refuse_words(request)
     _check_limits(request, settings)
     plain = {**request.as_dict(), "backbone": name}

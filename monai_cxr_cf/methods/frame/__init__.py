@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What published editors share: one image's bench, noise levels, inversions, attention, trace."""

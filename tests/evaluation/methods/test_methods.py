@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of methods: each judged by its own shams, ours subtracted over the same edits."""
+
+import pytest
+
+from monai_cxr_cf.catalogue.table import OURS, TABLE
+from monai_cxr_cf.cli import main
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.evaluation.edits.protocol import ADDITIONS, REMOVALS, Input, Settings, Trial
+from monai_cxr_cf.evaluation.methods.run import able, costs_of, trials_of
+from monai_cxr_cf.evaluation.methods.table import FIGURES, lines, markdown
+from tests.evaluation.edits.rows import JUDGES, row, sham
+from tests.methods.quick import backbone
+
+PATIENTS = ("p1", "p2", "p3", "p4")
+
+
+def made(name: str, *, gain: float, chance: float, beyond: float) -> list[dict]:
+    """Edits of four patients by a method, and their shams."""
+    more = {"beyond": beyond, **({} if name == OURS else {"method": name})}
+    edits = [row(p, geometry_gain=gain, **more) for p in PATIENTS]
+    return edits + [sham(p, chance, **more) for p in PATIENTS]
+
+
+def test_every_method_is_held_to_its_own_shams() -> None:
+    rows = made(OURS, gain=2.0, chance=1.0, beyond=0.5)
+    rows += made("sdedit", gain=2.0, chance=3.0, beyond=8.0)
+    ours, other = lines(rows, JUDGES, [OURS, "sdedit"])
+    assert (ours["valid"][0], other["valid"][0]) == (1.0, 0.0)
+    assert (ours["beyond"][0], other["beyond"][0]) == (0.5, 8.0)
+    assert ours["less_ours"] == {}
+    assert other["less_ours"] == {"valid": [-1.0, -1.0, -1.0], "beyond": [7.5, 7.5, 7.5]}
+    assert (ours["edits"], ours["patients"], ours["refused"]) == (4, 4, 0)
+
+
+def test_the_difference_is_over_edits_that_both_made() -> None:
+    rows = made(OURS, gain=2.0, chance=1.0, beyond=1.0)
+    rows += made("sdedit", gain=2.0, chance=1.0, beyond=2.0)
+    rows = [r for r in rows if not (r["patient"] == "p1" and "method" not in r)]
+    *_, other = lines(rows, JUDGES, [OURS, "sdedit"])
+    assert other["less_ours"]["beyond"][0] == 1.0
+    refused = {**row("p9"), "method": "sdedit", "refused": "no_cell"}
+    *_, again = lines([*rows, refused], JUDGES, [OURS, "sdedit"])
+    assert again["refused"] == 1
+
+
+def test_the_text_has_a_line_a_method_and_direction() -> None:
+    rows = made(OURS, gain=2.0, chance=1.0, beyond=0.5) + made(
+        "pie", gain=2.0, chance=1.0, beyond=0.7
+    )
+    text = markdown(lines(rows, JUDGES, [OURS, "pie"]), {OURS: None, "pie": 545.2})
+    assert text.count("| `pie` |") == 1
+    assert all(heading in text for heading in FIGURES.values())
+    assert "| 545 |" in text
+    assert "All removals" not in text
+
+
+def test_who_can_run_and_why_the_others_cannot() -> None:
+    found, why = able(backbone())
+    assert found[0] == OURS
+    assert set(why) == {"ip2p", "external"}
+    assert set(found) | set(why) == set(TABLE)
+    assert able(backbone(), ["pie"])[0] == [OURS, "pie"]
+    with pytest.raises(BadRequest, match="None of these methods can run"):
+        able(backbone(), ["ip2p"])
+
+
+def test_every_method_gets_the_same_trials_but_removals_where_it_has_none() -> None:
+    source = Input("i", "p", "PA", "i.png")
+    asked = [Trial(source, edit, (0,)) for edit in (ADDITIONS[0], REMOVALS[0])]
+    found = trials_of(asked, [OURS, "pie", "attend_excite"])
+    assert [(t.edit.direction, t.settings.method) for t in found] == [
+        ("add", OURS), ("add", "pie"), ("add", "attend_excite"), ("remove", OURS),
+        ("remove", "pie"),
+    ]  # fmt: skip
+    assert len({t.identity for t in found}) == len(found)
+    assert found[0].identity == asked[0].identity  # ours is what it was without a choice
+    assert "method" not in Settings().about()
+
+
+def test_costs_are_for_the_backbone_at_hand() -> None:
+    found = costs_of(backbone(), [OURS, "pie_latent"])
+    assert found[OURS] is None
+    assert found["pie_latent"] == pytest.approx(500, abs=3)  # its VAE is nearly free
+
+
+def test_help_teaches_and_a_wrong_count_is_refused(capsys, tmp_path) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", "methods", "--help"])
+    assert left.value.code == 0
+    assert "table.md" in capsys.readouterr().out
+    asked = ["evaluate", "methods", "--data", str(tmp_path), "--out", str(tmp_path / "o")]
+    assert main([*asked, "--inputs", "0"]) == 2
