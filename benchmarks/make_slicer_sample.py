@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, RLELossless
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from monai_cxr_cf.dicom.writing.uids import stable_uid
@@ -227,7 +227,8 @@ def main() -> None:
     ds = make_sample(draw_chest())
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.save_as(chosen.out, enforce_file_format=True, implicit_vr=False, little_endian=True)
+    ds.compress(RLELossless, generate_instance_uid=False)  # every viewer reads it
+    ds.save_as(chosen.out, enforce_file_format=True)
 
 
 if __name__ == "__main__":
