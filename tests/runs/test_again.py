@@ -142,7 +142,7 @@ def test_only_the_source_is_kept(
             *[((3, 4, 8, 8),)] * 2,  # the inversion's predictions
             *[((1, 4, 8, 8),), ((64, 64),)],  # E(x), D(E(x))
             *[((1, 77, 24),)] * 3,  # states of the prompt, the source's text and the empty text
-            ((6,),),  # the classifier's view
+            ((8,),),  # the classifier's view
         ]
     )
 

@@ -90,14 +90,14 @@ class Page(Browser):
         self.element("file").send_keys(str(path))
 
     def choose(self, field: str, words: str) -> None:
-        """Pick an item of a list."""
+        """Pick an item of a list, with or without evidence."""
         box = self.element(field).find_element("xpath", "ancestor::*[contains(@class,'v-input')]")
         box.click()
         items = ".v-overlay--active .v-list-item"
 
         def pick() -> bool:
             for each in self.driver.find_elements("css selector", items):
-                if " ".join(each.text.split()) == words:
+                if " ".join(each.text.split()).removesuffix(" (unproven)") == words:
                     each.click()
                     return True
             return False
