@@ -42,13 +42,11 @@ class Published(Settings):
     as_published: bool = dial(False, "with the faults of the published code, as its row lists them")
 
 
-@dataclass(frozen=True)
-class Partial(Published):
-    """A method that runs the last part of a schedule."""
+class ByStrength:
+    """What ``steps`` and ``strength`` make of a schedule."""
 
-    steps: int = dial(50, "scheduler steps over the whole schedule", span=STEPS)
-    strength: float = dial(1.0, "share of the schedule that is run", span=(0, 1))
-    guidance: float = dial(7.5, "guidance scale", span=CFG)
+    steps: int
+    strength: float
 
     @property
     def share(self) -> float:
@@ -69,6 +67,32 @@ class Partial(Published):
                 hint=f"Name at least {1 / self.steps:.3g}.",
             )
         return count
+
+
+class BySkip:
+    """What ``steps`` and the share ``skip`` make of a schedule."""
+
+    steps: int
+    skip: float
+
+    @property
+    def skipped(self) -> int:
+        """Steps that are left out."""
+        return floor(self.skip * self.steps + TINY)
+
+    @property
+    def share(self) -> float:
+        """What is left after ``skip``."""
+        return 1 - self.skipped / self.steps
+
+
+@dataclass(frozen=True)
+class Partial(ByStrength, Published):
+    """A method that runs the last part of a schedule."""
+
+    steps: int = dial(50, "scheduler steps over the whole schedule", span=STEPS)
+    strength: float = dial(1.0, "share of the schedule that is run", span=(0, 1))
+    guidance: float = dial(7.5, "guidance scale", span=CFG)
 
 
 @dataclass(frozen=True)
@@ -103,26 +127,16 @@ class DdpmInvert(Published):
 
 
 @dataclass(frozen=True)
-class Blended(Published):
+class Blended(BySkip, Published):
     """Blended latent diffusion."""
 
     steps: int = dial(50, "scheduler steps over the whole schedule", span=STEPS)
     skip: float = dial(0.25, "share of the steps that is left out, the noisiest", span=(0, 0.99))
     guidance: float = dial(7.5, "guidance scale", span=CFG)
 
-    @property
-    def skipped(self) -> int:
-        """Steps that are left out."""
-        return floor(self.skip * self.steps + TINY)
-
-    @property
-    def share(self) -> float:
-        """What is left after ``skip``."""
-        return 1 - self.skipped / self.steps
-
 
 @dataclass(frozen=True)
-class Pie(Published):
+class Pie(ByStrength, Published):
     """Progressive image editing: rounds of image-to-image on the last round's output."""
 
     rounds: int = dial(10, "rounds", span=(1, 100))
@@ -132,16 +146,6 @@ class Pie(Published):
     beta1: float = dial(0.01, "share of a round's change that stays outside", span=(0, 1))
     beta2: float = dial(0.75, "share of a round's change that stays inside", span=(0, 1))
 
-    @property
-    def share(self) -> float:
-        """The strength, in whole steps."""
-        return self.executed / self.steps
-
-    @property
-    def executed(self) -> int:
-        """Steps of a round."""
-        return Partial(steps=self.steps, strength=self.strength).executed
-
 
 @dataclass(frozen=True)
 class PieLatent(Pie):
@@ -149,26 +153,16 @@ class PieLatent(Pie):
 
 
 @dataclass(frozen=True)
-class RadEdit(Published):
+class RadEdit(BySkip, Published):
     """Edit-friendly inversion with an edit mask and a keep mask."""
 
     steps: int = dial(100, "scheduler steps over the whole schedule", span=STEPS)
     skip: float = dial(0.3, "share of the steps that is left out, the noisiest", span=(0, 0.99))
     guidance: float = dial(7.5, "guidance in the edit mask; the paper has 15", span=CFG)
 
-    @property
-    def skipped(self) -> int:
-        """Steps that are left out."""
-        return floor(self.skip * self.steps + TINY)
-
-    @property
-    def share(self) -> float:
-        """What is left after ``skip``."""
-        return 1 - self.skipped / self.steps
-
 
 @dataclass(frozen=True)
-class DiffEdit(Published):
+class DiffEdit(ByStrength, Published):
     """DiffEdit: a mask from two prompts, DDIM inversion, masked sampling."""
 
     steps: int = dial(50, "scheduler steps over the whole schedule", span=STEPS)
@@ -177,16 +171,6 @@ class DiffEdit(Published):
     draws: int = dial(10, "noise draws that the mask is made of", span=(1, 100))
     mask_strength: float = dial(0.5, "noise level at which the mask is made", span=(0.01, 1))
     mask: str = dial("auto", "the method's own mask, or the region", choices=("auto", "region"))
-
-    @property
-    def share(self) -> float:
-        """The strength, in whole steps."""
-        return self.executed / self.steps
-
-    @property
-    def executed(self) -> int:
-        """Steps that are run."""
-        return Partial(steps=self.steps, strength=self.strength).executed
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,7 @@ class Steered:
                 "expected the latent size of the plan."
             )
         out = self.steer(attn, hidden_states, encoder_hidden_states)
-        out = out.transpose(1, 2).flatten(2).to(hidden_states.dtype)
-        projected: Tensor = attn.to_out[1](attn.to_out[0](out)) / attn.rescale_output_factor
-        return projected
+        return projected(attn, out, hidden_states.dtype)
 
     def busy(self) -> bool:
         """Whether any law or the recorder wants this layer in the current state."""
@@ -222,6 +220,13 @@ def _keys_values(attn: Any, context: Tensor) -> tuple[Tensor, Tensor]:
         context = attn.norm_encoder_hidden_states(context)
     k, v = _heads(attn, attn.to_k(context)), _heads(attn, attn.to_v(context))
     return (k if attn.norm_k is None else attn.norm_k(k)), v
+
+
+def projected(attn: Any, out: Tensor, dtype: torch.dtype) -> Tensor:
+    """Heads (B, heads, N, d) through the layer's output projection, (B, N, C) of ``dtype``."""
+    joined = out.transpose(1, 2).flatten(2).to(dtype)
+    result: Tensor = attn.to_out[1](attn.to_out[0](joined)) / attn.rescale_output_factor
+    return result
 
 
 def projections(attn: Any, hidden: Tensor, *contexts: Tensor) -> tuple[Tensor, ...]:

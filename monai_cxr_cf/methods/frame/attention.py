@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from monai_cxr_cf.diffusion.attention.processors import projections
+from monai_cxr_cf.diffusion.attention.processors import projected, projections
 from monai_cxr_cf.diffusion.model.layers import AttentionLayer, attention_levels
 from monai_cxr_cf.methods.frame.bench import Bench
 
@@ -45,9 +45,7 @@ class Hooked:
             given = {"encoder_hidden_states": encoder_hidden_states}
             plain: Tensor = self.plain(attn, hidden_states, attention_mask=attention_mask, **given)
             return plain
-        out = out.transpose(1, 2).flatten(2).to(hidden_states.dtype)
-        projected: Tensor = attn.to_out[1](attn.to_out[0](out)) / attn.rescale_output_factor
-        return projected
+        return projected(attn, out, hidden_states.dtype)
 
 
 @contextmanager
