@@ -6,6 +6,7 @@ The second half of understanding a request, after the organs are known and befor
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -100,6 +101,11 @@ class Case:
         """Where kappa lies between 0 and 1: the edit band."""
         return np.asarray((self.weight > 0) & ~self.region)
 
+    @cached_property
+    def greys(self) -> composite.Greys:
+        """Between which greys this patient's tissue lies, the same for every member of a series."""
+        return composite.own_greys(self.task.image, self.task.organs)
+
     def change(self, radiograph: Radiograph, decoded: Decoded) -> Array:
         """What one decoded image changes, H x W in display units, bright = dense; else exactly 0.
 
@@ -107,8 +113,7 @@ class Case:
         """
         output = self.config.output
         if output.bounds == "patient":
-            greys = composite.own_greys(self.task.image, self.task.organs)
-            decoded = composite.within(decoded, greys)
+            decoded = composite.within(decoded, self.greys)
         if output.composite == "none":
             return composite.plain(radiograph.pixels, decoded, grid=self.grid) * radiograph.valid
         tau = (output.tau1, output.tau2)
