@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from monai_cxr_cf import composite
 from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.anatomy.zones import region_mask
+from monai_cxr_cf.bounds import Bounds, Reach, patient_bounds, within
 from monai_cxr_cf.calibration import Dose
 from monai_cxr_cf.composite import Decoded, kappa
 from monai_cxr_cf.dicom.radiograph import Radiograph
@@ -102,9 +103,15 @@ class Case:
         return np.asarray((self.weight > 0) & ~self.region)
 
     @cached_property
-    def greys(self) -> composite.Greys:
-        """Between which greys this patient's tissue lies, the same for every member of a series."""
-        return composite.own_greys(self.task.image, self.task.organs)
+    def bounds(self) -> Bounds:
+        """Between which greys every member of a series stays, on the model grid."""
+        task, findings = self.task, self.asked.findings
+        known = [VOCABULARY[item.finding] for item in findings]
+        reached = [
+            Reach(target.region, one.way(item.direction), one.measure == "heart")
+            for target, one, item in zip(task.targets, known, findings, strict=True)
+        ]
+        return patient_bounds(task.image, task.organs, reached, self.config.keep.band_px)
 
     def change(self, radiograph: Radiograph, decoded: Decoded) -> Array:
         """What one decoded image changes, H x W in display units, bright = dense; else exactly 0.
@@ -113,7 +120,7 @@ class Case:
         """
         output = self.config.output
         if output.bounds == "patient":
-            decoded = composite.within(decoded, self.greys)
+            decoded = within(decoded, self.bounds)
         if output.composite == "none":
             return composite.plain(radiograph.pixels, decoded, grid=self.grid) * radiograph.valid
         tau = (output.tau1, output.tau2)
@@ -283,7 +290,7 @@ def _own_texts(
 
 def _expected(item: FindingEdit, region: Mask) -> Expected:
     known = VOCABULARY[item.finding]
-    sign = -known.sign if item.direction == "remove" else known.sign
+    sign = known.sense(item.direction)
     free = tuple(sorted(organs_that_may_change(item.finding, item.side)))
     rise = -1 if item.direction == "remove" else 1
     return Expected(

@@ -6,7 +6,6 @@ Three zones: the region (kappa = 1), a feathered band (1 -> 0) and everything el
 model changed nothing and not at all where tissue was replaced.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +13,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from monai_cxr_cf.grid import ModelGrid
-from monai_cxr_cf.measures.masks import BRIGHTEST, LUNGS, box_of, mediastinum
+from monai_cxr_cf.measures.masks import box_of
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-DARKEST = 10  # percentile of the lungs that is as dark as tissue of this patient gets
-BLUR = 1.5 / 256  # of a model image's side: greys are compared after this much blur
-KNEE = 8 / 255  # over this much the bounds set in
 
 
 def smoothstep(low: float, high: float, x: Array) -> Array:
@@ -54,57 +50,6 @@ class Decoded:
 
     edited: Array  # D(z0')
     source: Array  # D(E(x)), the same image through the autoencoder alone
-
-
-@dataclass(frozen=True)
-class Greys:
-    """Between which greys the tissue of one patient lies, as fractions of full range."""
-
-    low: float
-    high: float
-
-
-def own_greys(image: Array, organs: Mapping[str, Array]) -> Greys:
-    """From the darkest tenth of the lungs to the brightest twentieth of the mediastinum.
-
-    Args:
-        image: S x S float32 0..1, bright = dense.
-        organs: right_lung, left_lung, heart -> S x S coverage 0..1. A bound whose organs cover
-            nothing is infinite.
-    """
-    masks = {name: np.asarray(cover > 0.5) for name, cover in organs.items()}
-    lungs = [masks[name] for name in LUNGS if name in masks and masks[name].any()]
-    if not lungs:
-        return Greys(-np.inf, np.inf)
-    low = float(np.percentile(image[np.logical_or.reduce(lungs)], DARKEST))
-    middle = mediastinum(masks) if len(lungs) == len(LUNGS) else np.zeros(image.shape, bool)
-    high = float(np.percentile(image[middle], BRIGHTEST)) if middle.any() else np.inf
-    return Greys(low, high)
-
-
-def within(decoded: Decoded, greys: Greys) -> Decoded:
-    """The same, with nothing made that is brighter or darker than this patient's own tissue.
-
-    With B a blur of 1.5 / 256 of the side, y = D(z0'), s = D(E(x)), k = 8 / 255:
-
-        y' = y - f(B y - max(B s, high - k/2)) + f(min(B s, low + k/2) - B y)
-        f(u) = 0 below 0, u^2 / 2k up to k, then u - k/2
-
-    What the source shows may stay, fine texture stays, and where y = s nothing changes.
-    """
-    sigma = BLUR * decoded.edited.shape[0]
-    edited, source = (
-        ndimage.gaussian_filter(image, sigma) for image in (decoded.edited, decoded.source)
-    )
-    over = edited - np.maximum(source, greys.high - KNEE / 2)
-    under = np.minimum(source, greys.low + KNEE / 2) - edited
-    return Decoded(decoded.edited - _eased(over) + _eased(under), decoded.source)
-
-
-def _eased(u: Array) -> Array:
-    """0 below 0, then u^2 / 2k up to k = ``KNEE``, u - k/2 from there."""
-    u = np.maximum(u, 0)
-    return np.asarray(np.where(u < KNEE, u * u / (2 * KNEE), u - KNEE / 2), np.float32)
 
 
 def residual(

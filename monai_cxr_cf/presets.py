@@ -163,7 +163,7 @@ class Output:
     )
     bounds: str = dial(
         "patient",
-        "no brighter than this patient's mediastinum and no darker than the lungs, or no bounds",
+        "within this patient's own greys and not against the finding's way, or no bounds",
         choices=("patient", "none"),
     )
     roi_crop: int = dial(

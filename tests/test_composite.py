@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The composite is exact: nothing outside kappa, nothing for a null edit, in range everywhere."""
+"""The composite is exact: nothing outside kappa, nothing for a null edit, in range everywhere.
+
+And the bounds before it: no greys that are not this patient's, nothing against a finding's way.
+"""
 
 import numpy as np
 import pytest
@@ -7,20 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from monai_cxr_cf.composite import (
-    Decoded,
+from monai_cxr_cf.bounds import (
+    Bounds,
     Greys,
-    kappa,
+    Reach,
+    heart_greys,
     own_greys,
-    plain,
-    residual,
-    smoothstep,
+    patient_bounds,
     within,
 )
+from monai_cxr_cf.composite import Decoded, kappa, plain, residual, smoothstep
 from monai_cxr_cf.grid import ModelGrid
 from tests.fuzz import examples
 
 SHAPE, SIDE = (150, 110), 64
+K = 8 / 255  # knee of the bounds
 
 
 def scene(seed, spread=0.2):
@@ -178,7 +182,7 @@ def test_the_greys_of_a_patient_lie_between_the_lungs_tenth_and_the_mediastinums
 @pytest.mark.parametrize("way", [1, -1])
 def test_bounds_move_the_blurred_greys_by_their_formula(way):
     """Beyond the knee the blurred result stops at the bound; one pixel and formula by hand."""
-    greys, k, sigma = Greys(0.2, 0.7), 8 / 255, 1.5 / 256 * SIDE
+    greys, k, sigma = Bounds(0.2, 0.7), K, 1.5 / 256 * SIDE
     rng = np.random.default_rng(5)
     source = rng.uniform(0.3, 0.6, (SIDE, SIDE)).astype(np.float32)
     edited = source.copy()
@@ -202,9 +206,9 @@ def test_bounds_leave_alone_what_the_source_shows_and_a_null_edit():
     """Metal and air are brighter and darker than any bound, and stay."""
     rng = np.random.default_rng(6)
     source = rng.random((SIDE, SIDE), np.float32)
-    same = within(Decoded(source, source), Greys(0.4, 0.5))
+    same = within(Decoded(source, source), Bounds(0.4, 0.5))
     assert np.array_equal(same.edited, source)
-    kept = within(Decoded(source + np.float32(0.1), source), Greys(-np.inf, np.inf))
+    kept = within(Decoded(source + np.float32(0.1), source), Bounds(-np.inf, np.inf))
     assert np.array_equal(kept.edited, source + np.float32(0.1))
 
 
@@ -213,6 +217,54 @@ def test_bounds_keep_fine_texture():
     texture = np.random.default_rng(7).normal(0, 0.05, source.shape).astype(np.float32)
     texture -= gaussian_filter(texture, 4)
     bright = Decoded(np.full_like(source, 0.95) + texture, source)
-    found = within(bright, Greys(0.2, 0.7)).edited
+    found = within(bright, Bounds(0.2, 0.7)).edited
     assert found.mean() == pytest.approx(0.7, abs=0.01)
     assert np.std(found) == pytest.approx(np.std(texture), rel=0.15)
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_finding_of_one_way_moves_nothing_the_other_way(way):
+    """Far from its edge a flat move against it keeps half a knee; one with it stays whole."""
+    image, organs = chest(SIDE)
+    region = np.zeros((SIDE, SIDE), np.float32)
+    region[20:50, 8:24] = 1
+    bounds = patient_bounds(image, organs, [Reach(region, way)], 0)
+    assert (bounds.no_lucent if way > 0 else bounds.no_denser).sum() == region.sum()
+    assert not (bounds.no_denser if way > 0 else bounds.no_lucent).any()
+    against = within(Decoded(image - np.float32(0.09) * way, image), bounds).edited
+    assert against[35, 16] - image[35, 16] == pytest.approx(-way * K / 2, abs=1e-6)
+    gone = Decoded(image + np.float32(0.05) * way, image)
+    assert within(gone, bounds).edited[35, 16] == pytest.approx(0.2 + 0.05 * way, abs=1e-6)
+
+
+def test_where_findings_of_both_ways_meet_both_are_open():
+    image, organs = chest(SIDE)
+    one, other = np.zeros((2, SIDE, SIDE), np.float32)
+    one[10:30, 10:30] = other[20:40, 20:40] = 1
+    bounds = patient_bounds(image, organs, [Reach(one, 1), Reach(other, -1)], 0)
+    assert np.array_equal(bounds.no_lucent, (one > 0) & (other == 0))
+    assert np.array_equal(bounds.no_denser, (other > 0) & (one == 0))
+    mixed = patient_bounds(image, organs, [Reach(one, 0)], 3)
+    assert not mixed.no_lucent.any()
+    assert not mixed.no_denser.any()
+
+
+def test_what_is_added_to_a_heart_is_as_dense_as_the_heart_beside_it():
+    image, organs = chest(SIDE)
+    heart = np.zeros((SIDE, SIDE), np.float32)
+    heart[30:50, 26:42] = 1
+    image[heart > 0], organs["heart"] = 0.5, heart
+    assert heart_greys(image, heart > 0)[5::9, 5::9] == pytest.approx(np.full((7, 7), 0.5))
+    assert np.isinf(heart_greys(image, heart > 1)).all()
+    region = np.zeros_like(heart)
+    region[25:55, 20:48] = 1
+    grown = patient_bounds(image, organs, [Reach(region, 1, heart=True)], 0).high
+    assert grown[region > 0] == pytest.approx(0.5)
+    own = own_greys(image, organs).high
+    assert own > 0.5
+    assert (grown[region == 0] == np.float32(own)).all()
+    fluid = np.zeros_like(heart)
+    fluid[50:, :] = 1
+    both = [Reach(region, 1, heart=True), Reach(fluid, 1)]
+    assert (patient_bounds(image, organs, both, 0).high[50:] == np.float32(own)).all()
+    assert patient_bounds(image, organs, [Reach(region, -1, heart=True)], 0).high == own

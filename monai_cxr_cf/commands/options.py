@@ -44,7 +44,7 @@ OFF = {  # what a law's switch means
     "no-anatomy": "organ names act everywhere",
     "no-paste": "the source is not held outside the region while drawing",
     "no-composite": "the model's whole picture: pixels outside change, too",
-    "no-bounds": "let the edit be brighter or darker than this patient's own tissue",
+    "no-bounds": "let greys leave this patient's range or move against the finding",
     "no-crop": "draw the whole picture, not a window",
 }
 ABOUT_LAWS = "For experiments. docs/method.md 2 explains laws and dials, with the paper's symbols."

@@ -50,11 +50,20 @@ class Finding:
     related: tuple[str, ...]  # findings that rise with it: no collateral damage
     organs: tuple[str, ...]  # outlines that may move: "lung" (of the side), "heart"
     covers: bool  # it may hide the lung borders that it touches (silhouette sign)
+    both_ways: bool  # it has dense and lucent parts
 
     @property
     def code(self) -> Code | None:
         """The code for DICOM: SNOMED CT, else DICOM's own, else RadLex, else None."""
         return self.snomed or self.dcm or self.radlex
+
+    def sense(self, direction: str) -> int:
+        """+1 where to "add" or "remove" it makes the image denser or the heart larger, else -1."""
+        return -self.sign if direction == "remove" else self.sign
+
+    def way(self, direction: str) -> int:
+        """The same; 0 for a finding of dense and lucent parts."""
+        return 0 if self.both_ways else self.sense(direction)
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -84,6 +93,7 @@ def _finding(name: str, raw: Mapping[str, Any]) -> Finding:
         related=tuple(raw["related"]),
         organs=tuple(raw["organs"]),
         covers=raw["covers"],
+        both_ways=raw.get("both_ways", False),
     )
 
 

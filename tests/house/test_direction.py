@@ -22,6 +22,7 @@ ORDER = (
     *("case", "methods", "judges", "anatomy", "data", "prompts", "calibration"),
     *("request", "diffusion", "dicom"),
     *(
+        "bounds",
         "composite",
         "measures",
         "presets",

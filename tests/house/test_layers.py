@@ -38,7 +38,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "words": (WORDS, (ANY,)),
     "dicom": (("dicom*",), ("torch", "monai", "diffusers", "transformers")),
     "arrays": (
-        ("grid", "composite", "measures", "measures.masks", "judges", "judges.verdict"),
+        ("grid", "composite", "bounds", "measures", "measures.masks", "judges", "judges.verdict"),
         ("torch", "pydicom", "monai", "diffusers"),
     ),
     "organs": (
