@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from monai_cxr_cf.dicom.display import Display, Floats, Integers, stored_range
+from monai_cxr_cf.dicom.reading.view import view_of
 from monai_cxr_cf.dicom.spacing import Spacing
 from monai_cxr_cf.dicom.turn import UPRIGHT, Turn, between
 from monai_cxr_cf.errors import BadRequest
@@ -76,6 +77,11 @@ class Radiograph:
         """Row spacing over column spacing; 1 where the file says nothing."""
         spacing = self.spacing.physical or self.spacing.display
         return 1.0 if spacing is None else spacing[0] / spacing[1]
+
+    @property
+    def view(self) -> str:
+        """PA, AP, or what else the header says; empty if it names no view."""
+        return "" if self.header is None else view_of(self.header)
 
     @property
     def shown(self) -> Turn:

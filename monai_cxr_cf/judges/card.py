@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+VIEWS = ("PA", "AP")
 COUNTS = 0.80  # AUC within one view from which a judge's word on a finding counts
 TERMS = """\
 Research use only; no clinical use, no redistribution under freer terms.
@@ -48,6 +49,23 @@ source with its counterfactual.
 - View and size of the file are not learnt as findings: a finding is told apart among files of one
   view and one size, by log odds that are added in training and left out afterwards{apart}.
 """
+
+
+def good(figures: Mapping[str, Any], view: str = "", at_least: float = COUNTS) -> bool:
+    """Whether a judge's AUC at a finding lets its word count: within the view, where it is known.
+
+    Args:
+        figures: ``auc`` within one view, and where measured the same under "PA" and "AP"; or none.
+        view: "PA", "AP", "AP Supine"; "" where nobody knows.
+        at_least: the AUC in question.
+    """
+    return ((figures.get(view[:2]) or figures).get("auc") or 0.0) >= at_least
+
+
+def counts_in(figures: Mapping[str, Any]) -> str:
+    """Where a judge's word on a finding counts: "PA and AP", "PA", ...; empty: nowhere."""
+    places = {"PA": "PA", "AP": "AP", "": "unknown views"}
+    return ", ".join(words for view, words in places.items() if good(figures, view))
 
 
 def write_card(folder: Path) -> None:
@@ -91,8 +109,8 @@ def table(config: dict[str, Any]) -> str:
         if found is None:
             lines.append(f"| {finding} | not measured | | | | {side} | no |")
             continue
-        counts = "yes" if found["auc"] >= COUNTS else "no: judged by geometry alone"
-        views = " | ".join(_cell(found.get(view)) for view in ("PA", "AP"))
+        views = " | ".join(_cell(found.get(view)) for view in VIEWS)
+        counts = counts_in(found) or "no: judged by geometry alone"
         lines.append(
             f"| {finding} | {_cell(found)} | {views} | {found['positives']} / "
             f"{found['negatives']} | {side} | {counts} |"

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
-from monai_cxr_cf.judges.card import COUNTS
+from monai_cxr_cf.judges.card import good
 from monai_cxr_cf.judges.networks import JudgeNetwork, Shape
 from monai_cxr_cf.judges.preprocess import to_squares
 from monai_cxr_cf.weights import models_folder
@@ -47,9 +47,9 @@ class Judge:
     shape: Shape  # what it looks at, and with what
     network: JudgeNetwork
 
-    def counts(self, finding: str) -> bool:
-        """Whether this judge is good enough at a finding: AUC within one view of at least .80."""
-        return (self.auc.get(finding, {}).get("auc") or 0.0) >= COUNTS
+    def counts(self, finding: str, view: str = "") -> bool:
+        """Whether this judge is good enough at a finding in this view: AUC of at least .80."""
+        return good(self.auc.get(finding, {}), view)
 
     def predict(self, images: Sequence[Array]) -> Array:
         """Probabilities of each finding.

@@ -57,7 +57,7 @@ def _heart(organs: Mapping[str, NDArray[np.bool_]]) -> str:
 def _unseen(name: str, scene: Scene, networks: Networks) -> str:
     """That the classifier does not see a finding; empty where it does or does not count."""
     judge = networks.judge(VERDICT_JUDGE)
-    if judge is None or name not in judge.findings or not judge.counts(name):
+    if judge is None or name not in judge.findings or not judge.counts(name, scene.radiograph.view):
         return ""
     found = opinion_of(scene.radiograph, judge, networks.memory)[name]
     if found >= SEEN:

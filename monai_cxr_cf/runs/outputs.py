@@ -150,7 +150,8 @@ def classifier(run: Run) -> Ask:
         return lambda edited: None
     before = opinion_of(run.radiograph, judge_, run.networks.memory)
     auc = {name: found["auc"] for name, found in judge_.auc.items()}
-    counts = frozenset(filter(judge_.counts, judge_.findings))
+    view = run.radiograph.view
+    counts = frozenset(name for name in judge_.findings if judge_.counts(name, view))
 
     def ask(edited: NDArray[np.float32]) -> Opinion:
         after = judge_.read(edited)

@@ -3,6 +3,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
+from monai_cxr_cf.judges.card import counts_in
 from monai_cxr_cf.judges.classifier import load_judge
 from monai_cxr_cf.judges.preprocess import stretch, to_square
 from monai_cxr_cf.prompts.findings import VOCABULARY
@@ -52,6 +54,18 @@ def test_only_findings_of_a_high_enough_auc_count(tiny_judge):
     assert judge.counts("pleural effusion")
     assert not judge.counts("consolidation")
     assert not judge.counts("hiatal hernia")
+
+
+@pytest.mark.parametrize(
+    ("pooled", "pa", "ap", "where"),
+    [(0.84, 0.87, 0.62, "PA, unknown views"), (0.79, 0.81, 0.65, "PA"), (0.79, 0.7, 0.79, "")],
+)
+def test_a_judge_may_count_in_one_view_alone(tiny_judge, pooled, pa, ap, where):
+    figures = {"auc": pooled, "PA": {"auc": pa}, "AP": {"auc": ap}}
+    judge = replace(load_judge(tiny_judge), auc={"cardiomegaly": figures})
+    counted = {view: judge.counts("cardiomegaly", view) for view in ("PA", "AP", "AP Supine", "")}
+    assert counted == {"PA": pa >= 0.8, "AP": False, "AP Supine": False, "": pooled >= 0.8}
+    assert counts_in(figures) == where
 
 
 def test_a_judge_says_what_it_is(tiny_judge):

@@ -89,7 +89,7 @@ def worth(row: Row, judges: Judges) -> float:
     (found,) = judged([row], judges, rule)
     seen = [(row["geometry_gain"] or 0.0) / FULL_GEOMETRY]
     gain = gain_of(row, "j1")
-    if gain is not None and counts(row["finding"], judges, rule):
+    if gain is not None and counts(row["finding"], judges, rule, row["view"]):
         seen.append(gain / FULL_GAIN)
     if found["side_obeyed"] is False:
         return 0.0

@@ -258,7 +258,7 @@ def _opinion(row: Row, bench: Bench) -> Opinion | None:
         before=row["j1_before"],
         after=row["j1_after"],
         auc={name: found["auc"] for name, found in judge.auc.items()},
-        counts=frozenset(name for name in judge.findings if judge.counts(name)),
+        counts=frozenset(name for name in judge.findings if judge.counts(name, row["view"])),
     )
 
 

@@ -36,7 +36,7 @@ def write_report(
     judges = header["judges"]
     given = read_rows(folder) if rows is None else list(rows)
     kept = judged(given, judges, rule)
-    table = tabulate(kept, judges, refused=len(given) - len(kept), rule=rule)
+    table = tabulate(kept, refused=len(given) - len(kept), rule=rule)
     write_json(folder / "table.json", table | {"weights": header["weights"], "judges": judges})
     write_text(folder / "table.md", markdown(table, judges))
     write_text(folder / "index.html", page(table, kept, header, folder / PICTURES))

@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from monai_cxr_cf.evaluation.bootstrap import interval
-from monai_cxr_cf.evaluation.edits.valid import CRITERIA, Judges, Row, Rule, counts, gain_of
+from monai_cxr_cf.evaluation.edits.valid import CRITERIA, Row, Rule, gain_of
 
 Figure = list[float | None]  # value, low, high
 Summary = dict[str, Any]
@@ -59,14 +59,11 @@ BARS = (
 )
 
 
-def tabulate(
-    rows: Sequence[Row], judges: Judges, *, refused: int = 0, rule: Rule | None = None
-) -> dict[str, Any]:
+def tabulate(rows: Sequence[Row], *, refused: int = 0, rule: Rule | None = None) -> dict[str, Any]:
     """The whole table, JSON-ready.
 
     Args:
         rows: judged rows (``valid.judged``).
-        judges: what run.json says about the classifiers.
         refused: rows of inputs that the engine refused.
         rule: the thresholds in force.
 
@@ -79,13 +76,6 @@ def tabulate(
     by_finding = _grouped(rows, lambda r: f"{r['direction']} {r['finding']}")
     by_direction = _grouped(rows, lambda r: POOLS[r["direction"]])
     pools = [_summary(name, here) for name, here in (*by_finding, *by_direction)]
-    for summary in (*cells, *pools):
-        findings = summary["findings"]
-        asked = [counts(name, judges, rule) for name in findings]
-        summary["judged_by"] = (
-            "classifier and geometry" if all(asked) else
-            "geometry alone" if not any(asked) else "geometry, and classifier where it counts"
-        )  # fmt: skip
     return {
         "rule": vars(rule),
         "edits": sum(row["kind"] == "edit" for row in rows),
@@ -169,6 +159,11 @@ def _summary(name: str, here: Sequence[Row]) -> Summary:
     found |= {key: _figure(edits, itemgetter(key)) for key in MEANS}
     found["j1_gain"] = _figure(edits, lambda r: gain_of(r, "j1"))
     found["j2_gain"] = _figure(edits, lambda r: gain_of(r, "j2"))
+    asked = [row["valid"]["classifier"] is not None for row in here]
+    found["judged_by"] = (
+        "classifier and geometry" if all(asked) else
+        "geometry alone" if not any(asked) else "geometry, and classifier where it counts"
+    )  # fmt: skip
     found["geometry_gain_sham"] = _figure(shams, lambda r: r["geometry_gain"])
     return found
 

@@ -2,9 +2,10 @@
 """Rows of a run in, the same rows judged out: which edits are valid, which shams pass as one.
 
 **Valid** = the classifier J2 sees the asked change (gain >= .15, where J2 counts for that finding,
-AUC >= .80), geometry moves the right way by more than 95 % of shams do, no unrelated finding rises
-by more than .1, organs that may not change keep Dice >= .95, and nothing changed outside. Shams are
-held to the same rule; a row is compared with the shams of its finding of *other* patients.
+AUC >= .80 within the view), geometry moves the right way by more than 95 % of shams do, no
+unrelated finding rises by more than .1, organs that may not change keep Dice >= .95, and nothing
+changed outside. Shams are held to the same rule; a row is compared with the shams of its finding of
+*other* patients.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from monai_cxr_cf.catalogue.table import OURS
+from monai_cxr_cf.judges.card import COUNTS, good
 from monai_cxr_cf.prompts.findings import VOCABULARY, get, organs_that_may_change
 
 Row = dict[str, Any]
@@ -32,14 +34,13 @@ class Rule:
     rise: float = 0.1  # of any unrelated finding
     dice: float = 0.95  # of organs that may not change
     outside: int = 0  # stored units
-    auc: float = 0.8  # of the judge, below which it does not count for a finding
+    auc: float = COUNTS  # of the judge within a view, below which it does not count for a finding
     judge: str = "j2"
 
 
-def counts(finding: str, judges: Judges, rule: Rule) -> bool:
-    """Whether the judge is good enough at a finding to be asked about it."""
-    figures = judges.get(rule.judge, {}).get("auc", {}).get(finding)
-    return figures is not None and float(figures["auc"]) >= rule.auc
+def counts(finding: str, judges: Judges, rule: Rule, view: str = "") -> bool:
+    """Whether the judge is good enough at a finding in this view to be asked about it."""
+    return good(judges.get(rule.judge, {}).get("auc", {}).get(finding, {}), view, rule.auc)
 
 
 def judged(rows: Sequence[Row], judges: Judges, rule: Rule | None = None) -> list[Row]:
@@ -129,7 +130,7 @@ def _controls(rows: Sequence[Row]) -> dict[tuple[str, ...], list[tuple[str, floa
 
 def _classifier(row: Row, judges: Judges, rule: Rule) -> bool | None:
     gain = gain_of(row, rule.judge)
-    if gain is None or not counts(row["finding"], judges, rule):
+    if gain is None or not counts(row["finding"], judges, rule, row["view"]):
         return None
     return gain >= rule.gain
 
@@ -148,7 +149,7 @@ def _others(row: Row, judges: Judges, rule: Rule) -> bool | None:
     if before is None:
         return None
     related = {row["finding"], *get(row["finding"]).related}
-    unrelated = [n for n in before if n not in related and counts(n, judges, rule)]
+    unrelated = [n for n in before if n not in related and counts(n, judges, rule, row["view"])]
     if not unrelated:
         return None
     return bool(max(after[name] - before[name] for name in unrelated) <= rule.rise)

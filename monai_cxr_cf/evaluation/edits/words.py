@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from monai_cxr_cf.judges.card import counts_in
+
 Figure = Sequence[float | None]
 # heading -> (key of a summary, how it is written)
 COLUMNS: dict[str, tuple[str, str]] = {
@@ -113,7 +115,8 @@ def judge_lines(judges: Mapping[str, Any]) -> list[str]:
             name = "" if judge["name"] == key else f" {judge['name']}"
             words = f"{key.upper()}{name}, {finding}: AUC {figures['auc']:.2f}"
             words += "" if low is None else f" ({low:.2f} to {high:.2f})"
-            lines.append(words + ("" if figures["auc"] >= 0.8 else ", does not count"))
+            where = counts_in(figures)
+            lines.append(words + (f", counts in {where}" if where else ", does not count"))
     return lines
 
 

@@ -51,7 +51,7 @@ def lines(rows: Sequence[Row], judges: Judges, methods: Sequence[str]) -> list[L
     for name in methods:
         mine = [row for row in rows if row.get("method", OURS) == name]
         kept = judged(mine, judges)
-        pools = {pool["name"]: pool for pool in tabulate(kept, judges)["pools"]}
+        pools = {pool["name"]: pool for pool in tabulate(kept)["pools"]}
         for direction, pool in POOLS.items():
             edits = [r for r in kept if r["kind"] == "edit" and r["direction"] == direction]
             if not edits:

@@ -25,7 +25,7 @@ ROWS_MADE = [*GOOD, *BAD, *SHAMS, row("q1", **HEART), sham("q2", 0.5, **HEART)]
 
 
 def table_of(rows=ROWS_MADE, judges=JUDGES) -> dict:
-    return tabulate(judged(rows, judges), judges)
+    return tabulate(judged(rows, judges))
 
 
 def line(table: dict, name: str) -> dict:

@@ -51,6 +51,18 @@ def test_a_finding_that_the_judge_is_weak_at_is_judged_by_geometry_alone() -> No
     assert (without["classifier"], without["others"], without["all"]) == (None, None, True)
 
 
+def test_a_judge_counts_within_the_views_in_which_it_is_good() -> None:
+    """The pooled AUC speaks where the view was not measured alone."""
+    views = {"auc": 0.84, "PA": {"auc": 0.87}, "AP": {"auc": 0.62}}
+    judges = {"j2": {**JUDGES["j2"], "auc": {"pleural effusion": views}}}
+    unseen = row(j2_after=row()["j2_before"])
+    found = {
+        view: verdict({**unseen, "view": view}, judges=judges)["classifier"]
+        for view in ("PA", "AP", "AP Supine", "")
+    }
+    assert found == {"PA": False, "AP": None, "AP Supine": None, "": False}
+
+
 def test_related_findings_may_rise() -> None:
     judge = {"findings": [], "name": "", "auc": {"atelectasis": {"auc": 0.9}}}
     before, after = {"atelectasis": 0.1}, {"atelectasis": 0.9}
