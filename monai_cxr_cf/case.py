@@ -165,7 +165,8 @@ def understand(
     regions = _regions(asked, scene)
     region, valid = np.logical_or.reduce(regions), scene.radiograph.valid
     weight = kappa(region, config.keep.band_px / grid.scale) * valid
-    texts = _texts(request, asked, healthy=config.tokens.removal == "healthy")
+    healthy = config.tokens.removal == "healthy"
+    texts = target_prompt(asked, healthy=healthy), _negative_text(request, asked, healthy=healthy)
     tables = [token_table(tokenizer, text.text, text.findings) for text in texts]
     own = _own_texts(asked, scene, config, tokenizer)
     cut = any(table.truncated for table in (*tables, *(table for _, table in own)))
@@ -176,7 +177,7 @@ def understand(
         source_prompt=_source_text(request, asked, config),
         negative_prompt=texts[1].text,
         instruction=instruction(asked),
-        targets=_targets(asked, regions, grid=grid, tables=tables, own=own),
+        targets=_targets(asked, parted(asked, regions), grid=grid, tables=tables, own=own),
         organ_tokens=tables[0].anatomy_tokens,
         special_tokens=tables[0].special_tokens,
         modifier_tokens=tables[0].modifier_tokens,
@@ -225,14 +226,6 @@ def _region(item: FindingEdit, scene: Scene) -> Mask:
     return np.asarray(region)
 
 
-def _texts(
-    request: EditRequest, asked: ParsedPrompt, *, healthy: bool
-) -> tuple[SpannedText, SpannedText]:
-    """What to steer towards, and away from."""
-    target = target_prompt(asked, healthy=healthy)
-    return target, _negative_text(request, asked, healthy=healthy)
-
-
 def _source_text(request: EditRequest, asked: ParsedPrompt, config: EditConfig) -> str:
     """What the user says of the source, else what the request implies."""
     implied = source_prompt(asked) if config.tokens.source == "opposite" else ""
@@ -240,10 +233,16 @@ def _source_text(request: EditRequest, asked: ParsedPrompt, config: EditConfig) 
 
 
 def _negative_text(request: EditRequest, asked: ParsedPrompt, *, healthy: bool) -> SpannedText:
-    """Removed findings first, so that their character spans hold; none if ``healthy`` words rule"""
+    """What to steer away from: findings first, for their spans; none if ``healthy`` words rule."""
     removed = SpannedText("") if healthy else removal_prompt(asked)
-    text = ", ".join(part for part in (removed.text, request.negative_prompt) if part)
-    return replace(removed, text=text)
+    return replace(removed, text=", ".join(filter(None, (removed.text, request.negative_prompt))))
+
+
+def parted(asked: ParsedPrompt, regions: Sequence[Mask]) -> list[Mask]:
+    """The same without what is to be removed where something is to be added; never empty."""
+    pairs = list(zip(regions, (item.direction != "remove" for item in asked.findings), strict=True))
+    added = np.any([region & comes for region, comes in pairs], axis=0)
+    return [r if comes or not (r & ~added).any() else r & ~added for r, comes in pairs]
 
 
 def _targets(

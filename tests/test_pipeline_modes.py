@@ -11,10 +11,12 @@ import numpy as np
 import pydicom
 import pytest
 
+from monai_cxr_cf.case import parted
 from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
 from monai_cxr_cf.pipeline import run
 from monai_cxr_cf.prompts.compose import NORMAL
+from monai_cxr_cf.prompts.parse import parse_prompt
 from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.runs.networks import Networks
 from tests.dicom.factory import Spec, phantom_masks, save, stored_values
@@ -186,6 +188,20 @@ def test_several_findings_are_edited_in_the_union_of_their_own_regions(
     assert not (one & other).any()
     assert (masks["right_lung"] | ~one).all()
     assert (masks["left_lung"] | ~other).all()
+
+
+def test_what_comes_goes_before_what_goes():
+    """Where an added finding lies nothing is steered away; a region that this would empty stays."""
+    heart, fluid = np.zeros((2, 8, 8), bool)
+    heart[2:6, 2:6] = fluid[4:8, 4:8] = True
+    asked = parse_prompt("left pleural effusion, no cardiomegaly")
+    assert [item.direction for item in asked.findings] == ["add", "remove"]
+    added, removed = parted(asked, [fluid, heart])
+    assert np.array_equal(added, fluid)
+    assert np.array_equal(removed, heart & ~fluid)
+    assert np.array_equal(parted(asked, [fluid, fluid])[1], fluid)
+    both = parse_prompt("no left pleural effusion, no cardiomegaly")
+    assert all(map(np.array_equal, parted(both, [fluid, heart]), [fluid, heart]))
 
 
 @pytest.mark.parametrize(
