@@ -63,12 +63,12 @@ def _merges(bpe: Tokenizer) -> list[tuple[str, str]]:
 
 
 def build_text_encoder(
-    tokenizer: CLIPTokenizer, *, size: int = 2048, width: int = 256, layers: int = 4, heads: int = 4
+    tokenizer: CLIPTokenizer, *, width: int = 256, layers: int = 4, heads: int = 4
 ) -> CLIPTextModel:
     """An untrained CLIP text encoder with 77 positions for the tokenizer's vocabulary."""
     return CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=size,
+            vocab_size=len(tokenizer),
             hidden_size=width,
             intermediate_size=4 * width,
             num_hidden_layers=layers,

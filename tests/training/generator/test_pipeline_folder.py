@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A text encoder is stored under the names that every release of transformers reads."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ def test_a_saved_folder_names_its_text_encoder_as_published_ones_do(tmp_path: Pa
     folder = save_pipeline(tmp_path / "model", **dict(zip(names, parts, strict=True)))
     assert all(name.startswith("text_model.") for name in load_file(folder / TEXT))
     again = read_folder(folder).text_encoder.state_dict()
+    assert read_folder(folder).tokenizer.get_vocab() == tiny.tokenizer.get_vocab()
     for name, weight in tiny.text_encoder.state_dict().items():
         assert torch.equal(again[name], weight.half().float()), name
 
@@ -37,5 +39,8 @@ def test_names_that_have_the_prefix_stay(tmp_path: Path) -> None:
 def test_the_shipped_text_encoder_has_these_names() -> None:
     with safe_open(models_folder() / "cxr-mini" / TEXT, "pt") as file:
         names = list(file.keys())
+        rows = file.get_slice("text_model.embeddings.token_embedding.weight").get_shape()[0]
+    vocabulary = json.loads((models_folder() / "cxr-mini/tokenizer/tokenizer.json").read_text())
+    assert rows == len(vocabulary["model"]["vocab"])  # no row for words that there are not
     assert len(names) == 68
     assert all(name.startswith("text_model.") for name in names)
