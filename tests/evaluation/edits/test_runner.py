@@ -38,7 +38,7 @@ class Brightness:
     name, sha256, findings = "brightness", "0" * 64, ("pleural effusion", "nodule")
     auc = {"pleural effusion": {"auc": 0.9}, "nodule": {"auc": 0.5}}  # noqa: RUF012
 
-    def counts(self, finding):
+    def counts(self, finding, view=""):
         return self.auc[finding]["auc"] >= 0.8
 
     def predict(self, images):
