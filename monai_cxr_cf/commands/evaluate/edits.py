@@ -16,7 +16,7 @@ from monai_cxr_cf.devices import check_place
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.evaluation.edits.protocol import Settings, select
 from monai_cxr_cf.evaluation.edits.words import short
-from monai_cxr_cf.presets import PRESETS
+from monai_cxr_cf.presets import PRESETS, SWITCHES
 from monai_cxr_cf.weights import models_folder
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ rows.jsonl, run.json, pictures/. Stop it at any time: the same command goes on w
 exit code: 0 if every bar that was measured is reached, 1 if one is missed, 2 bad input
 """
 
+LAWS = [name.removeprefix("no-") for name in SWITCHES]
+
 
 def add(kinds: Any, common: argparse.ArgumentParser) -> None:
     """Declare the evaluation."""
@@ -67,6 +69,8 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
                         help=f"seeds per radiograph ({SEEDS})")  # fmt: skip
     parser.add_argument("--cells", metavar="NAMES", help="only edits whose names hold one of these")
     parser.add_argument("--preset", choices=list(PRESETS), default="default")
+    parser.add_argument("--off", nargs="+", default=[], metavar="LAW", choices=LAWS,
+                        help=f"laws that rest: {', '.join(LAWS)}")  # fmt: skip
     parser.add_argument("--method", choices=list(TABLE), default=OURS, metavar="NAME",
                         help="who edits (cxr-cf info methods)")  # fmt: skip
     parser.add_argument("--method-set", action="append", metavar="KEY=VALUE", default=[],
@@ -152,7 +156,8 @@ def choice(args: argparse.Namespace, networks: Any) -> "Choice":
     edits = select([name.strip() for name in (args.cells or "").split(",") if name.strip()])
     data = data_from(args, args.out, args.split)
     inside = held_out(data, args.split, COLUMNS)
-    settings = Settings(preset=args.preset, backbone=args.backbone, method=args.method,
+    settings = Settings(preset=args.preset, switches=tuple(f"no-{name}" for name in args.off),
+                        backbone=args.backbone, method=args.method,
                         method_settings=settings_from(args.method_set))  # fmt: skip
     chooser = Chooser(data, inside, networks.segmenter(settings.segmenter))
     return choose(chooser, edits, count=args.inputs, seeds=range(args.seeds), settings=settings)

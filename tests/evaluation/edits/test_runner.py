@@ -221,6 +221,7 @@ def test_unknown_cells_and_switches_are_named() -> None:
         (["--data", "DATA", "--split", "holdout"], "no split 'holdout'"),
         (["--data", "DATA", "--cells", "gout"], "No cell"),
         (["--data", "nowhere"], "no index.csv"),
+        (["--data", "DATA", "--off", "sleep"], "invalid choice: 'sleep'"),
         (["--report"], "no run"),
     ],
 )
@@ -241,12 +242,15 @@ def test_the_command_runs_the_protocol_and_draws_the_page(
     out = tmp_path / "out"
     words = ["evaluate", "edits", "--data", str(data), "--out", str(out), "--inputs", "1"]
     words += ["--seeds", "1", "--cells", "edema", "--preset", "fast", "--progress", "none"]
+    words += ["--off", "bounds", "regional-guidance"]
     code = main([*words, "--backbone", str(tiny_folder), "--json"])
     table = json.loads(capsys.readouterr().out)
     assert code in (0, 1)
     assert {cell["name"] for cell in table["cells"]} == {"add edema, PA", "add edema, AP"}
     assert "add edema, PA" in (out / "index.html").read_text()
     assert json.loads((out / "evidence.json").read_text())["findings"] == []
+    rested = {tuple(json.loads(line)["switches"]) for line in (out / "rows.jsonl").open()}
+    assert rested == {("no-bounds", "no-regional-guidance")}
     before = (out / "index.html").read_bytes()
     main(["evaluate", "edits", "--report", "--out", str(out)])
     assert (out / "index.html").read_bytes() == before
