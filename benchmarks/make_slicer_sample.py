@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from monai_cxr_cf.dicom.writing.uids import stable_uid
 
 TARGET = Path("slicer_extension/CXRCounterfactual/Resources/SampleData/drawn-chest.dcm")
-SIDE, BITS, SPACING = 512, 12, 0.8  # pixels, stored bits, millimetres at the detector
+SIDE, BITS, SPACING = 384, 10, 1.05  # pixels, stored bits, millimetres at the detector
 Picture = NDArray[np.float64]
 Points = list[tuple[float, float]]
 
@@ -165,7 +165,7 @@ def _fade(y: Picture) -> Picture:
 
 
 def make_sample(picture: Picture) -> Dataset:
-    """The data set: Digital X-Ray Image, for presentation, 12 bits, bright = dense."""
+    """The data set: Digital X-Ray Image, for presentation, 10 bits, bright = dense."""
     stored = np.rint(picture * (2**BITS - 1)).astype("<u2")
     ds = Dataset()
     _identify(ds, stored.tobytes().hex())

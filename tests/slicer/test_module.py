@@ -80,7 +80,7 @@ def test_the_sample_is_registered_and_loads(desk: Desk, monkeypatch: pytest.Monk
     module.register_sample()
     assert Path(told["thumbnailFileName"]).is_file()
     node = module.CXRCounterfactualLogic(desk.app).load_sample()
-    assert node.GetImageData().GetDimensions() == (512, 512, 1)
+    assert node.GetImageData().GetDimensions() == (384, 384, 1)
     assert callable(told["customDownloader"])
 
 

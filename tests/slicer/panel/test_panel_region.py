@@ -26,7 +26,7 @@ def square(monkeypatch: pytest.MonkeyPatch) -> None:
     """What every SEG holds; that real ones are read is tested elsewhere (test_panel_real.py)."""
     import numpy as np
 
-    mask = np.zeros((512, 512), bool)
+    mask = np.zeros((384, 384), bool)
     mask[300:310, 100:120] = True
     monkeypatch.setattr(mask_files, "masks_of_seg", lambda path: {"edit_region": mask})
 
