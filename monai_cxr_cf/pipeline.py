@@ -22,9 +22,10 @@ from monai_cxr_cf.diffusion import severity
 from monai_cxr_cf.diffusion.cost.estimate import within_memory
 from monai_cxr_cf.diffusion.render import Rendered, render
 from monai_cxr_cf.diffusion.sample import Samples
-from monai_cxr_cf.diffusion.task import EditTask, Progress
+from monai_cxr_cf.diffusion.task import EditTask, Progress, Scorer
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.grid import ModelGrid
+from monai_cxr_cf.judges.slope import probability_of
 from monai_cxr_cf.methods.external import Wanted, finished
 from monai_cxr_cf.methods.registry import run_method
 from monai_cxr_cf.presets import EditConfig
@@ -127,16 +128,21 @@ def locate(request: EditRequest, asked: ParsedPrompt, scene: Scene, networks: Ne
     notes = severity.notes(config, request.levels) if request.levels_by == "guidance" else ()
     if not request.sham:  # which is to remove nothing
         notes += doubts(case.expected(), scene, networks)
-    return dosed(replace(case, notes=notes, task=beside(request, case)), doses)
+    return dosed(replace(case, notes=notes, task=beside(request, case, networks)), doses)
 
 
-def beside(request: EditRequest, case: Case) -> EditTask:
-    """The task, with the finished pictures that the method of a request shows.
+def beside(request: EditRequest, case: Case, networks: Networks) -> EditTask:
+    """The task, with the pictures or the classifier that the method of a request needs.
 
     Raises:
-        BadRequest: the manifest has none, or several findings are asked for.
+        BadRequest: the manifest has no picture, several findings are asked for, or one that the
+            classifier does not know.
     """
     choice = request.choice()
+    judge = networks.judge(choice.settings.judge) if "classifier" in choice.row.needs else None
+    if judge is not None:
+        moved = probability_of(judge, case.asked.findings[0].finding, case.grid.window)
+        return replace(case.task, scorer=Scorer(judge.name, judge.sha256, moved))
     if "results" not in choice.row.needs:
         return case.task
     if len(case.asked.findings) != 1:

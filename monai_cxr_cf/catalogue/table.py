@@ -12,6 +12,7 @@ from typing import Any
 from monai_cxr_cf.catalogue.row import ALL, CHANNELS, COMMON, Reference, Row, Unit, passes
 from monai_cxr_cf.catalogue.settings import (
     AttendExcite,
+    BiomedJourney,
     Blended,
     DdimInvert,
     DdpmInvert,
@@ -19,6 +20,8 @@ from monai_cxr_cf.catalogue.settings import (
     External,
     Inpaint,
     Instruct,
+    InstructX2X,
+    LatentShift,
     LayoutGuidance,
     Ledits,
     MasaCtrl,
@@ -47,6 +50,8 @@ def pie_cost(s: Pie, u: Unit) -> float:
 
 def borrowed(s: PromptToPrompt) -> int:
     """Calls of the source alone: as long as its maps are wanted."""
+    if s.blend:
+        return s.executed
     counted = s.steps if s.as_published else s.executed
     wanted = max(int(s.cross * (counted + 1)), int(s.self_share * counted))
     return min(wanted, s.executed)
@@ -144,6 +149,15 @@ ROWS = (
         Instruct(), lambda s, u: 3 * s.steps + u.vae,
         Reference("arXiv 2211.09800", "timothybrooks/instruct-pix2pix", "0dffd1e", "MIT-like"),
         kinds=("instruct",), region="none"),
+    Row("biomedjourney", "ip2p with BiomedJourney's own weights, which are not published: yours to "
+        "bring, and nothing else gets the name",
+        BiomedJourney(), lambda s, u: 3 * s.steps + u.vae,
+        Reference("arXiv 2310.10765", licence="neither code nor weights are published"),
+        kinds=("instruct",), needs=("own weights",), region="none"),
+    Row("instructx2x", "ip2p in a region that the instruction shows by itself at noise level 800",
+        InstructX2X(), lambda s, u: 3 * (s.steps + 1) + u.vae,
+        Reference("arXiv 2603.00423", "hgminn/InstructX2X", "776c739", "Apache-2.0"),
+        kinds=("instruct",), region="own", defects=(LATE,)),
     Row("p2p", "prompt-to-prompt: the target borrows the source's attention maps, from an "
         "inversion of the source",
         PromptToPrompt(),
@@ -178,6 +192,15 @@ ROWS = (
         Reference("arXiv 2311.16711", "huggingface/diffusers, LEDITS++", **DIFFUSERS),
         region="own", solver="sde-dpmpp",
         defects=("the words' map is summed over the end and the padding as well",)),
+    Row("latent_shift", "moves the autoencoder's latent along the gradient of a classifier; no "
+        "diffusion, no chance",
+        LatentShift(), lambda s, u: u.vae + 3 * u.decode,
+        Reference("arXiv 2102.09475", "mlmed/gifsplanation", "5a8f7f4",
+                  "none: ideas only; package latentshift 0.0.6 Apache-2.0"),
+        kinds=tuple(CHANNELS), needs=("classifier",), region="none", solver="none",
+        most=lambda s, u: u.vae + (2 + len(s.shifts)) * u.decode,
+        defects=("lowers the probability, whatever is asked",
+                 "shows the last shift, even where the probability has turned back there")),
     Row("rse", "finds its own region, where the words change the prediction, then an editor in it",
         RegionSpecific(), rse_cost,
         Reference("arXiv 2603.00423", "hgminn/InstructX2X", "776c739", "Apache-2.0"),

@@ -41,6 +41,15 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Scorer:
+    """A classifier that guides an editor: how likely the finding is, with a gradient."""
+
+    name: str
+    sha256: str
+    probability: Callable[[Any], Any]  # (N, S, S) tensor, 0..1, bright = dense -> (N,)
+
+
+@dataclass(frozen=True)
 class Target:
     """One finding of the request.
 
@@ -99,6 +108,7 @@ class EditTask:
     modifier_tokens: tuple[int, ...] = ()  # words for side, zone and severity in the prompt
     mode: str = "edit"  # one of MODES
     finished: Finished | None = None
+    scorer: Scorer | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

@@ -4,8 +4,8 @@
 import torch
 from torch import Tensor
 
-from monai_cxr_cf.catalogue.settings import Instruct
-from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.catalogue.settings import BiomedJourney, Instruct, InstructX2X
+from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.methods.frame.bench import Bench
 from monai_cxr_cf.methods.frame.schedule import ddim
 
@@ -25,6 +25,23 @@ def ip2p(bench: Bench, settings: Instruct) -> Tensor:
     return z
 
 
+def biomedjourney(bench: Bench, settings: BiomedJourney) -> Tensor:
+    """``ip2p`` on a UNet that the user says is BiomedJourney's.
+
+    Raises:
+        ComponentMissing: nobody said so, or another UNet was loaded.
+    """
+    said, files = settings.weights.lower(), bench.backbone.files
+    if len(said) < 8 or not any(digest.startswith(said) for digest in files.values()):
+        raise ComponentMissing(
+            f"'biomedjourney' needs BiomedJourney's weights; '{bench.backbone.name}' is not said "
+            "to have them.",
+            hint="They are not published. Whoever has them says so by the sha256 of the UNet's "
+            "file: --method-set weights=DIGEST.",
+        )
+    return ip2p(bench, settings)
+
+
 def check_trained(bench: Bench) -> None:
     """BadRequest if the stem takes nothing from the channels of the picture."""
     weight = bench.backbone.unet.conv_in.weight
@@ -36,7 +53,7 @@ def check_trained(bench: Bench) -> None:
         )
 
 
-def instruction(bench: Bench, settings: Instruct) -> str:
+def instruction(bench: Bench, settings: Instruct | InstructX2X) -> str:
     """The words; none in a sham, which asks for nothing."""
     task = bench.task
     if task.mode == "sham":
@@ -44,11 +61,19 @@ def instruction(bench: Bench, settings: Instruct) -> str:
     return settings.instruction or task.instruction or task.prompt
 
 
-def instructed(bench: Bench, settings: Instruct, z: Tensor, t: int, words: str) -> Tensor:
-    """The guided prediction of three calls; the picture's latent has no scaling factor."""
+def instructed(
+    bench: Bench, settings: Instruct | InstructX2X, z: Tensor, t: int, words: str
+) -> Tensor:
+    """The guided prediction of three calls."""
+    e_ti, e_i, e_u = three(bench, z, t, words)
+    return e_u + settings.guidance * (e_ti - e_i) + settings.image_guidance * (e_i - e_u)
+
+
+def three(bench: Bench, z: Tensor, t: int, words: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Predictions of order and picture, picture, neither; its latent has no scaling factor."""
     picture = bench.z0 / float(bench.backbone.vae.config.scaling_factor)
     nothing = bench.task.negative_prompt
     e_ti = bench.predict(z, t, words, beside=picture)
     e_i = bench.predict(z, t, nothing, beside=picture)
     e_u = bench.predict(z, t, nothing, beside=torch.zeros_like(picture))
-    return e_u + settings.guidance * (e_ti - e_i) + settings.image_guidance * (e_i - e_u)
+    return e_ti, e_i, e_u

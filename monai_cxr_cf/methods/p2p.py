@@ -16,6 +16,7 @@ from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.methods.frame.align import WORD, refinement, replacement
 from monai_cxr_cf.methods.frame.attention import hooked, layers_of, probabilities
 from monai_cxr_cf.methods.frame.bench import Bench
+from monai_cxr_cf.methods.frame.blend import Blend, differing
 from monai_cxr_cf.methods.frame.invert import directions, edit_friendly
 from monai_cxr_cf.methods.frame.schedule import ddpm_mean
 
@@ -35,17 +36,22 @@ class Borrowed:
         self.rule, self.mode = rule, "off"
         self.cross, self.self_ = False, False
         self.kept: dict[str, Tensor] = {}
+        self.blend: Blend | None = None
 
     def __call__(self, layer: AttentionLayer, q: Tensor, k: Tensor, v: Tensor) -> Tensor | None:
-        if self.mode == "off" or not (self.cross if layer.cross else self.self_):
+        looked = self.blend is not None and layer.cross and layer.grid == self.blend.grid
+        wanted = self.cross if layer.cross else self.self_
+        if self.mode == "off" or not (wanted or looked):
             return None
         probs = probabilities(q, k)
         if self.mode == "source":
             self.kept[layer.name] = probs
-        elif layer.cross:
+        elif wanted and layer.cross:
             probs = self.rule(self.kept[layer.name], probs)
-        else:
+        elif wanted:
             probs = self.kept[layer.name]
+        if looked and self.blend is not None:
+            self.blend.add(self.mode, layer, probs)
         return probs @ v
 
 
@@ -72,6 +78,8 @@ def p2p(bench: Bench, settings: PromptToPrompt) -> Tensor:
     first = settings.steps - settings.executed
     counted = settings.steps if settings.as_published else settings.executed
     borrowed, z = Borrowed(rule), points[first]
+    if settings.blend:
+        borrowed.blend = Blend(differing(bench), bench.hw, settings.blend_from)
     chosen = [x for x in layers_of(bench) if x.cross or x.grid[0] * x.grid[1] <= CELLS]
     with hooked(bench.backbone.unet, chosen, borrowed):
         for n, level in enumerate(bench.run(levels[first:])):
@@ -80,6 +88,8 @@ def p2p(bench: Bench, settings: PromptToPrompt) -> Tensor:
             e = _guided(bench, settings, borrowed, (points[level.index], z), level.t)
             mean = ddpm_mean(z, e, level, direction=given_up[level.index])
             z = mean + lacking[level.index]
+            if borrowed.blend is not None:
+                z = borrowed.blend(points[level.index + 1], z)
     return z
 
 
@@ -92,7 +102,7 @@ def _guided(
 ) -> Tensor:
     """cfg(s) of the target; its conditional half with the source's maps."""
     source, z = latents
-    if borrowed.cross or borrowed.self_:
+    if borrowed.cross or borrowed.self_ or borrowed.blend is not None:
         borrowed.mode = "source"
         bench.predict(source, t, bench.task.source_prompt)
     borrowed.mode = "target"

@@ -14,7 +14,9 @@ from monai_cxr_cf.methods.ddpm_invert import ddpm_invert
 from monai_cxr_cf.methods.diffedit import diffedit
 from monai_cxr_cf.methods.external import external
 from monai_cxr_cf.methods.frame.account import Editor, Method, published
-from monai_cxr_cf.methods.ip2p import ip2p
+from monai_cxr_cf.methods.instructx2x import instructx2x
+from monai_cxr_cf.methods.ip2p import biomedjourney, ip2p
+from monai_cxr_cf.methods.latent_shift import latent_shift
 from monai_cxr_cf.methods.layout_guidance import layout_guidance
 from monai_cxr_cf.methods.ledits import ledits
 from monai_cxr_cf.methods.masactrl import masactrl
@@ -38,11 +40,14 @@ EDITORS: Mapping[str, Editor] = {
     "radedit": radedit,
     "diffedit": diffedit,
     "ip2p": ip2p,
+    "biomedjourney": biomedjourney,
+    "instructx2x": instructx2x,
     "p2p": p2p,
     "masactrl": masactrl,
     "attend_excite": attend_excite,
     "layout_guidance": layout_guidance,
     "ledits": ledits,
+    "latent_shift": latent_shift,
     "rse": rse,
     "external": external,
 }

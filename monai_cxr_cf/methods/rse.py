@@ -42,16 +42,24 @@ def rse(bench: Bench, settings: RegionSpecific) -> Tensor:
 
 
 def responsive(bench: Bench, settings: RegionSpecific, prior: Tensor) -> Tensor:
-    """(N, 1, h, w) of 0 and 1, one draw a seed; the published quartiles take midpoints."""
+    """(N, 1, h, w) of 0 and 1, one draw a seed."""
     t = settings.level
     z = noised(bench.z0, bench.noise.draw(), bench.schedule.alphas[t])
     task = bench.task
     e = bench.predict(z, t, task.prompt) - bench.predict(z, t, task.negative_prompt)
-    response = e.abs().sum(1, keepdim=True)
-    flat = response.flatten(1)
+    return (prior * response(e) >= settings.threshold).float()
+
+
+def response(e: Tensor) -> Tensor:
+    """Σ_channels |e| without outliers, scaled to 0..1, (N, 1, h, w).
+
+    The published quartiles take midpoints.
+    """
+    total = e.abs().sum(1, keepdim=True)
+    flat = total.flatten(1)
     low, high = (torch.quantile(flat, q, dim=1, interpolation="midpoint") for q in (0.25, 0.75))
     most = (high + 1.5 * (high - low))[:, None]
     flat = flat.minimum(most)
     least = flat.amin(1, keepdim=True)
     scaled = (flat - least) / (flat.amax(1, keepdim=True) - least)
-    return (prior * scaled.view_as(response) >= settings.threshold).float()
+    return scaled.view_as(total)

@@ -22,6 +22,9 @@ COSTS = {
     "radedit": 244.5,
     "diffedit": 184.5,
     "ip2p": 304.5,
+    "biomedjourney": 304.5,
+    "instructx2x": 307.5,
+    "latent_shift": 13.9,
     "p2p": 371.5,
     "masactrl": 204.5,
     "attend_excite": 99.5,
@@ -36,7 +39,7 @@ def test_costs_are_those_of_the_algorithms() -> None:
     assert {n: as_dict(r)["f"] for n, r in TABLE.items() if r.cost} == COSTS
     empty = Unit(source=False)
     most = {n: as_dict(r)["f_at_most"] for n, r in TABLE.items() if r.most}
-    assert most == {"attend_excite": 263.7, "layout_guidance": 182.0}
+    assert most == {"attend_excite": 263.7, "latent_shift": 351.9, "layout_guidance": 182.0}
     cheaper = {n: TABLE[n].cost(TABLE[n].settings, empty) for n in ("ddpm_invert", "diffedit")}
     assert cheaper == pytest.approx({"ddpm_invert": 232.5, "diffedit": 144.5}, abs=0.1)
     nine = TABLE["sd_inpaint"].cost(Inpaint(), Unit(kind="inpaint"))
@@ -79,7 +82,7 @@ def test_the_page_of_methods_has_every_row_with_its_cost_and_channels() -> None:
     for name, row in TABLE.items():
         known = as_dict(row)
         kinds = ", ".join(map(str, known["channels"]))
-        assert told[name][2] == ("any" if name == "external" else kinds)
+        assert told[name][2] == ("any" if len(row.kinds) == 3 else kinds)
         if row.cost is not None:
             both = [f(row.settings, Unit(kind=row.kinds[0])) for f in (row.cost, row.most) if f]
             assert told[name][3] == " to ".join(f"{value:.0f}" for value in both), name

@@ -7,13 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file
+from scipy.ndimage import gaussian_filter
 
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
+from monai_cxr_cf.grid import ModelGrid
 from monai_cxr_cf.judges.card import counts_in
 from monai_cxr_cf.judges.classifier import load_judge
 from monai_cxr_cf.judges.preprocess import stretch, to_square
+from monai_cxr_cf.judges.slope import probability_of, squares
 from monai_cxr_cf.prompts.findings import VOCABULARY
 from monai_cxr_cf.weights import stated_licence
 from tests.alignment import unaligned, weights
@@ -129,3 +133,20 @@ def test_a_large_file_shows_no_more_than_a_small_one():
     assert seen.shape == other.shape == (128, 128)
     assert np.abs(seen - other).mean() < 0.02
     assert np.abs(np.diff(seen)).mean() < 0.5 * np.abs(np.diff(to_square(fine, 128, 128))).mean()
+
+
+def test_a_judge_with_a_gradient_sees_what_the_judge_sees() -> None:
+    judge = load_judge("j1")
+    image = np.random.default_rng(0).random((96, 80)).astype(np.float32)
+    image = gaussian_filter(image, 3)
+    image = (image - image.min()) / np.ptp(image)
+    grid = ModelGrid(image.shape, 128)
+    model = torch.from_numpy(grid.to_model(image))[None].requires_grad_()
+    seen = squares(judge, model, grid.window).detach().numpy()
+    assert np.abs(seen - judge.squares([image])).mean() < 0.02
+    name = judge.findings[0]
+    p = probability_of(judge, name, grid.window)(model)
+    assert float(p.detach()) == pytest.approx(judge.read(image)[name], abs=0.05)
+    assert torch.autograd.grad(p.sum(), [model])[0].abs().max() > 0
+    with pytest.raises(BadRequest, match="does not know 'hernia'"):
+        probability_of(judge, "hernia", grid.window)

@@ -11,6 +11,7 @@ from monai_cxr_cf.diffusion.laws.priors import area_pool
 from monai_cxr_cf.errors import BadRequest, UnsupportedImage
 from monai_cxr_cf.methods.frame.align import replacement
 from monai_cxr_cf.methods.frame.attention import hooked, layers_of
+from monai_cxr_cf.methods.frame.blend import differing
 from monai_cxr_cf.methods.frame.maps import Maps, gradient
 from monai_cxr_cf.methods.frame.schedule import noised
 from monai_cxr_cf.methods.layout_guidance import guided_layers, outside
@@ -40,9 +41,23 @@ def test_words_are_replaced_one_by_one_or_not_at_all() -> None:
         replacement(backbone().tokenizer, "heart", "left effusion")
 
 
-@pytest.mark.parametrize("changes", [{"cross": 0.0}, {"self_share": 1.0}, {"reweight": 3.0}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"cross": 0.0}, {"self_share": 1.0}, {"reweight": 3.0}, {"blend": True, "blend_from": 0.99}],
+)
 def test_every_part_of_p2p_acts(changes) -> None:
     assert (samples("p2p").z - samples("p2p", **changes).z).abs().max() > 1e-3
+
+
+def test_the_local_blend_of_p2p_keeps_the_source_where_nothing_looks() -> None:
+    found = samples("p2p", blend=True, blend_from=0.99)
+    kept = (found.z - found.z_src).abs().amax(1) < 1e-4
+    assert kept.any()
+    assert not kept.all()
+    assert differing(bench_of(replace(task(), prompt="large heart"))) == (
+        (1, 2, 3, 4, 5),
+        (1, 2, 3, 4),
+    )
 
 
 def test_a_null_edit_of_p2p_is_the_source() -> None:

@@ -16,7 +16,7 @@ from tests.methods.quick import QUICK, backbone, quick, samples, task
 
 NEAR = {"pie": 5e-3}  # a difference of nothing may turn a grey level between rounds
 CHAOTIC = ("attend_excite",)  # amplifies rounding; tests/methods/peers holds it, in float64
-NO_CHANCE = ("ddim_invert", "masactrl")
+NO_CHANCE = ("ddim_invert", "masactrl", "latent_shift")
 RUNS = [(name, kind) for name in QUICK for kind in TABLE[name].kinds]
 
 
@@ -61,7 +61,7 @@ def test_the_trace_follows_its_schema_and_names_method_and_settings(name, kind) 
     assert all(after[key] is processor for key, processor in before.items())
 
 
-@pytest.mark.parametrize(("name", "kind"), RUNS)
+@pytest.mark.parametrize(("name", "kind"), [r for r in RUNS if r[0] != "latent_shift"])
 def test_the_words_matter(name, kind) -> None:
     said, unsaid = samples(name, kind=kind), samples(name, kind=kind, guidance=1.0)
     assert not torch.allclose(said.z, unsaid.z, atol=1e-2)

@@ -17,6 +17,8 @@ def trace_of(bench: Bench, choice: Choice, config: EditConfig) -> dict[str, Any]
     """What a finished run did; ``cost`` is without the decoding of the result, as ours has it."""
     task, settings, names = bench.task, choice.settings, labels(bench.task)
     done = len(bench.steps)
+    if task.scorer is not None:
+        bench.notes.append(f"guided by {task.scorer.name}, sha256 {task.scorer.sha256}")
     return {
         "version": VERSION,
         "method": choice.row.id,

@@ -58,7 +58,7 @@ def test_the_text_has_a_line_a_method_and_direction() -> None:
 def test_who_can_run_and_why_the_others_cannot() -> None:
     found, why = able(backbone())
     assert found[0] == OURS
-    assert set(why) == {"ip2p", "external"}
+    assert set(why) == {"ip2p", "biomedjourney", "instructx2x", "external"}
     assert set(found) | set(why) == set(TABLE)
     assert able(backbone(), ["pie"])[0] == [OURS, "pie"]
     with pytest.raises(BadRequest, match="None of these methods can run"):

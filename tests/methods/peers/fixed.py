@@ -25,9 +25,9 @@ SHARP = ("attn2.to_q.weight", "attn2.to_k.weight")
 
 
 @cache
-def fixed_backbone():
+def fixed_backbone(channels: int = 4):
     """Random weights of fixed values; attention to words is sharpened so that they matter."""
-    made = tiny_backbone(side=SIDE, tokenizer=_letters())
+    made = tiny_backbone(side=SIDE, tokenizer=_letters(), channels=channels)
     for part in (made.unet, made.vae, made.text_encoder):
         for name, weight in part.named_parameters():
             weight.data = torch.from_numpy(_values(name, tuple(weight.shape)))
@@ -91,9 +91,9 @@ class Replayed:
         return self.left.pop(0)
 
 
-def fixed_bench(task: EditTask, noise: list[torch.Tensor], **scheduler) -> Bench:
+def fixed_bench(task: EditTask, noise: list[torch.Tensor], channels: int = 4, **scheduler) -> Bench:
     """What an editor is called with, its noise replayed."""
-    made = fixed_backbone()
+    made = fixed_backbone(channels)
     found = Bench(made, task, seeds=(1,), meter=Meter(made))
     if scheduler:
         found.schedule = type(found.schedule)({**made.scheduler_config, **scheduler})

@@ -4,20 +4,28 @@
 ``stored.json`` says what was run, at which commit and with which patches.
 """
 
+import base64
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from monai_cxr_cf.catalogue.table import choose
+from monai_cxr_cf.diffusion.task import Scorer
 from monai_cxr_cf.methods import pie
 from monai_cxr_cf.methods.blended import blended
 from monai_cxr_cf.methods.ddpm_invert import ddpm_invert
 from monai_cxr_cf.methods.frame.align import refinement, replacement
+from monai_cxr_cf.methods.frame.blend import Blend
+from monai_cxr_cf.methods.instructx2x import instructx2x
+from monai_cxr_cf.methods.latent_shift import gradient, latent_shift
 from monai_cxr_cf.methods.masactrl import masactrl
 from monai_cxr_cf.methods.p2p import p2p
 from tests.methods.peers.fixed import (
+    SIDE,
     STORED,
     digest,
     draws,
@@ -136,3 +144,50 @@ def test_masactrl_is_that_of_its_repository(masked) -> None:
     assert near(ours, name)
     never = choose("masactrl", {**values, "start": 8}).settings
     assert not near(masactrl(fixed_bench(fixed_task(), []), never), name)
+
+
+def test_instructx2x_is_that_of_its_repository() -> None:
+    values = {"steps": 8, "guidance": 3.0, "instruction": "Add the finding of Effusion"}
+    bench = fixed_bench(fixed_task(), draws(2), channels=8)
+    late = choose("instructx2x", {**values, "as_published": True}).settings
+    assert near(instructx2x(bench, late), "instructx2x")
+    assert 0 < bench.own.sum() < (bench.bilinear(bench.task.kappa) > 0).sum()
+    bench = fixed_bench(fixed_task(), draws(2), channels=8)
+    aligned = instructx2x(bench, choose("instructx2x", values).settings)
+    assert not near(aligned, "instructx2x")
+    assert torch.equal(torch.where(bench.own > 0, bench.z0, aligned), bench.z0)
+
+
+def test_the_local_blend_is_that_of_prompt_to_prompt() -> None:
+    drawn = np.random.RandomState(11)
+    maps = [
+        torch.from_numpy((drawn.random_sample((4, 16, 77)) ** 8).astype(np.float32))
+        for _ in range(3)
+    ]
+    blend = Blend(((1, 2), (3,)), (16, 16), 0.9)
+    for number, both in enumerate(maps):
+        layer = SimpleNamespace(name=f"up_blocks.{number}")
+        for mode, own in zip(("source", "target"), both.split(2), strict=True):
+            blend.add(mode, layer, own[None])
+    source, z = torch.from_numpy(drawn.standard_normal((2, 1, 16, 16)).astype(np.float32)).split(1)
+    theirs = stored("p2p local blend").view(1, 1, 16, 16)
+    assert torch.equal(blend(source, z), theirs)
+    assert 0 < blend.mask().mean() < 1
+
+
+def test_a_frame_of_latent_shift_is_that_of_its_package() -> None:
+    told = json.loads(STORED.read_text("utf-8"))["results"]["latent_shift frame"]
+    weight = torch.from_numpy(np.random.RandomState(3).standard_normal((SIDE, SIDE))).float()
+
+    def linear(images: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid((images * weight).sum((1, 2)) * 0.01)
+
+    bench = fixed_bench(replace(fixed_task(), scorer=Scorer("linear", "0", linear)), [])
+    scale = bench.backbone.vae.config.scaling_factor
+    p, slope = gradient(bench, bench.z0 / scale)
+    frame = bench.backbone.vae.decode(bench.z0 / scale - 20 * slope).sample.mean(1) / 2 + 0.5
+    theirs = torch.from_numpy(np.frombuffer(base64.b64decode(told), np.float32).reshape(16, 16))
+    assert torch.allclose(frame[0, ::4, ::4], theirs, atol=1e-6)
+    values = {"as_published": True, "change": 0.01}
+    down = latent_shift(bench, choose("latent_shift", values).settings)
+    assert float(linear(bench.backbone.vae.decode(down / scale).sample.mean(1) / 2 + 0.5)) < p
