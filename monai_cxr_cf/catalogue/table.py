@@ -9,19 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from monai_cxr_cf.catalogue.orders import BiomedJourney, Instruct, InstructX2X, LatentShift
 from monai_cxr_cf.catalogue.row import ALL, CHANNELS, COMMON, Reference, Row, Unit, passes
 from monai_cxr_cf.catalogue.settings import (
     AttendExcite,
-    BiomedJourney,
     Blended,
     DdimInvert,
     DdpmInvert,
     DiffEdit,
     External,
     Inpaint,
-    Instruct,
-    InstructX2X,
-    LatentShift,
     LayoutGuidance,
     Ledits,
     MasaCtrl,

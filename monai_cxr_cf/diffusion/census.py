@@ -42,12 +42,13 @@ class Text:
     kind: str  # prompt, negative, or own: of one finding alone
     branch: str
     number: int = -1  # of that finding
+    length: int = PROMPT_TOKENS
 
     @property
     def where(self) -> slice:
         """Its positions among the states of its branch."""
-        first = PROMPT_TOKENS * (self.number + 1)
-        return slice(first, first + PROMPT_TOKENS)
+        first = self.length * (self.number + 1)
+        return slice(first, first + self.length)
 
     def states(self, run: Prepared) -> Tensor:
         """Its own states, (1, 77, C)."""
@@ -62,7 +63,8 @@ class Text:
 def texts_of(run: Prepared) -> list[Text]:
     """The texts that ask for something: another than the source's."""
     own = (Text("own", "cond", number) for number in range(len(run.task.texts)))
-    every = (*own, Text("prompt", "cond"), Text("negative", "negative"))
+    whole = {"length": run.states["source"].shape[1]}
+    every = (*own, Text("prompt", "cond", **whole), Text("negative", "negative", **whole))
     return [text for text in every if not torch.equal(text.states(run), run.states["source"])]
 
 
@@ -113,7 +115,7 @@ class RunCensus:
             if self.control.several and (text.kind == "own") != (shares is not None):
                 continue  # this layer does not read it
             weight = omega if shares is None else shares[text.number]
-            own = None if gain is None else gain.within(text.where.start, PROMPT_TOKENS)
+            own = None if gain is None else gain.within(text.where.start, text.length)
             self._seen[text, layer.name] = Seen(
                 attn,
                 looked,
@@ -199,6 +201,7 @@ def groups_of(run: Prepared, text: Text) -> Groups:
         finding={k for tokens in own.values() for k in tokens},
         organ=organs,
         modifier=modifiers,
+        length=text.length,
     )
     rest = {name: found[name] for name in REST}
     return {name: at for name, at in {**own, **rest, TAIL: tail(found)}.items() if at}

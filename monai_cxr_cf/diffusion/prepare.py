@@ -16,7 +16,7 @@ from monai_cxr_cf.diffusion.level import Level
 from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.model.codec import encode
 from monai_cxr_cf.diffusion.model.layers import attention_levels
-from monai_cxr_cf.diffusion.model.text import encode_text
+from monai_cxr_cf.diffusion.model.text import check_words, encode_text
 from monai_cxr_cf.diffusion.steps import Solver, boost_window, guided_steps, interval
 from monai_cxr_cf.diffusion.task import EditTask
 from monai_cxr_cf.diffusion.window import Window, cut_task, fit_window
@@ -162,6 +162,7 @@ def _window(
     backbone: Backbone, task: EditTask, config: EditConfig
 ) -> tuple[Window | None, tuple[str, ...]]:
     """The window of output.roi_crop, and what the trace says when the edit does not fit."""
+    check_words(backbone, task, dense=config.gate.mode == "dense")
     crop = config.output.roi_crop
     found = fit_window(task, roi_crop=crop, multiple=backbone.multiple, factor=backbone.factor)
     missed = f"output.roi_crop {crop}: the region with its margin does not fit; whole image sampled"

@@ -18,7 +18,8 @@ Plane = NDArray[np.float32]
 # What is told while something runs: stage, step, total. The listener may raise to cancel.
 Progress = Callable[[Mapping[str, Any]], None]
 MODES = ("edit", "removal", "mixed", "sham")  # mixed: some findings come, others go
-PROMPT_TOKENS = 77
+PROMPT_TOKENS = 77  # of CLIP
+MOST_TOKENS = 128  # of any text encoder
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Words:
     """A text of one finding alone, for an edit of several: its own state acts in its own region."""
 
     text: str
-    tokens: tuple[int, ...]  # K_path: positions 0..76 in ``text``
+    tokens: tuple[int, ...]  # K_path: positions in ``text``
     organ_tokens: Mapping[int, str] = field(default_factory=dict)  # K_anat: position -> organ
     special_tokens: tuple[int, ...] = ()  # EOS and PAD positions
 
@@ -54,12 +55,12 @@ class Target:
     """One finding of the request.
 
     Raises:
-        BadRequest: the region is empty, a token position lies outside 0..76, or a finding of the
+        BadRequest: the region is empty, a token position lies outside 0..127, or a finding of the
             negative prompt has a text of its own.
     """
 
     name: str  # canonical finding
-    tokens: tuple[int, ...]  # K_path: positions 0..76 in the prompt that carries the finding
+    tokens: tuple[int, ...]  # K_path: positions in the prompt that carries the finding
     region: Plane  # SxS coverage 0..1 of this finding's region
     eta: float | None = None  # gain of Eq. 6 for this finding; None = config.boost.eta
     guidance: float | None = None  # s inside its region; None = config.sampling.guidance_scale
@@ -79,9 +80,9 @@ class Target:
         if self.words is not None and self.where == "negative":
             raise BadRequest(f"'{self.name}' has a text of its own and one in the negative prompt.")
         own = () if self.words is None else self.words.tokens
-        if any(not 0 <= k < PROMPT_TOKENS for k in (*self.tokens, *own)):
+        if any(not 0 <= k < MOST_TOKENS for k in (*self.tokens, *own)):
             raise BadRequest(
-                f"A word of '{self.name}' lies beyond the {PROMPT_TOKENS} tokens of the prompt.",
+                f"A word of '{self.name}' lies beyond the {MOST_TOKENS} tokens of the prompt.",
                 hint="Shorten the prompt.",
             )
 

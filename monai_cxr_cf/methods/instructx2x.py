@@ -4,7 +4,7 @@
 import torch
 from torch import Tensor
 
-from monai_cxr_cf.catalogue.settings import InstructX2X
+from monai_cxr_cf.catalogue.orders import InstructX2X
 from monai_cxr_cf.methods.frame.bench import Bench
 from monai_cxr_cf.methods.frame.schedule import ddim, noised
 from monai_cxr_cf.methods.ip2p import check_trained, instructed, instruction, three

@@ -4,7 +4,7 @@
 import torch
 from torch import Tensor
 
-from monai_cxr_cf.catalogue.settings import BiomedJourney, Instruct, InstructX2X
+from monai_cxr_cf.catalogue.orders import BiomedJourney, Instruct, InstructX2X
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.methods.frame.bench import Bench
 from monai_cxr_cf.methods.frame.schedule import ddim

@@ -8,7 +8,8 @@ raises p where a finding is asked for; the published search lowers it.
 import torch
 from torch import Tensor
 
-from monai_cxr_cf.catalogue.settings import LatentShift
+from monai_cxr_cf.catalogue.orders import LatentShift
+from monai_cxr_cf.diffusion.task import Scorer
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.methods.frame.bench import Bench
 from monai_cxr_cf.methods.frame.schedule import Level
@@ -21,20 +22,21 @@ def latent_shift(bench: Bench, settings: LatentShift) -> Tensor:
         ComponentMissing: there is no classifier.
         BadRequest: several findings are asked for.
     """
-    if bench.task.scorer is None:
+    scorer = bench.task.scorer
+    if scorer is None:
         raise ComponentMissing("'latent_shift' needs a classifier; none lies beside the weights.")
     if len(bench.task.targets) != 1:
         raise BadRequest("'latent_shift' moves one finding; several are asked for.")
     scale = float(bench.backbone.vae.config.scaling_factor)
     z, found, sign = bench.z0 / scale, 0.0, direction(bench, settings)
-    first, slope = gradient(bench, z)
+    first, slope = gradient(bench, scorer, z)
     last = first
     tried = settings.shifts if sign else [0.0]
     end = bench.schedule.final
     for number, level in enumerate(bench.run([Level(n, 0, end, end) for n in range(len(tried))])):
         far = sign * tried[level.index]
         with torch.no_grad():
-            p = float(probability(bench, z + far * slope))
+            p = float(probability(bench, scorer, z + far * slope))
         turned = sign * (p - last) < 0
         if not turned or settings.as_published:
             found = far
@@ -53,20 +55,18 @@ def direction(bench: Bench, settings: LatentShift) -> float:
     return -1.0 if settings.as_published or bench.task.mode == "removal" else 1.0
 
 
-def gradient(bench: Bench, z: Tensor) -> tuple[float, Tensor]:
+def gradient(bench: Bench, scorer: Scorer, z: Tensor) -> tuple[float, Tensor]:
     """p, and ∂p/∂z; the way back through the decoder counts as another decoding."""
     with torch.enable_grad():
         leaf = z.detach().requires_grad_()
-        p = probability(bench, leaf)
+        p = probability(bench, scorer, leaf)
         (slope,) = torch.autograd.grad(p.sum(), [leaf])
     bench.meter.add("decode", items=1)
     return float(p.detach()), slope
 
 
-def probability(bench: Bench, z: Tensor) -> Tensor:
+def probability(bench: Bench, scorer: Scorer, z: Tensor) -> Tensor:
     """p of the finding in D(z), (1,)."""
-    scorer = bench.task.scorer
-    assert scorer is not None
     grey = bench.backbone.vae.decode(z).sample.mean(1) / 2 + 0.5
     p: Tensor = scorer.probability(grey)
     return p

@@ -80,7 +80,7 @@ def masks(
     ``as_published`` adds up all positions but the first and the last: words, end and padding.
     """
     attended, added = given
-    last = 76 if settings.as_published else end_of(bench.backbone, words)
+    last = bench.backbone.positions - 1 if settings.as_published else end_of(bench.backbone, words)
     plane = smoothed(attended[..., 1 : max(last, 2)].sum(-1))
     high = torch.quantile(plane.flatten(1), settings.threshold, dim=1)
     m = F.interpolate((plane >= high[:, None, None]).float()[:, None], bench.hw)

@@ -121,13 +121,16 @@ def rule_of(bench: Bench, settings: PromptToPrompt) -> Rule:
         )
     texts = (task.source_prompt, task.prompt)
     alike = len({len(WORD.findall(text)) for text in texts}) == 1
-    factor = torch.ones(77, device=bench.z0.device)
+    length = bench.backbone.positions
+    factor = torch.ones(length, device=bench.z0.device)
     factor[[k for t in task.targets if t.where == "prompt" for k in t.tokens]] = settings.reweight
     if settings.mode == "replace" or (settings.mode == "auto" and alike):
-        w = replacement(bench.backbone.tokenizer, *texts, as_published=settings.as_published)
+        w = replacement(
+            bench.backbone.tokenizer, *texts, as_published=settings.as_published, length=length
+        )
         w = w.to(factor)
         return lambda source, target: (source @ w) * factor
-    ids = [bench.backbone.tokenizer(text)["input_ids"][:77] for text in texts]
-    found, alpha = refinement(*ids)
+    ids = [bench.backbone.tokenizer(text)["input_ids"][:length] for text in texts]
+    found, alpha = refinement(*ids, length=length)
     found, alpha = found.to(factor.device), alpha.to(factor)
     return lambda source, target: (source[..., found] * alpha + target * (1 - alpha)) * factor

@@ -15,7 +15,7 @@ from monai_cxr_cf.prompts.scan import marks
 from monai_cxr_cf.prompts.words import lexicon, phrase, split
 from monai_cxr_cf.request import FindingEdit
 
-LENGTH = 77  # positions of a Stable Diffusion v1 prompt
+LENGTH, LONGEST = 77, 128  # positions of CLIP in Stable Diffusion v1, and of a BERT
 MODIFIERS = ("side", "zone", "severity")  # kinds of words that say where and how much
 Span = tuple[int, int]
 
@@ -70,16 +70,15 @@ def token_table(
         ComponentMissing: the tokenizer has no character offsets.
         BadRequest: a finding has no span or no token, or truncation would cut it.
     """
-    length = min(LENGTH, int(tokenizer.model_max_length))
     ids, spans = _encode(tokenizer, text)
+    length, bos, end, pad = _specials(tokenizer)
     kept = min(len(ids), length - 2)
     chosen = tuple(_tokens_of(finding, text, spans, kept) for finding in findings)
     path = {k for tokens in chosen for k in tokens}
     anatomy = _anatomy(text, spans[:kept], anatomy_words)
     modifiers = _modifiers(text, spans[:kept])
-    bos, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
     n_pad = length - kept - 2
-    full = [bos, *ids[:kept], end, *([end if pad is None else pad] * n_pad)]
+    full = [bos, *ids[:kept], end, *([pad] * n_pad)]
     return TokenTable(
         ids=tuple(full),
         spans=((0, 0), *spans[:kept], *([(0, 0)] * (n_pad + 1))),
@@ -90,6 +89,15 @@ def token_table(
         truncated=text[spans[kept][0] :] if kept < len(ids) else "",
         modifier_tokens=tuple(k for k in modifiers if k not in path and k not in anatomy),
     )
+
+
+def _specials(tokenizer: Any) -> tuple[int, int, int, int]:
+    """Positions of a prompt, and the ids of its first and end token and of padding."""
+    first, end, most = tokenizer.bos_token_id, tokenizer.eos_token_id, LENGTH
+    if first is None:  # a BERT begins with [CLS] and ends with [SEP]
+        first, end, most = tokenizer.cls_token_id, tokenizer.sep_token_id, LONGEST
+    pad = end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    return min(most, int(tokenizer.model_max_length)), first, end, pad
 
 
 def _encode(tokenizer: Any, text: str) -> tuple[list[int], list[Span]]:

@@ -18,6 +18,7 @@ from torch import nn
 
 from monai_cxr_cf.devices import dtype_of
 from monai_cxr_cf.diffusion.model.checkpoints import KINDS, Parts, read_folder
+from monai_cxr_cf.diffusion.model.encoders import BERT_POSITIONS
 from monai_cxr_cf.diffusion.model.single_file import read_single_file, stem_channels
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 
@@ -44,8 +45,8 @@ class Backbone:
     Attributes:
         unet: UNet2DConditionModel in ``dtype``; 4 latent channels, and what ``kind`` adds.
         vae: AutoencoderKL, always float32 (half precision costs image quality).
-        text_encoder: CLIPTextModel, float32.
-        tokenizer: CLIP tokenizer, 77 positions.
+        text_encoder: CLIPTextModel, or the layers of a BERT; float32.
+        tokenizer: its tokenizer, which knows ``positions``.
         scheduler_config: betas, prediction type and so on, as saved beside the weights.
         side: pixel side of the images the UNet was trained on.
         files: weight file -> sha256.
@@ -71,6 +72,11 @@ class Backbone:
     def kind(self) -> str:
         """What the UNet sees beside the latent: ``text`` alone, ``instruct``, or ``inpaint``."""
         return KINDS[int(self.unet.config.in_channels)]
+
+    @property
+    def positions(self) -> int:
+        """Tokens of an encoded text: 77 for CLIP, 128 for a BERT."""
+        return min(BERT_POSITIONS, int(self.text_encoder.config.max_position_embeddings))
 
     @property
     def factor(self) -> int:

@@ -15,6 +15,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.diffusion.model.encoders import bert_of, is_bert, tokenizer_of, wrong_text
 from monai_cxr_cf.diffusion.model.schedule import noise_schedule
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.imports import loading
@@ -22,11 +23,9 @@ from monai_cxr_cf.weights import stated_licence
 
 FOLDERS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 HARMLESS = ("position_ids",)  # a buffer that older CLIP files carry and newer code recomputes
-TEXT_POSITIONS = 77
 # Input channels -> kind of UNet: the latent; with it the image (InstructPix2Pix); with it mask and
 # masked image (inpainting).
 KINDS = {4: "text", 8: "instruct", 9: "inpaint"}
-CLIP = ("clip_text_model", "clip")
 # diffusers writes NAME.VARIANT-00001-of-00002, older releases NAME-00001-of-00002.VARIANT
 _SHARD = r"-\d{5}-of-\d{5}"
 WEIGHTS = re.compile(
@@ -57,20 +56,20 @@ def read_folder(folder: Path) -> Parts:
     """
     with loading():
         from diffusers import AutoencoderKL, UNet2DConditionModel
-        from transformers import CLIPTextModel, CLIPTokenizer
+        from transformers import CLIPTextModel
 
     configs = check_layout(folder)
+    bert = is_bert(configs["text_encoder"])
     models = {
-        name: _strict(cls, folder, name)
-        for name, cls in (
-            ("unet", UNet2DConditionModel),
-            ("vae", AutoencoderKL),
-            ("text_encoder", CLIPTextModel),
-        )
+        "unet": _strict(UNet2DConditionModel, folder, "unet"),
+        "vae": _strict(AutoencoderKL, folder, "vae"),
+        "text_encoder": _bert(folder, configs["text_encoder"])
+        if bert
+        else _strict(CLIPTextModel, folder, "text_encoder"),
     }
     weights = sorted(p for name in models for p in weights_of(folder / name))
     with quiet():
-        words = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
+        words = tokenizer_of(folder / "tokenizer", bert=bert)
     return Parts(
         **models,
         tokenizer=words,
@@ -149,16 +148,11 @@ def check_architecture(configs: Mapping[str, Mapping[str, Any]], folder: Path) -
         != 4,
         f"text states of {text.get('hidden_size')} for a UNet that reads {width}": width
         != text.get("hidden_size", 512),
-        f"{text.get('max_position_embeddings')} text positions": text.get(
-            "max_position_embeddings", TEXT_POSITIONS
-        )
-        != TEXT_POSITIONS,
         f"a UNet with {unet.get('out_channels')} output channels": unet.get("out_channels", 4) != 4,
         "a UNet distilled with its guidance (LCM)": bool(unet.get("time_cond_proj_dim")),
         f"a {vae.get('_class_name')}": vae.get("_class_name", "AutoencoderKL") != "AutoencoderKL",
         "a VAE that shifts its latents": any(vae.get(name) is not None for name in SHIFTS),
-        f"a text encoder of the kind {text.get('model_type')}": text.get("model_type", CLIP[0])
-        not in CLIP,
+        **wrong_text(text),
     }
     for found, is_wrong in wrong.items():
         if is_wrong:
@@ -205,6 +199,26 @@ def _strict(cls: Any, folder: Path, name: str) -> Any:
             hint="Copy the model folder again; a clone needs: git lfs pull.",
         ) from error
     check_keys(f"{folder.name}/{name}", info)
+    return aligned(model)
+
+
+def _bert(folder: Path, config: Mapping[str, Any]) -> Any:
+    """The layers of the BERT in a folder's ``text_encoder``, as strictly."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    weights: dict[str, Any] = {}
+    try:
+        for path in weights_of(folder / "text_encoder"):
+            weights |= load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ComponentMissing(
+            f"The weights of '{folder.name}/text_encoder' cannot be read.",
+            hint="Copy the model folder again; a clone needs: git lfs pull.",
+        ) from error
+    with quiet():
+        model, info = bert_of(config, {k: v.float() for k, v in weights.items()})
+    check_keys(f"{folder.name}/text_encoder", info)
     return aligned(model)
 
 

@@ -10,11 +10,12 @@ from torch import Tensor
 from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.model.recall import recalled
 from monai_cxr_cf.diffusion.task import PROMPT_TOKENS, EditTask
+from monai_cxr_cf.errors import BadRequest
 
 
 def encode_text(backbone: Backbone, text: str) -> Tensor:
-    """c(y): (1, 77, C) last hidden states in the UNet's dtype; text beyond 77 tokens is cut."""
-    encoded = _tokens(backbone.tokenizer, text)
+    """c(y): (1, L, C) last hidden states in the UNet's dtype; text beyond L tokens is cut."""
+    encoded = _tokens(backbone, text)
     ids = torch.tensor([encoded["input_ids"]], device=backbone.device)
 
     def states() -> Tensor:
@@ -27,20 +28,21 @@ def encode_text(backbone: Backbone, text: str) -> Tensor:
 
 def said_in(backbone: Backbone, text: str, other: str, positions: Sequence[int]) -> tuple[int, ...]:
     """Positions in a text of the pieces that stand at some positions of another text."""
-    there = _tokens(backbone.tokenizer, other)["input_ids"]
+    there = _tokens(backbone, other)["input_ids"]
     wanted = {there[k] for k in positions}
-    here = _tokens(backbone.tokenizer, text)["input_ids"]
+    here = _tokens(backbone, text)["input_ids"]
     return tuple(k for k, piece in enumerate(here) if piece in wanted)
 
 
 def end_of(backbone: Backbone, text: str) -> int:
     """Position of the end token that closes a text; padding follows it."""
-    ids = _tokens(backbone.tokenizer, text)["input_ids"]
+    ids = _tokens(backbone, text)["input_ids"]
     return _end(backbone, backbone.tokenizer.convert_ids_to_tokens(ids))
 
 
 def _end(backbone: Backbone, pieces: list[str]) -> int:
-    return next((k for k, p in enumerate(pieces) if k and p == backbone.tokenizer.eos_token), 76)
+    end = backbone.tokenizer.eos_token or backbone.tokenizer.sep_token
+    return next((k for k, p in enumerate(pieces) if k and p == end), backbone.positions - 1)
 
 
 def token_table(
@@ -69,7 +71,7 @@ def token_table(
 def _table(
     backbone: Backbone, text: str, named: Mapping[int, str], **about: str
 ) -> list[dict[str, Any]]:
-    encoded = _tokens(backbone.tokenizer, text)
+    encoded = _tokens(backbone, text)
     pieces = backbone.tokenizer.convert_ids_to_tokens(encoded["input_ids"])
     end = _end(backbone, pieces)
     sets = {0: "special", end: "special", **named}
@@ -86,11 +88,33 @@ def _table(
     ]
 
 
-def _tokens(tokenizer: Any, text: str) -> Any:
-    return tokenizer(
+def check_words(backbone: Backbone, task: EditTask, *, dense: bool | None = None) -> None:
+    """BadRequest for a word beyond the positions, or a law that counts in CLIP's on another.
+
+    ``dense``: whether our laws run, with the dense gate; None for another method.
+    """
+    several = dense is not None and bool(task.texts or dense)
+    if several and backbone.positions != PROMPT_TOKENS:
+        raise BadRequest(
+            f"'{backbone.name}' reads {backbone.positions} tokens; findings with texts of their "
+            f"own and the dense gate count in CLIP's {PROMPT_TOKENS}.",
+            hint="Set tokens.regional_prompt=false, or another gate.mode.",
+        )
+    for target in task.targets:
+        own = () if target.words is None else target.words.tokens
+        if max((*target.tokens, *own), default=0) >= backbone.positions:
+            raise BadRequest(
+                f"A word of '{target.name}' lies beyond the {backbone.positions} tokens of the "
+                "prompt.",
+                hint="Shorten the prompt.",
+            )
+
+
+def _tokens(backbone: Backbone, text: str) -> Any:
+    return backbone.tokenizer(
         text,
         padding="max_length",
-        max_length=PROMPT_TOKENS,
+        max_length=backbone.positions,
         truncation=True,
         return_offsets_mapping=True,
     )

@@ -14,8 +14,10 @@ from monai_cxr_cf.errors import BadRequest
 WORD = re.compile(r"\S+")
 
 
-def refinement(source: Sequence[int], target: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """map (77,) from target positions to source positions, and α (77,): 0 where none stands.
+def refinement(
+    source: Sequence[int], target: Sequence[int], *, length: int = PROMPT_TOKENS
+) -> tuple[Tensor, Tensor]:
+    """map (L,) from target positions to source positions, and α (L,): 0 where none stands.
 
     Needleman-Wunsch on token ids with both ends: gap 0, match 1, mismatch -1; of equals a target
     token without partner goes first, then a source token without, then the pair. Padding maps to
@@ -31,7 +33,7 @@ def refinement(source: Sequence[int], target: Sequence[int]) -> tuple[Tensor, Te
             ways = {"left": best[i][j - 1], "up": best[i - 1][j], "pair": best[i - 1][j - 1] + same}
             way[i][j] = max(ways, key=lambda name: ways[name])
             best[i][j] = ways[way[i][j]]
-    found = torch.arange(PROMPT_TOKENS)
+    found = torch.arange(length)
     i, j = len(source), len(target)
     while i or j:
         if way[i][j] == "up":
@@ -45,8 +47,15 @@ def refinement(source: Sequence[int], target: Sequence[int]) -> tuple[Tensor, Te
     return found, (found >= 0).float()
 
 
-def replacement(tokenizer: Any, source: str, target: str, *, as_published: bool = False) -> Tensor:
-    """W (77, 77), source positions by target positions, of two prompts of as many words.
+def replacement(
+    tokenizer: Any,
+    source: str,
+    target: str,
+    *,
+    as_published: bool = False,
+    length: int = PROMPT_TOKENS,
+) -> Tensor:
+    """W (L, L), source positions by target positions, of two prompts of as many words.
 
     Equal words map piece by piece; of a replaced word every source piece maps to every target
     piece by its share, unless they have as many. ``as_published`` maps by position behind the last
@@ -62,9 +71,9 @@ def replacement(tokenizer: Any, source: str, target: str, *, as_published: bool 
             f"{len(words[1])}.",
             hint="Set mode=refine.",
         )
-    pieces = [words_of(tokenizer, text) for text in (source, target)]
+    pieces = [words_of(tokenizer, text, length) for text in (source, target)]
     replaced = [n for n, pair in enumerate(zip(*words, strict=True)) if pair[0] != pair[1]]
-    w = torch.zeros(PROMPT_TOKENS, PROMPT_TOKENS)
+    w = torch.zeros(length, length)
     w[0, 0] = 1
     ends = [0, 0]
     for n, (i, j) in enumerate(zip(*pieces, strict=True)):
@@ -80,15 +89,16 @@ def replacement(tokenizer: Any, source: str, target: str, *, as_published: bool 
 
 def _rest(w: Tensor, i: int, j: int, *, as_published: bool) -> Tensor:
     """End and padding; as published by position, for as many as the longer prompt leaves."""
-    for step in range(1, PROMPT_TOKENS - (max(i, j) if as_published else j)):
+    length = len(w)
+    for step in range(1, length - (max(i, j) if as_published else j)):
         at = j + step
-        w[at if as_published else min(i + step, PROMPT_TOKENS - 1), at] = 1
+        w[at if as_published else min(i + step, length - 1), at] = 1
     return w
 
 
-def words_of(tokenizer: Any, text: str) -> list[list[int]]:
+def words_of(tokenizer: Any, text: str, length: int = PROMPT_TOKENS) -> list[list[int]]:
     """Token positions of every word of a text, by character offsets."""
-    spans = tokenizer(text, return_offsets_mapping=True, truncation=True, max_length=PROMPT_TOKENS)
+    spans = tokenizer(text, return_offsets_mapping=True, truncation=True, max_length=length)
     offsets = spans["offset_mapping"]
     found = [
         [k for k, (a, b) in enumerate(offsets) if b > a and a < word.end() and b > word.start()]

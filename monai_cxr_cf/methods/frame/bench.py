@@ -17,7 +17,7 @@ from monai_cxr_cf.diffusion.cost.meter import Meter
 from monai_cxr_cf.diffusion.laws.priors import latent_edit_mask
 from monai_cxr_cf.diffusion.model.backbone import Backbone
 from monai_cxr_cf.diffusion.model.codec import decode, encode
-from monai_cxr_cf.diffusion.model.text import encode_text
+from monai_cxr_cf.diffusion.model.text import check_words, encode_text
 from monai_cxr_cf.diffusion.steps import Noise
 from monai_cxr_cf.diffusion.task import EditTask, Progress
 from monai_cxr_cf.methods.frame.schedule import Level, Schedule
@@ -48,6 +48,7 @@ class Bench:
         meter: Meter,
         progress: Progress | None = None,
     ) -> None:
+        check_words(backbone, task)
         self.backbone, self.task, self.seeds = backbone, task, tuple(seeds)
         self.meter, self.progress = meter, progress
         with meter.expecting("encode"):

@@ -60,7 +60,7 @@ def differing(bench: Bench) -> Tokens:
     words = [WORD.findall(text) for text in texts]
     found = []
     for text, own, other in zip(texts, words, reversed(words), strict=True):
-        pieces = words_of(bench.backbone.tokenizer, text)
+        pieces = words_of(bench.backbone.tokenizer, text, bench.backbone.positions)
         alone = [p for word, p in zip(own, pieces, strict=True) if word not in other] or pieces
         found.append(tuple(k for piece in alone for k in piece))
     if not all(found):

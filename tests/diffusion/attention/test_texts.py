@@ -194,7 +194,7 @@ def test_texts_that_do_not_fit_are_refused(change, message):
 
 
 def test_a_token_beyond_its_text_and_a_second_text_are_refused():
-    with pytest.raises(BadRequest, match="beyond the 77 tokens"):
-        Target("mass", (5,), MIRROR, words=replace(THERE, tokens=(77,)))
+    with pytest.raises(BadRequest, match="beyond the 128 tokens"):
+        Target("mass", (5,), MIRROR, words=replace(THERE, tokens=(128,)))
     with pytest.raises(BadRequest, match="one in the negative prompt"):
         Target("mass", (5,), MIRROR, words=THERE, where="negative")

@@ -184,7 +184,7 @@ def test_a_frame_of_latent_shift_is_that_of_its_package() -> None:
 
     bench = fixed_bench(replace(fixed_task(), scorer=Scorer("linear", "0", linear)), [])
     scale = bench.backbone.vae.config.scaling_factor
-    p, slope = gradient(bench, bench.z0 / scale)
+    p, slope = gradient(bench, bench.task.scorer, bench.z0 / scale)
     frame = bench.backbone.vae.decode(bench.z0 / scale - 20 * slope).sample.mean(1) / 2 + 0.5
     theirs = torch.from_numpy(np.frombuffer(base64.b64decode(told), np.float32).reshape(16, 16))
     assert torch.allclose(frame[0, ::4, ::4], theirs, atol=1e-6)
