@@ -126,6 +126,11 @@ class Case:
         tau = (output.tau1, output.tau2)
         return composite.residual(radiograph.pixels, decoded, self.weight, grid=self.grid, tau=tau)
 
+    def plain(self, radiograph: Radiograph, edited: Array) -> Array:
+        """What the decoder's own picture changes, H x W, before any bound or composite."""
+        own = composite.plain(radiograph.pixels, Decoded(edited, edited), grid=self.grid)
+        return np.asarray(own * radiograph.valid, np.float32)
+
     def beyond(self, edited: Array, reference: Array) -> list[float]:
         """Mean |D(z0') - D(E(x))| of (N, S, S) ``edited`` where kappa is 0, in grey levels of 255.
 

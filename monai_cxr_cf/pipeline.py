@@ -71,8 +71,13 @@ def run(
     return replace(outcome.moved(folder, out), seconds=dict(done.stages.seconds))
 
 
-def edit(request: EditRequest, networks: Networks, stages: Stages) -> tuple[Run, list[Picture]]:
-    """The method in order, from file to pictures; nothing is written."""
+def edit(
+    request: EditRequest, networks: Networks, stages: Stages, *, raw: bool = False
+) -> tuple[Run, list[Picture]]:
+    """The method in order, from file to pictures; nothing is written.
+
+    ``raw``: pictures hold the decoder's own change as well.
+    """
     networks.memory.taken.clear()  # counted anew for this run
     # 1. The strict reader: stored values, display values 0..1, and the exact way back.
     with stages("read"):
@@ -94,7 +99,7 @@ def edit(request: EditRequest, networks: Networks, stages: Stages) -> tuple[Run,
         labels, shown = decode(request, case, samples, networks)
     # 6. Only the change goes back to the native grid, only inside region and band.
     with stages("composite"):
-        pictures = compose(radiograph, case, shown, labels)
+        pictures = compose(radiograph, case, shown, labels, raw=raw)
     run_ = Run(request, radiograph, scene, case, shown.trace, masks, stages, seeds, networks)
     return run_, pictures
 
@@ -149,7 +154,7 @@ def beside(request: EditRequest, case: Case, networks: Networks) -> EditTask:
         raise BadRequest(f"'{choice.row.id}' shows one finding; {len(case.asked.findings)} asked.")
     (item,) = case.asked.findings
     name = Path(request.source).name
-    wanted = Wanted(name, item.finding, item.direction, tuple(request.seeds))
+    wanted = Wanted(name, item.finding, item.direction, tuple(request.seeds), request.prompt)
     return replace(case.task, finished=finished(choice.settings.folder, wanted, case.grid))
 
 
@@ -213,12 +218,18 @@ def decode(
 
 
 def compose(
-    radiograph: Radiograph, case: Case, shown: Rendered, labels: Sequence[str]
+    radiograph: Radiograph,
+    case: Case,
+    shown: Rendered,
+    labels: Sequence[str],
+    *,
+    raw: bool = False,
 ) -> list[Picture]:
     """Every member of the series on the native grid, as change and as stored values."""
+    own = [case.plain(radiograph, z) if raw else None for z in shown.edited]
     changes = (case.change(radiograph, Decoded(z, shown.reference)) for z in shown.edited)
     beyond = case.beyond(shown.edited, shown.reference)
     return [
-        Picture(change=change, stored=radiograph.to_stored(change), label=label, beyond=leak)
-        for change, label, leak in zip(changes, labels, beyond, strict=True)
+        Picture(change, radiograph.to_stored(change), label, leak, decoders)
+        for change, label, leak, decoders in zip(changes, labels, beyond, own, strict=True)
     ]

@@ -26,6 +26,7 @@ from monai_cxr_cf.prompts.findings import lookup
 
 MANIFEST = "manifest.csv"
 COLUMNS = ("id", "image", "finding", "direction", "prompt", "seed", "method", "file")
+KEY = ("image", "finding", "direction", "prompt", "seed")
 ASPECT = 0.01  # of a picture may differ from the source's by so much
 Row = dict[str, Any]
 
@@ -38,6 +39,7 @@ class Wanted:
     finding: str
     direction: str
     seeds: tuple[int, ...] = ()  # empty: one picture that names none
+    prompt: str = ""  # tells two edits of one finding apart
 
 
 def external(bench: Bench, settings: External) -> Tensor:
@@ -68,7 +70,7 @@ def finished(folder: str, wanted: Wanted, grid: ModelGrid) -> Finished:
             "The method 'external' needs a folder with manifest.csv.",
             hint="Name it: --method-set folder=DIR. Columns: " + ", ".join(COLUMNS) + ".",
         )
-    rows = _chosen(_checked(place), wanted)
+    rows = chosen(manifest(place), wanted)
     images = np.stack([_on_grid(place, row, grid) for row in rows])
     digests = tuple(sha256((place / row["file"]).read_bytes()).hexdigest() for row in rows)
     names = dict.fromkeys(row["method"] or "a program that is not named" for row in rows)
@@ -78,7 +80,7 @@ def finished(folder: str, wanted: Wanted, grid: ModelGrid) -> Finished:
 def digest_of(folder: str, image: str) -> str:
     """sha256 of all pictures that a folder has of one source; it stands for the folder's path."""
     place, found = Path(folder).expanduser(), sha256()
-    for row in _checked(place) if (place / MANIFEST).is_file() else []:
+    for row in manifest(place) if (place / MANIFEST).is_file() else []:
         if _same_image(row, image) and (place / row["file"]).is_file():
             told = {key: row[key] for key in COLUMNS}
             found.update(repr(told).encode() + (place / row["file"]).read_bytes())
@@ -90,7 +92,7 @@ def _same_image(row: Row, image: str) -> bool:
     return bool({row["image"], Path(row["image"]).stem} & {image, Path(image).stem})
 
 
-def _checked(place: Path) -> list[Row]:
+def manifest(place: Path) -> list[Row]:
     """All rows with their numbers; the first wrong one is named."""
     rows: list[Row] = []
     seen: dict[tuple[str, ...], int] = {}
@@ -105,7 +107,7 @@ def _checked(place: Path) -> list[Row]:
         if row["seed"] and not row["seed"].isdecimal():
             raise _wrong(number, f"has the seed '{row['seed']}'; expected a whole number")
         row["finding"] = known.name
-        key = tuple(str(row[name]) for name in ("image", "finding", "direction", "seed"))
+        key = tuple(str(row[name]) for name in KEY)
         if key in seen:
             raise _wrong(number, f"asks for the same picture as row {seen[key]}")
         seen[key] = number
@@ -113,7 +115,7 @@ def _checked(place: Path) -> list[Row]:
     return rows
 
 
-def _chosen(rows: Sequence[Row], wanted: Wanted) -> list[Row]:
+def chosen(rows: Sequence[Row], wanted: Wanted) -> list[Row]:
     """The row of every seed; without seeds the only one there is."""
     meant = [
         row
@@ -121,6 +123,8 @@ def _chosen(rows: Sequence[Row], wanted: Wanted) -> list[Row]:
         if _same_image(row, wanted.image)
         and (row["finding"], row["direction"]) == (wanted.finding, wanted.direction)
     ]
+    if len({row["prompt"] for row in meant}) > 1:  # a left and a right one, by their words
+        meant = [row for row in meant if row["prompt"] == wanted.prompt]
     what = f"'{wanted.direction} {wanted.finding}' of {Path(wanted.image).name}"
     if not wanted.seeds:
         if len(meant) != 1 or meant[0]["seed"]:

@@ -72,6 +72,7 @@ class Picture:
     stored: NDArray[Any]  # H x W integers in the source's stored units
     label: str = ""
     beyond: float = 0.0  # mean |change| beyond region and band before the composite, 0..255
+    raw: NDArray[np.float32] | None = None  # change by the decoder's own picture, where asked for
 
 
 @dataclass(frozen=True, eq=False)

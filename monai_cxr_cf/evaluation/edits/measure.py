@@ -21,6 +21,7 @@ from monai_cxr_cf import pipeline
 from monai_cxr_cf.anatomy.segment import Segmentation
 from monai_cxr_cf.case import words
 from monai_cxr_cf.catalogue.table import OURS
+from monai_cxr_cf.evaluation.edits.extra import Extra, extra_of
 from monai_cxr_cf.evaluation.edits.pictures import Strip, save_strip
 from monai_cxr_cf.evaluation.edits.protocol import Trial
 from monai_cxr_cf.judges import geometry
@@ -51,6 +52,7 @@ class Bench:
     judges: Mapping[str, Judge]  # j1, j2; may be empty
     lpips: Lpips | None = None
     pictures: Path | None = None  # folder of the thumbnails; None = draw none
+    extra: Extra | None = None  # further columns, and pictures of the decoder's own
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,19 +84,22 @@ def rows_of(trial: Trial, bench: Bench, *, key: str) -> list[Row]:
         CxrError: the pipeline refuses the input.
     """
     began = time.perf_counter()
-    run, pictures = pipeline.edit(trial.request(), bench.networks, Stages())
+    raw = bench.extra is not None
+    run, pictures = pipeline.edit(trial.request(), bench.networks, Stages(), raw=raw)
     made = time.perf_counter()
     seen = _seen(run, pictures, bench)
     rows = []
+    more = _more(run, pictures, bench, trial)
     for number, (seed, picture) in enumerate(zip(run.seeds, pictures, strict=True)):
         row = about(trial, seed) | {"key": f"{key}-{seed}", "trial": trial.identity}
         row |= {"config": run.config.hash(), "strength": run.config.start.strength}
         row |= _scored(seen, bench, number + 1)
         row |= _measured(trial, seen, picture, _opinion(row, bench))
-        row |= _likeness(run, picture, bench)
+        row |= _likeness(run, picture, bench) | more[number]
         if bench.pictures is not None:
             row["picture"] = f"{row['key']}.png"
-            strip = Strip(run.radiograph.pixels, run.case.region, picture.change)
+            change = picture.change if picture.raw is None else picture.raw
+            strip = Strip(run.radiograph.pixels, run.case.region, change)
             save_strip(strip, bench.pictures / row["picture"])
         rows.append(row)
     judged = time.perf_counter()
@@ -102,6 +107,13 @@ def rows_of(trial: Trial, bench: Bench, *, key: str) -> list[Row]:
         row["seconds"] = round((made - began) / len(rows), 3)
         row["seconds_judging"] = round((judged - made) / len(rows), 3)
     return [plain(row) for row in rows]
+
+
+def _more(run: Run, pictures: list[Picture], bench: Bench, trial: Trial) -> list[Row]:
+    if bench.extra is None:
+        return [{} for _ in pictures]
+    found = extra_of(run, pictures, bench.extra, bench.lpips, trial.edit.finding)
+    return [{"extra": row} for row in found]
 
 
 def about(trial: Trial, seed: int) -> Row:

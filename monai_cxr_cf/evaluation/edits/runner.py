@@ -18,11 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.catalogue.table import OURS
 from monai_cxr_cf.diffusion.task import Progress
-from monai_cxr_cf.errors import BadRequest, UnsupportedImage
+from monai_cxr_cf.errors import BadRequest, CxrError, UnsupportedImage
+from monai_cxr_cf.evaluation.edits.extra import Extra, JudgeConf
 from monai_cxr_cf.evaluation.edits.measure import Bench, Row, about, rows_of, settings_of
 from monai_cxr_cf.evaluation.edits.protocol import VERSION, Trial, digest
 from monai_cxr_cf.evaluation.edits.store import PICTURES, finished, open_rows
+from monai_cxr_cf.evaluation.generator.likeness import load_likeness
+from monai_cxr_cf.evaluation.networks.load import load_conf, load_vectors
 from monai_cxr_cf.evaluation.workers import results
 from monai_cxr_cf.judges.classifier import load_judge
 from monai_cxr_cf.measures.perceptual import load_lpips
@@ -30,6 +34,21 @@ from monai_cxr_cf.runs.networks import Networks
 
 log = logging.getLogger(__name__)
 USUAL = ("cpu", "float32")
+
+
+@dataclass(frozen=True)
+class Nets:
+    """Networks of the further columns, by name and path.
+
+    Attributes:
+        clip: folder of a CLIP model; None = the stand-in.
+        features: of distances between sets; "" = the stand-in.
+        conf: (finding, folder) of networks of Conf; a finding without one is J2's.
+    """
+
+    clip: Path | None = None
+    features: str = ""
+    conf: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,16 +63,28 @@ class Tools:
     device: str = "cpu"
     precision: str = "fp32"
     compiled: bool = False
+    nets: Nets | None = None  # further columns, and the decoder's own picture
+    more: Mapping[str, str] = field(default_factory=dict)  # digests of what else rows depend on
 
     def load(self, folder: Path) -> Bench:
         """The parts, ready to measure trials into ``folder``."""
-
+        judges = {name: _judge(spec) for name, spec in self.judges.items()}
         return Bench(
             networks=Networks(self.models, self.device, self.precision, self.compiled),
-            judges={name: _judge(spec) for name, spec in self.judges.items()},
+            judges=judges,
+            extra=None if self.nets is None else _extra(self.nets, judges.get("j2")),
             lpips=None if self.lpips is None else load_lpips(self.lpips),
             pictures=folder / PICTURES if self.pictures else None,
         )
+
+
+def _extra(nets: Nets, judge: Any) -> Extra:
+    known = () if judge is None else judge.findings
+    conf: dict[str, Any] = {name: JudgeConf(judge, name) for name in known}
+    conf |= {finding: load_conf(Path(spec), finding) for finding, spec in nets.conf}
+    likeness = load_likeness(nets.clip)
+    same = not nets.features and nets.clip is None
+    return Extra(likeness, likeness if same else load_vectors(nets.features), conf)
 
 
 def _judge(spec: str) -> Any:
@@ -118,6 +149,8 @@ def header_of(trials: Sequence[Trial], bench: Bench, tools: Tools) -> dict[str, 
     if tools.lpips is not None and bench.lpips is not None:
         data = b"".join(v.numpy().tobytes() for _, v in sorted(bench.lpips.weights.items()))
         weights["lpips"] = hashlib.sha256(data).hexdigest()
+    about = {} if bench.extra is None else bench.extra.about()
+    weights |= {name: told["sha256"] for name, told in about.items()} | dict(tools.more)
     judges = {
         name: {"name": judge.name, "findings": list(judge.findings), "auc": dict(judge.auc)}
         for name, judge in bench.judges.items()
@@ -150,10 +183,16 @@ class _Teller:
 
 
 def rows_or_refusal(trial: Trial, bench: Bench, *, key: str) -> list[Row]:
-    """The rows of a trial; an image that the engine refuses gives rows that say so."""
+    """The rows of a trial; an image that the engine refuses gives rows that say so.
+
+    So does a published method that fails on it.
+    """
     try:
         return rows_of(trial, bench, key=key)
-    except UnsupportedImage as refusal:
+    except CxrError as refusal:
+        failed = type(refusal) is CxrError and trial.settings.method != OURS
+        if not (failed or isinstance(refusal, UnsupportedImage)):
+            raise
         log.warning("an input was refused: %s", refusal.code)
         config = settings_of(trial, bench.networks).hash()
         common = {"trial": trial.identity, "config": config, "refused": refusal.code}

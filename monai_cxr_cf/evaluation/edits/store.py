@@ -17,6 +17,7 @@ from monai_cxr_cf.evaluation.collection import PLACE
 from monai_cxr_cf.evaluation.rows import Row, Rows, write_json
 
 HEADER, ROWS, PICTURES = "run.json", "rows.jsonl", "pictures"
+BEFORE = (PLACE, "asked.csv", "ablation", "table2.md")  # what may lie there before the rows do
 OTHER = "Name a new --out folder, or remove this one."
 
 
@@ -87,12 +88,12 @@ def read_header(folder: Path) -> dict[str, Any]:
 
 
 def _known_header(folder: Path) -> dict[str, Any]:
-    """``run.json``; nothing for a new folder, in which at most a collection's links lie."""
+    """``run.json``; nothing for a new folder, in which at most ``BEFORE`` lies."""
     path = folder / HEADER
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
-    if folder.is_dir() and any(path.name != PLACE for path in folder.iterdir()):
+    if folder.is_dir() and any(path.name not in BEFORE for path in folder.iterdir()):
         raise BadRequest(
             "The output folder holds files, but no run of this evaluation.", hint=OTHER
         )

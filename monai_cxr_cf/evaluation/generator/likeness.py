@@ -7,6 +7,7 @@ CLIP folder is given; a table names which of the two it used. The numbers of bot
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ class Likeness:
 
     name: str
     vectors: Callable[[Sequence[Array]], Array]  # HxW in 0..1, N of them -> (N, D)
+    sha256: str = ""  # of its weights
 
 
 def load_likeness(clip: Path | None = None) -> Likeness:
@@ -41,7 +43,7 @@ def load_likeness(clip: Path | None = None) -> Likeness:
     """
     if clip is None:
         network = load_features()
-        return Likeness(STAND_IN, lambda images: features(network, images))
+        return Likeness(STAND_IN, lambda images: features(network, images), digest(network))
     from transformers import CLIPVisionModelWithProjection
 
     try:
@@ -51,7 +53,16 @@ def load_likeness(clip: Path | None = None) -> Likeness:
             "The CLIP folder holds no image encoder that transformers can read.",
             hint="Pass a local copy of a CLIP model with config.json and model.safetensors.",
         ) from error
-    return Likeness(f"CLIP ({Path(clip).name})", _Clip(aligned(model.eval())))
+    model = aligned(model.eval())
+    return Likeness(f"CLIP ({Path(clip).name})", _Clip(model), digest(model))
+
+
+def digest(network: Any) -> str:
+    """sha256 of a network's weights, by name."""
+    found = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        found.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

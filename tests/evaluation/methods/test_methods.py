@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of methods: each judged by its own shams, ours subtracted over the same edits."""
 
+from dataclasses import replace
+
 import pytest
 
-from monai_cxr_cf.catalogue.table import OURS, TABLE
+from monai_cxr_cf.catalogue.row import Unit
+from monai_cxr_cf.catalogue.table import OURS, TABLE, choose
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.evaluation.edits.protocol import ADDITIONS, REMOVALS, Input, Settings, Trial
-from monai_cxr_cf.evaluation.methods.run import able, costs_of, trials_of
+from monai_cxr_cf.evaluation.methods.entries import Entry, able, parsed, trials_of
+from monai_cxr_cf.evaluation.methods.run import costs_of, hastened
 from monai_cxr_cf.evaluation.methods.table import FIGURES, lines, markdown
 from tests.evaluation.edits.rows import JUDGES, row, sham
 from tests.methods.quick import backbone
@@ -55,39 +59,81 @@ def test_the_text_has_a_line_a_method_and_direction() -> None:
     assert "All removals" not in text
 
 
+class Loaded:
+    """Networks of one backbone, whatever it is called."""
+
+    def backbone(self, spec):
+        return backbone("instruct" if spec == "eight" else "text")
+
+    def judge(self, name):
+        return None
+
+
 def test_who_can_run_and_why_the_others_cannot() -> None:
-    found, why = able(backbone())
-    assert found[0] == OURS
-    assert set(why) == {"ip2p", "biomedjourney", "instructx2x", "external"}
-    assert set(found) | set(why) == set(TABLE)
-    assert able(backbone(), ["pie"])[0] == [OURS, "pie"]
+    found, why = able(parsed([], "tiny"), Loaded(), default="tiny")
+    assert found[0].method == OURS
+    assert set(why) == {"ip2p", "biomedjourney", "instructx2x", "external", "latent_shift"}
+    assert {e.method for e in found} | set(why) == set(TABLE)
     with pytest.raises(BadRequest, match="None of these methods can run"):
-        able(backbone(), ["ip2p"])
+        able(parsed(["ip2p"], "tiny"), Loaded(), default="tiny")
+
+
+def test_a_method_on_a_backbone_of_its_own_may_be_biomedjourney() -> None:
+    found, why = able(parsed(["biomedjourney:eight"], "tiny"), Loaded(), default="tiny")
+    assert [(e.method, e.backbone) for e in found] == [(OURS, "tiny"), ("biomedjourney", "eight")]
+    assert (found[1].settings, why) == ({"weights": "c0ffee00" * 8}, {})
+
+
+@pytest.mark.parametrize(
+    ("specs", "words"),
+    [
+        (["gan"], "Unknown method 'gan'"),
+        (["pie", "pie:other"], "'pie' is named twice"),
+        (["external"], "enter with --external"),
+        (["regulated:x"], "'regulated' is named twice"),
+    ],
+)
+def test_a_wrong_name_is_refused(specs, words) -> None:
+    with pytest.raises(BadRequest, match=words):
+        parsed(specs, "tiny")
 
 
 def test_every_method_gets_the_same_trials_but_removals_where_it_has_none() -> None:
     source = Input("i", "p", "PA", "i.png")
     asked = [Trial(source, edit, (0,)) for edit in (ADDITIONS[0], REMOVALS[0])]
-    found = trials_of(asked, [OURS, "pie", "attend_excite"])
-    assert [(t.edit.direction, t.settings.method) for t in found] == [
-        ("add", OURS), ("add", "pie"), ("add", "attend_excite"), ("remove", OURS),
-        ("remove", "pie"),
+    asked.append(replace(asked[0], sham=True))
+    entries = [Entry(name, "cxr-mini") for name in (OURS, "pie", "attend_excite", "external")]
+    found = trials_of(asked, entries)
+    assert [(t.edit.direction, t.sham, t.settings.method) for t in found] == [
+        ("add", False, OURS), ("add", False, "pie"), ("add", False, "attend_excite"),
+        ("add", False, "external"), ("remove", False, OURS), ("remove", False, "pie"),
+        ("remove", False, "external"), ("add", True, OURS), ("add", True, "pie"),
+        ("add", True, "attend_excite"),
     ]  # fmt: skip
     assert len({t.identity for t in found}) == len(found)
     assert found[0].identity == asked[0].identity  # ours is what it was without a choice
     assert "method" not in Settings().about()
 
 
-def test_costs_are_for_the_backbone_at_hand() -> None:
-    found = costs_of(backbone(), [OURS, "pie_latent"])
-    assert found[OURS] is None
-    assert found["pie_latent"] == pytest.approx(500, abs=3)  # its VAE is nearly free
+def test_costs_are_for_the_backbone_and_settings_at_hand() -> None:
+    entries = [Entry(OURS, "t"), Entry("pie_latent", "t"), hastened(Entry("pie_latent", "t"))]
+    assert costs_of(Loaded(), entries[:2])[OURS] is None
+    found = [costs_of(Loaded(), [e])["pie_latent"] for e in entries[1:]]
+    assert found == pytest.approx([500, 36], abs=3)  # its VAE is nearly free
+
+
+@pytest.mark.parametrize("name", [n for n, row in TABLE.items() if row.cost and n != "external"])
+def test_a_hastened_method_can_be_chosen_and_costs_no_more(name) -> None:
+    row = TABLE[name]
+    cost, unit = row.most or row.cost, Unit(kind=row.kinds[0])
+    mine = choose(name, hastened(Entry(name, "t")).settings).settings
+    assert cost(mine, unit) <= cost(row.settings, unit)
 
 
 def test_help_teaches_and_a_wrong_count_is_refused(capsys, tmp_path) -> None:
     with pytest.raises(SystemExit) as left:
         main(["evaluate", "methods", "--help"])
     assert left.value.code == 0
-    assert "table.md" in capsys.readouterr().out
+    assert "table1.md" in capsys.readouterr().out
     asked = ["evaluate", "methods", "--data", str(tmp_path), "--out", str(tmp_path / "o")]
     assert main([*asked, "--inputs", "0"]) == 2
