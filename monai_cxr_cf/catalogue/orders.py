@@ -52,3 +52,14 @@ class LatentShift(Published):
         while found[-1] < self.furthest:
             found.append(found[-1] + (1 if found[-1] < 10 else 10))
         return found
+
+
+@dataclass(frozen=True)
+class ProgEmu(Settings):
+    """A language model that writes the next radiograph."""
+
+    folder: str = dial("", "ProgEmu's weights: config.json, tokenizer.json, safetensors, vision/")
+    guidance: float = dial(1.0, "guidance by source and words; the published command has none",
+                           span=CFG)  # fmt: skip
+    top_k: int = dial(2048, "likeliest codes that are drawn from; 1 draws nothing", span=(1, 32768))
+    side: int = dial(512, "px of the picture that it sees and writes", span=(16, 1024))

@@ -13,6 +13,7 @@ CHANNELS = {"text": 4, "instruct": 8, "inpaint": 9}  # kind of a UNet -> its inp
 COMMON = ("tokens.source", "tokens.removal", "keep.band_px", "output.*")
 WINDOW = "output.roi_crop"  # the others draw the whole picture
 ALL = "*"
+FOLDERS = {"results", "emu3"}  # needs that are a folder of the user's
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from monai_cxr_cf.catalogue.orders import BiomedJourney, Instruct, InstructX2X, LatentShift
+from monai_cxr_cf.catalogue.orders import BiomedJourney, Instruct, InstructX2X, LatentShift, ProgEmu
 from monai_cxr_cf.catalogue.row import ALL, CHANNELS, COMMON, Reference, Row, Unit, passes
 from monai_cxr_cf.catalogue.settings import (
     AttendExcite,
@@ -198,6 +198,11 @@ ROWS = (
         most=lambda s, u: u.vae + (2 + len(s.shifts)) * u.decode,
         defects=("lowers the probability, whatever is asked",
                  "shows the last shift, even where the probability has turned back there")),
+    Row("progemu", "ProgEmu: a language model of 8 billion weights, yours to bring, that writes "
+        "the picture as tokens; no F: its trace has tokens and seconds",
+        ProgEmu(), lambda s, u: u.encode,
+        Reference("arXiv 2503.23149", "Masaaki-75/progemu", "28cc43a", "MIT"),
+        kinds=tuple(CHANNELS), needs=("emu3",), region="none", solver="none"),
     Row("rse", "finds its own region, where the words change the prediction, then an editor in it",
         RegionSpecific(), rse_cost,
         Reference("arXiv 2603.00423", "hgminn/InstructX2X", "776c739", "Apache-2.0"),

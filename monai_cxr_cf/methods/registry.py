@@ -22,6 +22,7 @@ from monai_cxr_cf.methods.ledits import ledits
 from monai_cxr_cf.methods.masactrl import masactrl
 from monai_cxr_cf.methods.p2p import p2p
 from monai_cxr_cf.methods.pie import pie, pie_latent
+from monai_cxr_cf.methods.progemu.edit import progemu
 from monai_cxr_cf.methods.radedit import radedit
 from monai_cxr_cf.methods.regulated import regulated
 from monai_cxr_cf.methods.rse import rse
@@ -48,6 +49,7 @@ EDITORS: Mapping[str, Editor] = {
     "layout_guidance": layout_guidance,
     "ledits": ledits,
     "latent_shift": latent_shift,
+    "progemu": progemu,
     "rse": rse,
     "external": external,
 }

@@ -15,6 +15,7 @@ from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.record import FindingRecord, RunRecord, Score, Weights
 from monai_cxr_cf.diffusion.cost.memory import peak_memory_mib
 from monai_cxr_cf.methods.external import digest_of
+from monai_cxr_cf.methods.progemu.model import fingerprint
 from monai_cxr_cf.prompts.compose import describe
 from monai_cxr_cf.prompts.findings import VOCABULARY, region_terms
 from monai_cxr_cf.request import EditRequest, FindingEdit
@@ -35,6 +36,8 @@ def identity(request: EditRequest) -> str:
         if path is not None and Path(path).is_file():
             plain[f"{name}_sha256"] = sha256(Path(path).read_bytes()).hexdigest()
     if folder := request.method_settings.get("folder"):
+        if "emu3" in request.choice().row.needs:
+            plain["weights_sha256"] = fingerprint(Path(str(folder)))
         plain["pictures_sha256"] = digest_of(str(folder), Path(request.source).name)
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 

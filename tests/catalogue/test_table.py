@@ -32,6 +32,7 @@ COSTS = {
     "ledits": 124.5,
     "rse": 106.5,
     "external": 1.4,
+    "progemu": 1.4,
 }
 
 

@@ -138,7 +138,7 @@ def seconds_per_f(backbone: Backbone) -> float:
 def check_memory(backbone: Backbone, config: EditConfig) -> None:
     """ResourceExhausted if what the run needs on top of the loaded weights is surely not free."""
     needed = _activations(backbone, _side(backbone, config, crop=True)) / 2**30
-    free = _free_bytes(backbone.device) / 2**30
+    free = free_bytes(backbone.device) / 2**30
     if needed > free:
         raise ResourceExhausted(
             f"The run needs about {needed:.1f} GiB more memory; {free:.1f} GiB are free.",
@@ -162,7 +162,8 @@ def within_memory(backbone: Backbone, config: EditConfig) -> Iterator[None]:
         ) from error
 
 
-def _free_bytes(device: torch.device) -> float:
+def free_bytes(device: torch.device) -> float:
+    """Memory that is free on a device; infinite where the system does not tell."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     if "SC_AVPHYS_PAGES" not in getattr(os, "sysconf_names", {}):

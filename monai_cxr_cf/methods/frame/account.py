@@ -63,7 +63,7 @@ def published(editor: Editor, choice: Choice) -> Method:
             z = editor(bench, choice.settings)
         if not torch.isfinite(z).all():
             raise CxrError(f"'{choice.row.id}' left values that are no numbers.")
-        images = None if task.finished is None else task.finished.images
+        images = bench.images if task.finished is None else task.finished.images
         trace = trace_of(bench, choice, config)
         return Samples(z, bench.z0, bench.seeds, trace, images=images)
 

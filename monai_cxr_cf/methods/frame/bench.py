@@ -36,6 +36,7 @@ class Bench:
         meter: counts passes.
         steps: what was executed, for the trace.
         notes: what else the trace says.
+        images: finished pictures (N, S, S) in the stead of latents.
         own: a mask that the method found by itself, (N, 1, h, w), in place of the region's.
     """
 
@@ -58,6 +59,7 @@ class Bench:
         self.steps: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self.own: Tensor | None = None
+        self.images: Plane | None = None
         self._texts: dict[str, Tensor] = {}
 
     @property

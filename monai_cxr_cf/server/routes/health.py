@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from monai_cxr_cf.catalogue.row import FOLDERS
 from monai_cxr_cf.request import schema
 from monai_cxr_cf.runs.facts import collect
 from monai_cxr_cf.server.answers import ERRORS
@@ -64,7 +65,7 @@ def capabilities(desk: Desk) -> dict[str, Any]:
     same = ("findings", "zones", "unproven_findings", "presets", "versions", "weights")
     return {
         **{name: about[name] for name in (*same, "intended_use")},
-        "methods": {k: v for k, v in about["methods"].items() if "results" not in v["needs"]},
+        "methods": {k: v for k, v in about["methods"].items() if not FOLDERS & set(v["needs"])},
         "version": about["versions"]["monai-cxr-cf"],
         "backbones": [settings.backbone, *others],
         "segmenters": ["hybridgnet", "unet"],

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from monai_cxr_cf.catalogue.row import FOLDERS
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.request import EditRequest, from_json, organs_from_json
@@ -43,7 +44,7 @@ def edit_request(data: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
         offered = ", ".join(settings.backbones)
         raise BadRequest("The backbone is not offered by this server.", hint=f"One of: {offered}.")
     request = from_json({**data, **PLACE, "backbone": name})
-    if "results" in request.choice().row.needs:
+    if FOLDERS & set(request.choice().row.needs):
         raise BadRequest(
             f"The method '{request.method}' reads a folder; this server opens no path of a caller.",
             code="path_refused",

@@ -72,10 +72,22 @@ class Loaded:
 def test_who_can_run_and_why_the_others_cannot() -> None:
     found, why = able(parsed([], "tiny"), Loaded(), default="tiny")
     assert found[0].method == OURS
-    assert set(why) == {"ip2p", "biomedjourney", "instructx2x", "external", "latent_shift"}
+    assert set(why) == {
+        "ip2p",
+        "biomedjourney",
+        "instructx2x",
+        "external",
+        "latent_shift",
+        "progemu",
+    }
     assert {e.method for e in found} | set(why) == set(TABLE)
     with pytest.raises(BadRequest, match="None of these methods can run"):
         able(parsed(["ip2p"], "tiny"), Loaded(), default="tiny")
+
+
+def test_progemu_s_folder_is_no_backbone() -> None:
+    found, why = able(parsed(["progemu:emu"], "tiny"), Loaded(), default="tiny")
+    assert (found[1].backbone, found[1].settings, why) == ("tiny", {"folder": "emu"}, {})
 
 
 def test_a_method_on_a_backbone_of_its_own_may_be_biomedjourney() -> None:
@@ -122,7 +134,9 @@ def test_costs_are_for_the_backbone_and_settings_at_hand() -> None:
     assert found == pytest.approx([500, 36], abs=3)  # its VAE is nearly free
 
 
-@pytest.mark.parametrize("name", [n for n, row in TABLE.items() if row.cost and n != "external"])
+@pytest.mark.parametrize(
+    "name", [n for n, row in TABLE.items() if row.cost and row.solver != "none"]
+)
 def test_a_hastened_method_can_be_chosen_and_costs_no_more(name) -> None:
     row = TABLE[name]
     cost, unit = row.most or row.cost, Unit(kind=row.kinds[0])
