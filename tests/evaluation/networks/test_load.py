@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks of a user: torchvision's keys find their places, pictures are shown as published."""
 
+import base64
 import json
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from transformers import Dinov2Config, Dinov2Model
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.evaluation.networks.inception import InceptionFid
 from monai_cxr_cf.evaluation.networks.load import Looks, load_conf, load_vectors, shown_to
+from tests.methods.peers.fixed import STORED
 
 IMAGE = np.random.default_rng(0).random((40, 30)).astype(np.float32)
 
@@ -84,6 +87,24 @@ def test_inception_has_the_port_s_shapes_and_forgets_its_classes(tmp_path) -> No
     weights = {**made.state_dict(), "fc.weight": torch.zeros(2, 2048)}
     place = folder(tmp_path / "i", weights, kind="inception_fid", side=299)
     assert load_vectors(str(place)).vectors([IMAGE]).shape == (1, 2048)
+
+
+def test_inception_gives_the_activations_of_torch_fidelity_s() -> None:
+    made = InceptionFid().eval()
+    for name, weight in made.named_parameters():
+        if weight.ndim < 2:
+            weight.data.fill_(float(name.endswith("weight")))
+            continue
+        drawn = np.random.RandomState(crc32(name.encode())).standard_normal(weight.shape)
+        scale = np.sqrt(2 / np.prod(weight.shape[1:]))
+        weight.data = torch.from_numpy((drawn * scale).astype(np.float32))
+    x = np.random.RandomState(5).standard_normal((1, 3, 107, 107)).astype(np.float32)
+    told = json.loads(STORED.read_text(encoding="utf-8"))["results"]["inception"]
+    theirs = torch.tensor(np.frombuffer(base64.b64decode(told), np.float32))
+    with torch.no_grad():
+        ours = made(torch.from_numpy(x))[0, ::64]
+    assert float(theirs.std()) > 0.1
+    assert torch.allclose(ours, theirs, atol=1e-4)
 
 
 def test_rad_dino_s_kind_is_read_by_transformers(tmp_path) -> None:
