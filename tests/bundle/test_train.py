@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from monai.bundle import ConfigParser
 from monai.utils.misc import set_determinism
 
 from monai_cxr_cf.anatomy.hybridgnet import HybridGNet
@@ -18,7 +19,7 @@ from monai_cxr_cf.training.segmentation.unet import (
     prepare_batch,
     segmentation_items,
 )
-from tests.bundle.tiny import run, spoken
+from tests.bundle.tiny import BUNDLE, run, spoken
 from tests.training.small_data import write_small_data
 
 VAE_RECIPE = {
@@ -133,3 +134,17 @@ def test_the_generators_trainings_run_from_their_configurations(data: Path, tmp_
             assert (out / "vae" / "config.json").is_file()
             build_pool(data, out / "vae", out=out / "pool.npz", versions=1, draws=2)
     assert (out / "pipeline" / "model_index.json").is_file()
+
+
+def test_evaluation_calls_the_table_of_methods(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[list[str]] = []
+    monkeypatch.setattr("monai_cxr_cf.cli.main", lambda argv: heard.append(argv) or 2)
+    parser = ConfigParser()
+    parser.read_config([str(BUNDLE / "configs" / f"{n}.json") for n in ("train", "evaluate")])
+    given = {"bundle_root": str(BUNDLE), "dataset_dir": str(data), "output_dir": "out"}
+    parser.update({**given, "flags": ["--quick"]})
+    with pytest.raises(SystemExit) as left:
+        parser.get_parsed_content("methods")
+    assert left.value.code == 2  # a refusal is not swallowed
+    assert heard[0][:6] == ["evaluate", "methods", "--data", str(data), "--out", "out"]
+    assert heard[0][-1] == "--quick"
