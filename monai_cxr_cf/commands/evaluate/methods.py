@@ -77,7 +77,8 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (1)")
     parser.add_argument("--progress", choices=["bar", "ndjson", "none"], default="bar")
     add_place_flags(parser)
-    parser.set_defaults(run=run, method="regulated", method_set=[], report=False)
+    parser.set_defaults(run=run, method="regulated", method_set=[], report=False,
+                        off=[])  # fmt: skip
 
 
 def _add_networks(parser: argparse.ArgumentParser) -> None:
