@@ -17,14 +17,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "monai_cxr_cf"
 # From the doors down to what everybody may use; a room imports only rooms that stand after it.
 ORDER = (
-    *("cli", "commands", "server", "transforms", "evaluation", "training", "batch", "pipeline"),
-    "runs",
+    *("cli", "commands", "server", "audit", "transforms", "evaluation", "training", "batch"),
+    *("pipeline", "runs"),
     *("case", "methods", "judges", "anatomy", "data", "prompts", "calibration"),
     *("request", "diffusion", "dicom"),
     *(
         "bounds",
         "composite",
         "measures",
+        "shifts",
         "presets",
         "catalogue",
         "dials",

@@ -38,7 +38,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "words": (WORDS, (ANY,)),
     "dicom": (("dicom*",), ("torch", "monai", "diffusers", "transformers")),
     "arrays": (
-        ("grid", "composite", "bounds", "measures", "measures.masks", "judges", "judges.verdict"),
+        (
+            *("grid", "composite", "bounds", "measures", "measures.masks", "judges"),
+            *("judges.verdict", "shifts*"),
+        ),
         ("torch", "pydicom", "monai", "diffusers"),
     ),
     "organs": (
@@ -59,7 +62,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "data": (("data*",), ("torch", "monai", "diffusers")),
     "judges": (("judges*", "measures.*"), ("monai", "diffusers", "pydicom", "fastapi", "ray")),
-    "training": (("training*", "evaluation*"), ("fastapi", "ray")),
+    "training": (("training*", "evaluation*", "audit*"), ("fastapi", "ray")),
     "transforms": (("transforms*",), ("fastapi", "ray")),
     "worker": (WORKER, ("ray",)),
     # Runs in an environment of its own, which imports it there (tests/viewer).
