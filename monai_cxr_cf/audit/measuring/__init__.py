@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures and a classifier in, its scores on everything that is asked of them out."""

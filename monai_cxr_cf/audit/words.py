@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures in, page one out: what it looks at, what it ignores, what fools it, how sure that is.
+
+Every sentence has a code for programs and is made by a rule; nothing is chosen by hand.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from monai_cxr_cf.shifts.table import MARK
+
+Figures = Mapping[str, Any]
+Sentence = dict[str, Any]
+MOVES, IGNORES = "moves", "ignores"
+CARRIES = 0.2  # shares from here on are named
+MARGIN_NOISE = 1.0  # of the margin: what an unseen grain may move
+
+
+def page(figures: Figures) -> dict[str, list[Sentence]]:
+    """The four answers and the limits, as lists of sentences."""
+    return {
+        "looks_at": [*_looks(figures)] or [_none(figures)],
+        "ignores": [*_ignores(figures)],
+        "fooled_by": [*_fooled(figures)] or [_not_fooled(figures)],
+        "how_sure": [*_sure(figures)],
+        "limits": [*_limits(figures)],
+    }
+
+
+def _sentence(code: str, words: str, **more: Any) -> Sentence:
+    return {"code": code, "words": words, **more}
+
+
+def _signed(entry: Mapping[str, Any]) -> str:
+    return f"{entry['value']:+.2f} ({entry['low']:+.2f} to {entry['high']:+.2f})"
+
+
+def _looks(figures: Figures) -> Iterator[Sentence]:
+    for entry in figures["effects"]:
+        if entry["says"] != MOVES:
+            continue
+        up = entry["value"] > 0
+        words = f"{_capital(entry['name'])}: its score '{entry['label']}' "
+        words += f"{'rises' if up else 'falls'} by {_signed(entry)} beyond its sham"
+        wrong = up != (entry["direction"] == "add")
+        words += _places(entry) + "."
+        if wrong:
+            words += " It moves the wrong way: the score looks inverted."
+            other = entry["with_polarity_exchanged"]
+            if other["value"] is not None and other["value"] * entry["value"] < 0:
+                words += " With black and white exchanged it moves the right way: check polarity."
+        more = {name: entry[name] for name in ("label", "organs", "zones")}
+        yield _sentence("inverted" if wrong else "looks_at", words, of=entry["name"], **more)
+
+
+def _places(entry: Mapping[str, Any]) -> str:
+    """Which organs and zones carry the effect."""
+    organs = _largest(entry["organs"])
+    zones = _largest(entry["zones"])
+    found = ""
+    if organs:
+        found = "; of that, " + ", ".join(f"{share:.0%} {_place(name)}" for name, share in organs)
+    if zones:
+        found += f" (mostly the {_place(zones[0][0])}, {zones[0][1]:.0%})"
+    return found
+
+
+def _largest(shares: Mapping[str, float]) -> list[tuple[str, float]]:
+    found = [(name, share) for name, share in shares.items() if share >= CARRIES]
+    return sorted(found, key=lambda each: -each[1])
+
+
+def _place(name: str) -> str:
+    if name == "rest":
+        return "outside lungs and heart"
+    side, _, zone = name.partition("_")
+    zones = {"costophrenic": "costophrenic angle", "upper": "upper zone", "mid": "middle zone",
+             "lower": "lower zone above it"}  # fmt: skip
+    return f"{side} {zones.get(zone, zone)}" if zone else side
+
+
+def _none(figures: Figures) -> Sentence:
+    if figures["still"]:
+        names = ", ".join(f"'{name}'" for name in figures["still"])
+        return _sentence("blind", f"Nothing: the score {names} is the same whatever is shown.")
+    if noisy := _noisy(figures):
+        return _sentence("noisy", noisy)
+    return _sentence("nothing_shown", "No finding that was put in moved its score beyond its sham.")
+
+
+def _noisy(figures: Figures) -> str:
+    """Of the label whose score moves most under a grain that nobody sees; "" if all are steady."""
+    worst = max(figures["noise"], key=lambda entry: entry["moved"])
+    if worst["moved"] < MARGIN_NOISE * figures["margin"]:
+        return ""
+    return (
+        f"Noise: the score '{worst['label']}' moves by {worst['moved']:.2f} when nothing visible "
+        "changes."
+    )
+
+
+def _ignores(figures: Figures) -> Iterator[Sentence]:
+    for kind, key in (("effects", "name"), ("shifts", "words")):
+        own = [entry for entry in figures[kind] if entry["says"] == IGNORES]
+        for label in dict.fromkeys(entry["label"] for entry in own):
+            names = [entry[key] for entry in own if entry["label"] == label]
+            words = f"'{label}' moved by less than {figures['margin']:g}, the whole 95 % interval, "
+            words += f"under: {'; '.join(names)}."
+            yield _sentence("ignores", words, label=label, of=names)
+
+
+def _fooled(figures: Figures) -> Iterator[Sentence]:
+    marks_first = sorted(figures["shifts"], key=lambda entry: entry["of"] != MARK)
+    for entry in marks_first:
+        if entry["says"] == MOVES:
+            words = f"{_capital(entry['words'])}: '{entry['label']}' moves by {_signed(entry)}, "
+            words += "though the patient is the same."
+            yield _sentence("fooled_by", words, of=entry["name"], label=entry["label"])
+
+
+def _not_fooled(figures: Figures) -> Sentence:
+    open_ = sum(entry["says"] not in (MOVES, IGNORES) for entry in figures["shifts"])
+    words = "No mark and no change of acquisition was shown to move a score by "
+    words += f"{figures['margin']:g} or more"
+    words += f"; of {open_} it is not known." if open_ else "."
+    return _sentence("not_fooled", words)
+
+
+def _sure(figures: Figures) -> Iterator[Sentence]:
+    tests = figures["tests"]
+    words = f"{figures['patients']} patients, {figures['radiographs']} radiographs. With all "
+    words += f"{tests['number']} tests of this page together, chance names something here in at "
+    words += (
+        f"most {tests['page_one']:.0%} of audits, and in {tests['alpha']:.0%} in the whole report."
+    )
+    yield _sentence("tests", words)
+    seen = [entry["smallest_seen"] for entry in figures["effects"]]
+    if not figures["effects"]:
+        yield _sentence("no_edits", "No edit passed, so nothing is known about findings.")
+    elif None in seen:
+        words = f"Too few patients for some findings: with fewer than {tests['patients_needed']} "
+        yield _sentence("too_few", words + "nothing could have been shown.")
+    elif seen:
+        words = f"An effect of {max(0.01, *seen):.2f} would have been found in four of five audits."
+        yield _sentence("power", words)
+    open_ = [e["name"] for e in figures["effects"] if e["says"] not in (MOVES, IGNORES)]
+    if open_:
+        words = f"Neither shown nor ruled out: {'; '.join(dict.fromkeys(open_))}."
+        yield _sentence("unclear", words, of=open_)
+    if (noisy := _noisy(figures)) and any(e["says"] == MOVES for e in figures["effects"]):
+        yield _sentence("noisy", noisy)
+    for check in figures["checks"]:
+        if check["passed"] is not True:
+            yield _sentence(check["name"].partition(":")[0], _capital(check["words"]) + ".")
+
+
+def _limits(figures: Figures) -> Iterator[Sentence]:
+    for entry in figures["edits"]:
+        words = f"{_capital(entry['name'])}: {entry['passed']} of {entry['asked']} edits passed "
+        words += "the verdict and count here; "
+        words += (
+            f"an independent judge saw the finding in {entry['proven']} of them."
+            if entry["proven"]
+            else "no independent judge confirmed that they show the finding."
+        )
+        yield _sentence("edits", words, of=entry["name"], proven=entry["proven"])
+    words = "An edit shows what the score does on these radiographs and this way of drawing a "
+    yield _sentence("scope", words + "finding, not how the classifier does on real disease.")
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def lines(answers: Mapping[str, Sequence[Sentence]]) -> Iterator[str]:
+    """Page one as text."""
+    titles = {"looks_at": "What it looks at", "ignores": "What it ignores",
+              "fooled_by": "What fools it", "how_sure": "How sure that is",
+              "limits": "What this cannot say"}  # fmt: skip
+    for key, title in titles.items():
+        yield title
+        yield from (f"  {sentence['words']}" for sentence in answers[key] or [{"words": "-"}])
