@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from monai_cxr_cf import __version__, imports, threads
 from monai_cxr_cf.commands import (
+    audit,
     doctor,
     edit,
     info,
@@ -44,7 +45,10 @@ first steps:
   cxr-cf edit chest.dcm --prompt "cardiomegaly" --out out2
   cxr-cf edit --help                               every dial, with its meaning
 """
-VERBS = (edit, batch, read, segment, info, doctor, train, evaluate, serve, viewer, pacs, verify)
+VERBS = (
+    *(edit, batch, audit, read, segment, info, doctor, train, evaluate, serve, viewer, pacs),
+    verify,
+)
 
 
 class Parser(argparse.ArgumentParser):

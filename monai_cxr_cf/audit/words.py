@@ -13,6 +13,7 @@ Figures = Mapping[str, Any]
 Sentence = dict[str, Any]
 MOVES, IGNORES = "moves", "ignores"
 CARRIES = 0.2  # shares from here on are named
+EMPTY, HALF = 0.01, 0.5  # a sham that changed less, against its edit, is empty
 MARGIN_NOISE = 1.0  # of the margin: what an unseen grain may move
 
 
@@ -147,11 +148,27 @@ def _sure(figures: Figures) -> Iterator[Sentence]:
     if open_:
         words = f"Neither shown nor ruled out: {'; '.join(dict.fromkeys(open_))}."
         yield _sentence("unclear", words, of=open_)
+    yield from _shams(figures)
     if (noisy := _noisy(figures)) and any(e["says"] == MOVES for e in figures["effects"]):
         yield _sentence("noisy", noisy)
     for check in figures["checks"]:
         if check["passed"] is not True:
             yield _sentence(check["name"].partition(":")[0], _capital(check["words"]) + ".")
+
+
+def _shams(figures: Figures) -> Iterator[Sentence]:
+    """Whether the shams are a noise floor, and whether a change without meaning does as much."""
+    if any(entry["sham_size"] < EMPTY for entry in figures["effects"]):
+        words = "The shams of these settings change next to no pixel, so they are no noise floor; "
+        yield _sentence("empty_shams", words + "scrambled changes (below, in the figures) are.")
+    for entry in figures["effects"]:
+        other = entry["elsewhere"]["scrambled"]
+        if entry["says"] == MOVES and abs(other["value"]) >= HALF * abs(entry["value"]):
+            words = (
+                f"{_capital(entry['name'])}: a scrambled change as large at the same place moves "
+            )
+            words += f"the score by {other['value']:+.2f}: it may mind any change there."
+            yield _sentence("any_change", words, of=entry["name"], label=entry["label"])
 
 
 def _limits(figures: Figures) -> Iterator[Sentence]:

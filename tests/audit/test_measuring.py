@@ -11,6 +11,7 @@ from monai_cxr_cf.audit.measuring.parts import (
     mirrored,
     organ_parts,
     outside,
+    scrambled,
     shapley,
     zone_parts,
 )
@@ -63,6 +64,9 @@ def test_a_change_on_the_other_side_and_outside():
     other = mirrored(change, stubs.ORGANS)
     assert other.sum() == pytest.approx(change.sum())
     assert ((other > 0) & stubs.ORGANS.right_lung).sum() >= 0.9 * (change > 0).sum()
+    noise = scrambled(change)
+    assert np.array_equal(np.abs(noise), np.abs(change))
+    assert abs(noise.sum()) < 0.3 * change.sum()
     away = outside(change, stubs.ORGANS)
     assert away.sum() == pytest.approx(change.sum())
     assert not ((away != 0) & stubs.ORGANS.union).any()

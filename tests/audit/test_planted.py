@@ -151,7 +151,8 @@ def null_facts(run):
                     "direction": "add", "verdict": "passed", "proven": True, "why": [],
                     "levels": [1.0], "source": plain, "edited": [score(stub())],
                     "sham": [score(stub())], "flip": None, "organs": {}, "zones": {},
-                    "mirrored": None, "outside": None}  # fmt: skip
+                    "scrambled": None, "mirrored": None, "outside": None,
+                    "sham_size": 1.0}  # fmt: skip
             told["inverted"] = {"edited": score(stub()), "sham": score(stub())}
             trials.append({**whose, **told})
     return Facts(labels, pictures, trials)

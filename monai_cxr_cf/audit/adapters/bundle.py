@@ -23,14 +23,28 @@ def load_bundle(folder: Path) -> tuple[Any, Any, Path]:
         UnreadableInput: a part of the bundle is missing or is not what it should be.
         BadRequest: when run, it wants another shape.
     """
-    config = next((p for n in CONFIGS if (p := folder / "configs" / n).is_file()), None)
-    weights = next((p for n in WEIGHTS if (p := folder / "models" / n).is_file()), None)
-    if config is None or weights is None:
-        raise UnreadableInput(
-            "The bundle lacks its inference configuration or models/model.pt.",
-            hint="Expected configs/inference.json with network_def, and the weights.",
-        )
-    import torch
+    config = _one(folder / "configs", CONFIGS)
+    weights = _one(folder / "models", WEIGHTS)
+    network = _network(folder, config, weights)
+
+    def run(batch: Any) -> Any:
+        import torch
+
+        with torch.inference_mode():
+            try:
+                out = network(torch.from_numpy(np.ascontiguousarray(batch)))
+            except RuntimeError as error:
+                raise BadRequest(
+                    f"The bundle's network refused a batch of shape {batch.shape}.",
+                    hint="Mend size and channels in audit.yaml.",
+                ) from error
+        return out[0] if isinstance(out, list | tuple) and out else out
+
+    return run, network, weights
+
+
+def _network(folder: Path, config: Path, weights: Path) -> Any:
+    """The network, filled, for use only."""
     from monai.bundle.config_parser import ConfigParser
 
     parser = ConfigParser()
@@ -44,20 +58,18 @@ def load_bundle(folder: Path) -> tuple[Any, Any, Path]:
             f"The bundle's network cannot be built and filled: {type(error).__name__}.",
             hint="Check network_def and that models/ belongs to it.",
         ) from error
-    network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False)
 
-    def run(batch: Any) -> Any:
-        with torch.inference_mode():
-            try:
-                out = network(torch.from_numpy(np.ascontiguousarray(batch)))
-            except RuntimeError as error:
-                raise BadRequest(
-                    f"The bundle's network refused a batch of shape {batch.shape}.",
-                    hint="Mend size and channels in audit.yaml.",
-                ) from error
-        return out[0] if isinstance(out, list | tuple) and out else out
 
-    return run, network, weights
+def _one(folder: Path, names: tuple[str, ...]) -> Path:
+    """The first of these files that is there."""
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise UnreadableInput(
+        f"The bundle lacks {folder.name}/{names[0]}.",
+        hint="Expected configs/inference.json with network_def, and the weights in models/.",
+    )
 
 
 def _state(path: Path) -> Any:

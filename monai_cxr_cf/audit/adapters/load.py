@@ -4,8 +4,12 @@
 from hashlib import sha256
 from pathlib import Path
 
+from monai_cxr_cf.audit.adapters.bundle import load_bundle
 from monai_cxr_cf.audit.adapters.classifier import Classifier
 from monai_cxr_cf.audit.adapters.declared import Declared
+from monai_cxr_cf.audit.adapters.endpoint import endpoint
+from monai_cxr_cf.audit.adapters.function import load_function
+from monai_cxr_cf.audit.adapters.onnx_file import load_onnx
 from monai_cxr_cf.batch.rows.manifest import file_sha256
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 
@@ -36,12 +40,8 @@ def load_classifier(spec: str, declared: Declared | None) -> Classifier:
             "with --preprocessing; docs/audit.md 2.",
         )
     if spec.startswith(("http://", "https://")):
-        from monai_cxr_cf.audit.adapters.endpoint import endpoint
-
         return Classifier("endpoint", "http", "", declared, endpoint(spec))
     if path.is_dir():
-        from monai_cxr_cf.audit.adapters.bundle import load_bundle
-
         run, network, weights = load_bundle(path)
         digest = file_sha256(weights)
         return Classifier(path.name, "monai bundle", digest, declared, run, network=network)
@@ -54,8 +54,6 @@ def _file(spec: str, path: Path, declared: Declared) -> Classifier:
         raise UnreadableInput("The file of --model does not exist.", code="no_file",
                               hint="Check the path.")  # fmt: skip
     if path.suffix == ".onnx":
-        from monai_cxr_cf.audit.adapters.onnx_file import load_onnx
-
         run = load_onnx(path, declared.output)
         return Classifier(name, "onnx", file_sha256(path), declared, run)
     if path.suffix == ".pt2":
@@ -63,8 +61,6 @@ def _file(spec: str, path: Path, declared: Declared) -> Classifier:
 
         return Classifier(name, "torch.export", file_sha256(path), declared, load_exported(path))
     if ":" in spec:
-        from monai_cxr_cf.audit.adapters.function import load_function
-
         run, source = load_function(spec)
         digest = "" if source is None else file_sha256(source)
         return Classifier(name, "function", digest, declared, run)

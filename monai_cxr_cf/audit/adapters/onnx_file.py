@@ -21,20 +21,7 @@ def load_onnx(path: Path, output: str) -> Any:
         UnreadableInput: no ONNX model.
         BadRequest: it has no such output or several inputs; or, when run, another shape.
     """
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise ComponentMissing(
-            "ONNX files need the package onnxruntime.", hint=INSTALL_EXTRA.format("audit")
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # its errors have no common base
-        raise UnreadableInput("The .onnx file is no model that onnxruntime reads.") from error
+    session = _session(path)
     inputs, names = session.get_inputs(), [found.name for found in session.get_outputs()]
     if len(inputs) != 1 or (output and output not in names):
         raise BadRequest(
@@ -54,3 +41,18 @@ def load_onnx(path: Path, output: str) -> Any:
             ) from error
 
     return run
+
+
+def _session(path: Path) -> Any:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ComponentMissing(
+            "ONNX files need the package onnxruntime.", hint=INSTALL_EXTRA.format("audit")
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common base
+        raise UnreadableInput("The .onnx file is no model that onnxruntime reads.") from error

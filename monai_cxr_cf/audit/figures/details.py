@@ -38,7 +38,9 @@ def tables(facts: Facts) -> list[dict[str, Any]]:
                 table = np.array(cells)
                 both = table[:, 3] - table[:, 1] - (table[:, 2] - table[:, 0])
                 means = dict(
-                    zip(("neither", "mark", "finding", "both"), table.mean(0), strict=True)
+                    zip(
+                        ("neither", "mark_only", "finding_only", "both"), table.mean(0), strict=True
+                    )
                 )
                 who = [t["patient"] for t in trials if t["id"] in shifted]
                 found.append(

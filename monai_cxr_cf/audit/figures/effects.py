@@ -23,6 +23,7 @@ from monai_cxr_cf.audit.figures.facts import (
 )
 from monai_cxr_cf.shifts.table import SHIFTS
 
+PLACES = ("scrambled", "mirrored", "outside")  # where else the same change was put
 CHECKED = "polarity"  # a check, no claim: every classifier should mind
 
 
@@ -71,7 +72,6 @@ def _evidence(facts: Facts, entry: dict[str, Any]) -> dict[str, Any]:
     """Where an edit's effect comes from, what else moves the same score, and what flips it."""
     trials = facts.names()[entry["name"]]
     label = facts.labels.index(entry["label"])
-    whole = float(rises(trials, label).sum())
     band = np.quantile(rises(trials, label, "sham"), [0.025, 0.975])
     dark = [t["inverted"]["edited"][label] - t["inverted"]["sham"][label] for t in trials]
     told = {name: trials[0][name] for name in ("finding", "side", "direction")}
@@ -79,17 +79,19 @@ def _evidence(facts: Facts, entry: dict[str, Any]) -> dict[str, Any]:
         **told,
         "proven": sum(bool(t["proven"]) for t in trials),
         "sham_band": [plain(float(value)) for value in band],
-        "organs": _shares(trials, "organs", label, whole),
-        "zones": _shares(trials, "zones", label, whole),
-        "elsewhere": {name: _moved(trials, name, label) for name in ("mirrored", "outside")},
+        "sham_size": plain(float(np.median([t["sham_size"] for t in trials]))),
+        "organs": _shares(trials, "organs", label, facts.margin),
+        "zones": _shares(trials, "zones", label, facts.margin),
+        "elsewhere": {name: _moved(trials, name, label) for name in PLACES},
         "with_polarity_exchanged": rounded(effect(dark, patients(trials))),
         "flips": flips(trials, facts, label),
     }
 
 
-def _shares(trials: Sequence[Record], kind: str, label: int, whole: float) -> dict[str, Any]:
-    """Share of the summed effect that each part carries; {} where there is none to share."""
-    if abs(whole) < 1e-6 * len(trials):
+def _shares(trials: Sequence[Record], kind: str, label: int, margin: float) -> dict[str, Any]:
+    """Share of the summed effect that each part carries; {} where too little is there to share."""
+    whole = float(rises(trials, label).sum())
+    if abs(whole) < margin * len(trials):
         return {}
     sums: dict[str, float] = {}
     for trial in trials:

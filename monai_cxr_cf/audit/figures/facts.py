@@ -79,7 +79,7 @@ def say(found: Effect, adjusted: float, margin: float, alpha: float = PAGE_ONE) 
 def rounded(found: Effect) -> dict[str, Any]:
     """JSON-ready, without NaN."""
     told = {name: plain(value) for name, value in found._asdict().items()}
-    return {**told, "p": found.p}
+    return {**told, "p": found.p, "patients": found.patients}
 
 
 def plain(value: float | None, digits: int = 4) -> float | None:

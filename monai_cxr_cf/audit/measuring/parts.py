@@ -21,6 +21,7 @@ Mask = NDArray[np.bool_]
 Scores = NDArray[np.float64]
 Score = Callable[[Sequence[Array]], Scores]
 ZONES = ("upper", "mid", "lower", "costophrenic")
+BLOCKS = 64  # of a scrambled change, along the shorter side
 SEEN = 0.5 / 255  # a part that changed less than this everywhere did not change
 
 
@@ -105,6 +106,14 @@ def mirrored(change: Array, organs: Organs) -> Array:
     inside = (target >= 0) & (target < width)
     found[:, target[inside]] = change[:, inside]
     return found
+
+
+def scrambled(change: Array) -> Array:
+    """As large a change at every pixel, but without meaning: up and down like a chessboard."""
+    block = max(2, min(change.shape) // BLOCKS)
+    rows, columns = (np.arange(length) // block for length in change.shape)
+    signs = 1 - 2 * ((rows[:, None] + columns) % 2)
+    return np.asarray(np.abs(change) * signs, np.float32)
 
 
 def outside(change: Array, organs: Organs) -> Array | None:

@@ -16,6 +16,7 @@ from monai_cxr_cf.audit.measuring.parts import (
     mirrored,
     organ_parts,
     outside,
+    scrambled,
     shapley,
     zone_parts,
 )
@@ -78,6 +79,7 @@ def measure_trial(classifier: Classifier, trial: Trial) -> Record:
         "source": _told(first),
         "edited": _told(edited),
         "sham": _told(sham),
+        "sham_size": _size(trial),
     }
     if trial.verdict != "passed":
         return record  # counted and shown, not believed
@@ -94,9 +96,18 @@ def measure_trial(classifier: Classifier, trial: Trial) -> Record:
     return record
 
 
+def _size(trial: Trial) -> float:
+    """How much the sham changed, as a share of what the edit changed."""
+    sizes = [
+        float(np.abs(x - trial.picture.pixels).sum()) for x in (trial.sham[-1], trial.edited[-1])
+    ]
+    return round(sizes[0] / sizes[1], 6) if sizes[1] else 0.0
+
+
 def _elsewhere(classifier: Classifier, trial: Trial) -> Record:
-    """The same change on the other side, and outside all organs."""
+    """The same change on the other side, outside all organs, and where it is without meaning."""
     places = {
+        "scrambled": scrambled(trial.change),
         "mirrored": mirrored(trial.change, trial.organs),
         "outside": outside(trial.change, trial.organs),
     }
