@@ -69,6 +69,13 @@ def cohort(folder: Path, patients: int, split: str = "") -> list[Chosen]:
     return ranked[:patients]
 
 
+def single(file: Path) -> Chosen:
+    """One radiograph; BadRequest if there is no such file."""
+    if not file.is_file():
+        raise BadRequest("--one names no file.", hint="Check the path.")
+    return Chosen("0001", str(file.absolute()), "1")
+
+
 def _indexed(folder: Path, split: str) -> Iterator[Chosen]:
     for row in read_index(folder):
         if projection(row.view) in VIEWS and split in ("", row.split):

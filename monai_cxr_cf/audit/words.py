@@ -149,6 +149,13 @@ def _sure(figures: Figures) -> Iterator[Sentence]:
         words = f"Neither shown nor ruled out: {'; '.join(dict.fromkeys(open_))}."
         yield _sentence("unclear", words, of=open_)
     yield from _shams(figures)
+    for entry in (each for each in figures["maps"] if each["label"] == "mass"):
+        words = (
+            f"Saliency maps, {entry['name']}: {entry['own']:.0%} of their mass lies where the edit "
+        )
+        words += f"changed pixels, {entry['other']:.0%} of other patients' maps: "
+        words += "better than chance." if entry["better"] else "not shown to be better than chance."
+        yield _sentence("maps", words, of=entry["name"], better=entry["better"])
     if (noisy := _noisy(figures)) and any(e["says"] == MOVES for e in figures["effects"]):
         yield _sentence("noisy", noisy)
     for check in figures["checks"]:

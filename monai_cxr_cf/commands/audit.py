@@ -62,11 +62,15 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="WHAT", help="the classifier; see below")
     parser.add_argument("--preprocessing", type=Path, metavar="FILE",
                         help="audit.yaml: what it wants to see")  # fmt: skip
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR",
+    parser.add_argument("--data", type=Path, metavar="DIR",
                         help="DICOM, pictures, or a folder with index.csv")  # fmt: skip
     parser.add_argument("--finding", action="append", default=[], metavar="TEXT",
                         help="to draw in or take out; repeat it")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="new, or begun by this command")
+    parser.add_argument("--one", type=Path, metavar="FILE",
+                        help="explain one radiograph: one-N.png a finding")  # fmt: skip
+    parser.add_argument("--saliency", type=Path, metavar="DIR",
+                        help="your saliency maps, named like the radiographs")  # fmt: skip
     parser.add_argument("--check", action="store_true", help="score one radiograph, edit nothing")
     _add_amounts(parser)
     how = parser.add_argument_group("how it goes")
@@ -99,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     """Check everything that is quick, then audit."""
     from monai_cxr_cf.audit.adapters.declared import read_declared
     from monai_cxr_cf.audit.adapters.load import load_classifier
-    from monai_cxr_cf.audit.cohort import cohort
+    from monai_cxr_cf.audit.cohort import cohort, single
     from monai_cxr_cf.audit.plan import Edits, asked_from
 
     check_place(args.device, args.precision)
@@ -110,7 +114,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.check:
         edits = Edits(asked_from(args.finding), _levels(args.levels), args.sampled, args.seed)
     declared = None if args.preprocessing is None else read_declared(args.preprocessing)
-    chosen = cohort(args.data, args.patients, args.split)
+    if (args.data is None) == (args.one is None):
+        raise BadRequest("Neither or both of --data and --one are given; expected one of them.")
+    where = args.data or args.one
+    chosen = cohort(where, args.patients, args.split) if args.data else [single(where)]
     classifier = load_classifier(args.model, declared)
     if args.check:
         return _check(args, classifier, chosen)
@@ -144,6 +151,7 @@ def _check(args: argparse.Namespace, classifier: Any, chosen: Any) -> int:
 
 
 def _audit(args: argparse.Namespace, classifier: Any, chosen: Any, edits: Any) -> int:
+    from monai_cxr_cf.audit.beside import explain_all, with_maps
     from monai_cxr_cf.audit.run import Audit, edit, finish, lay_out_edits, score
     from monai_cxr_cf.audit.words import lines
 
@@ -160,13 +168,16 @@ def _audit(args: argparse.Namespace, classifier: Any, chosen: Any, edits: Any) -
         _stopped(args, stopped)
         return STOPPED
     facts, found = score(audit, classifier, args.talker)
+    if args.saliency is not None:
+        facts = with_maps(audit, classifier, facts, found, args.saliency)
     args.talker.close()
+    said = [] if args.one is None else explain_all(audit, classifier, facts, found)
     told = finish(audit, classifier, facts, found)
     args.talker.result({"out": str(args.out), "page_one": told["page_one"]})
     if args.json:
         show(told)
     elif args.progress != "ndjson":
-        say("\n".join(lines(told["page_one"])))
+        say("\n".join(said or lines(told["page_one"])))
         say(f"{(args.out / 'index.html').as_posix()} shows the figures. SYNTHETIC - research only.")
     return 0
 

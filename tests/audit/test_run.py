@@ -15,12 +15,15 @@ from pydicom import dcmread
 
 from monai_cxr_cf.audit.adapters.declared import Declared
 from monai_cxr_cf.audit.adapters.load import load_classifier
+from monai_cxr_cf.audit.beside import explain_all, with_maps
 from monai_cxr_cf.audit.cohort import cohort
+from monai_cxr_cf.audit.figures.maps import maps
 from monai_cxr_cf.audit.plan import Edits, asked_from
 from monai_cxr_cf.audit.report.write import schema
 from monai_cxr_cf.audit.run import Audit, edit, finish, lay_out_edits, score
 from monai_cxr_cf.audit.trials import find_pairs, trials
 from monai_cxr_cf.batch.how import How
+from monai_cxr_cf.errors import BadRequest
 from tests.audit import models
 from tests.audit.works import Passing
 from tests.posix import posix
@@ -111,7 +114,7 @@ def test_files_are_valid_and_hold_no_patient(audit, told):
     assert len(text) < 10_000_000
     page = Page()
     page.feed(text)
-    assert page.tags["details"] == page.tags["summary"] == 9
+    assert page.tags["details"] == page.tags["summary"] == 10
     assert page.tags["h1"] == page.tags["main"] == 1
     assert page.tags["script"] == 0
     assert all(each.startswith(("#", "data:image/jpeg")) for each in page.asked)
@@ -163,6 +166,33 @@ def test_pictures_are_read_back_exactly_and_nothing_changed_outside(audit, told)
         assert 0 < moved.mean() < 0.5
         assert np.array_equal(trial.edited[-1][~moved], trial.picture.pixels[~moved])
         assert trial.organs.left_lung.any()
+
+
+def test_maps_are_held_against_edits_and_one_patient_is_drawn(audit, told, tmp_path):
+    model = load_classifier("tests.audit.models:expected", DECLARED)
+    facts, found = score(audit, model, lambda event: None)
+    shape = trial_of(audit, found).change.shape
+    with pytest.raises(BadRequest, match="0 of the radiographs have a saliency map"):
+        with_maps(audit, model, facts, found, tmp_path)
+    np.save(tmp_path / "a.npy", np.abs(trial_of(audit, found).change))
+    Image.new("L", shape[::-1], 9).save(tmp_path / "b.png")
+    known = with_maps(audit, model, facts, found, tmp_path)
+    mine = next(t["maps"] for t in known.trials if t["id"] == "a")
+    assert (mine["own"]["mass"], mine["own"]["pointing"], mine["own"]["iou"]) == (1, 1, 1)
+    assert mine["other"]["mass"] == pytest.approx(mine["other"]["chance"], abs=1e-4)
+    assert {e["label"] for e in maps(known)} == {"pointing", "mass", "iou", "transplant"}
+    said = explain_all(audit, model, facts, found)
+    assert "'Effusion' goes from" in said[0]
+    drawn = [(audit.out / f"one-{n}.png").read_bytes() for n in (1, 2)]
+    explain_all(audit, model, facts, found)
+    assert [(audit.out / f"one-{n}.png").read_bytes() for n in (1, 2)] == drawn
+
+
+def trial_of(audit, found):
+    """The trial of radiograph a."""
+    pair = next(p for p in found.pairs if p.row.more["picture"] == "a")
+    (_, trial), *_ = trials([pair], {each.id: _known(each) for each in audit.chosen}, "", None)
+    return trial
 
 
 def _known(chosen):

@@ -30,7 +30,8 @@ def call(root, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({"data": "/nowhere"}, "--data names no folder"), ({"finding": ""}, "No finding is named"),
+    [({"data": ""}, "--data and --one"), ({"data": "", "one": "x.dcm"}, "--one names no file"),
+     ({"data": "/nowhere"}, "--data names no folder"), ({"finding": ""}, "No finding is named"),
      ({"finding": "a zebra"}, "zebra"), ({"finding": "edema, cardiomegaly"}, "several findings"),
      ({"levels": "0.5"}, "must rise and end with 1"), ({"levels": "x,1"}, "no list of numbers"),
      ({"margin": "2"}, "--margin is 2"), ({"out": ""}, "--out is missing"),

@@ -12,6 +12,7 @@ from monai_cxr_cf.audit.figures.curves import curves
 from monai_cxr_cf.audit.figures.details import calibration, noise, subgroups, tables
 from monai_cxr_cf.audit.figures.effects import off_target, page_one
 from monai_cxr_cf.audit.figures.facts import Facts
+from monai_cxr_cf.audit.figures.maps import maps
 
 STILL = 1e-3  # a score whose whole range is smaller is always the same
 
@@ -35,6 +36,7 @@ def analyse(facts: Facts) -> dict[str, Any]:
         "subgroups": subgroups(facts),
         "calibration": calibration(facts),
         "noise": noise(facts),
+        "maps": maps(facts),
         "still": _still(facts),
         "checks": checks(facts),
     }  # fmt: skip

@@ -59,6 +59,7 @@ def html(told: Told, examples: Sequence[Example]) -> str:
         ("Finding and mark together", _tables(figures)),
         ("Subgroups", _subgroups(figures)),
         ("Calibration and noise", _calibration(figures)),
+        ("Saliency maps", _maps(figures)),
         ("Is the classifier called rightly?", _checks(figures)),
         ("Examples", _examples(examples)),
         ("Which edits count, and what everything was made with", _made(told)),
@@ -174,6 +175,16 @@ def _calibration(figures: Told) -> Iterator[str]:
              for e in figures["noise"]]  # fmt: skip
     yield from _table("What a grain that nobody sees does",
                       ("score", "moves by", "spread over patients"), noise)  # fmt: skip
+
+
+def _maps(figures: Told) -> Iterator[str]:
+    rows = [
+        [f"{e['name']}, {e['label']}", _number(e["own"], sign=""), _number(e["other"], sign=""),
+         _interval(e), f"{e['p_holm']:.3g}"]
+        for e in figures["maps"]
+    ]  # fmt: skip
+    heads = ("edit and measure", "own map", "another patient's", "difference", "p (Holm)")
+    yield from _table("Maps against the pixels that changed", heads, rows)
 
 
 def _checks(figures: Told) -> Iterator[str]:

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an audit may do besides: saliency maps against edits, and one patient in one picture."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr_cf.audit.adapters.classifier import Classifier
+from monai_cxr_cf.audit.adapters.load import digest_of
+from monai_cxr_cf.audit.figures.facts import Facts
+from monai_cxr_cf.audit.measuring.saliency import find_map, fitted, measure_maps, read_map
+from monai_cxr_cf.audit.measuring.score import target_of
+from monai_cxr_cf.audit.measuring.trial import Picture
+from monai_cxr_cf.audit.one import draw, explain
+from monai_cxr_cf.audit.run import Audit
+from monai_cxr_cf.audit.store import Scores
+from monai_cxr_cf.audit.trials import Found, trials
+from monai_cxr_cf.batch.rows.manifest import file_sha256
+from monai_cxr_cf.dicom.reading.read import read_source
+from monai_cxr_cf.errors import BadRequest
+
+Array = NDArray[np.float32]
+
+
+def with_maps(
+    audit: Audit, classifier: Classifier, facts: Facts, found: Found, folder: Path
+) -> Facts:
+    """The facts, each used trial with what the maps of ``folder`` say of it.
+
+    Raises:
+        BadRequest: fewer than two of the radiographs have a map, so there is no null.
+    """
+    named = {c.id: find_map(folder, (c.id, Path(c.path).stem)) for c in audit.chosen}
+    order = [name for name, path in named.items() if path is not None]
+    if len(order) < 2:
+        raise BadRequest(
+            f"{len(order)} of the radiographs have a saliency map; expected two or more.",
+            hint="Name them like the radiographs: ID.npy, .nrrd, .png or .dcm (SEG).",
+        )
+    digests = {name: file_sha256(path) for name, path in named.items() if path}
+    told = sha256(f"{digest_of(classifier)} {sorted(digests.items())}".encode()).hexdigest()
+    kept = Scores(audit.out, told)
+    for record, pair in zip(facts.trials, found.pairs, strict=True):
+        label = target_of(facts.labels, record["finding"])
+        own = named.get(record["id"])
+        if record["verdict"] != "passed" or label is None or own is None or pair.key in kept.known:
+            continue
+        _, trial = next(trials([pair], _known(audit), "", None))
+        source = read_source(pair.row.path, pair.row.edit.reading)
+        after = order[(order.index(record["id"]) + 1) % len(order)]
+        other = fitted(_map_of(audit, after, named), source.shape)
+        kept.add(pair.key, measure_maps(classifier, trial, read_map(own, source), other, label))
+    both = zip(facts.trials, found.pairs, strict=True)
+    return replace(facts, trials=[{**t, "maps": kept.known.get(p.key)} for t, p in both])
+
+
+def _map_of(audit: Audit, name: str, named: Mapping[str, Path | None]) -> Array:
+    """The map of another radiograph, on that one's own pixels."""
+    chosen = next(each for each in audit.chosen if each.id == name)
+    return read_map(named[name] or Path(), read_source(chosen.path, chosen.reading))
+
+
+def _known(audit: Audit) -> dict[str, Picture]:
+    nothing = np.zeros((0, 0), np.float32)
+    return {c.id: Picture(c.id, c.patient, nothing, c.group) for c in audit.chosen}
+
+
+def explain_all(audit: Audit, classifier: Classifier, facts: Facts, found: Found) -> list[str]:
+    """A picture ``one-N.png`` for every edit of the audit, and its sentence."""
+    said = []
+    shown = trials(found.pairs, _known(audit), classifier.sha256, None)
+    for number, ((_, trial), record) in enumerate(zip(shown, facts.trials, strict=True), 1):
+        label = target_of(facts.labels, trial.asked.finding)
+        name = facts.labels[label] if label is not None else ""
+        words = explain(trial, dict(record), facts.labels, facts.thresholds.get(name, 0.5))
+        draw(trial, dict(record), facts.labels, words, audit.out / f"one-{number}.png")
+        said.append(words)
+    return said
