@@ -86,6 +86,11 @@ def _none(figures: Figures) -> Sentence:
         return _sentence("blind", f"Nothing: the score {names} is the same whatever is shown.")
     if noisy := _noisy(figures):
         return _sentence("noisy", noisy)
+    few = [entry["patients"] for entry in figures["effects"] if entry["smallest_seen"] is None]
+    if few or not figures["effects"]:
+        words = f"Not known: edits of {max(few, default=0)} patients count, and with fewer than "
+        words += f"{figures['tests']['patients_needed']} nothing can be shown."
+        return _sentence("not_known", words)
     return _sentence("nothing_shown", "No finding that was put in moved its score beyond its sham.")
 
 

@@ -89,7 +89,8 @@ def test_page_one_says_how_sure_and_what_it_cannot_say(reports):
     assert figures["tests"]["patients_needed"] == 11
     few = page(analyse(stubs.audited(stubs.classifier(stubs.in_corner), patients=4)))
     assert "too_few" in [code for code, _ in codes(few, "how_sure")]
-    assert codes(few, "looks_at") == [("nothing_shown", None)]
+    assert codes(few, "looks_at") == [("not_known", None)]
+    assert "Not known: edits of 4 patients count" in few["looks_at"][0]["words"]
 
 
 def learnt(mark, share, rng):

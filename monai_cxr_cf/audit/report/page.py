@@ -28,6 +28,7 @@ a:focus, summary:focus, [tabindex]:focus { outline: 3px solid #1b5e9b; outline-o
 summary { font-size: 1.15rem; font-weight: 600; cursor: pointer; padding: .5rem 0; }
 .row { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
 svg text { font: 9px system-ui, sans-serif; fill: #333; }
+.bars td:last-child { text-align: left; }
 .bar { display: inline-block; height: .8em; background: #1b5e9b; }
 """
 READ = (
