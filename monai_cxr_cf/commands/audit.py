@@ -192,7 +192,8 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _stopped(args: argparse.Namespace, why: str) -> None:
+    args.talker.result({"stopped": why, "out": str(args.out)})
     if args.json:
         show({"stopped": why, "out": str(args.out)})
-    else:
+    elif args.progress != "ndjson":
         say(f"stopped: {why} The same command goes on.")
