@@ -170,8 +170,7 @@ def understand(
     regions = _regions(asked, scene)
     region, valid = np.logical_or.reduce(regions), scene.radiograph.valid
     weight = kappa(region, config.keep.band_px / grid.scale) * valid
-    healthy = config.tokens.removal == "healthy"
-    texts = target_prompt(asked, healthy=healthy), _negative_text(request, asked, healthy=healthy)
+    texts = _texts(request, asked, config)
     tables = [token_table(tokenizer, text.text, text.findings) for text in texts]
     own = _own_texts(asked, scene, config, tokenizer)
     cut = any(table.truncated for table in (*tables, *(table for _, table in own)))
@@ -237,10 +236,14 @@ def _source_text(request: EditRequest, asked: ParsedPrompt, config: EditConfig) 
     return request.source_prompt or implied
 
 
-def _negative_text(request: EditRequest, asked: ParsedPrompt, *, healthy: bool) -> SpannedText:
-    """What to steer away from: findings first, for their spans; none if ``healthy`` words rule."""
+def _texts(
+    request: EditRequest, asked: ParsedPrompt, config: EditConfig
+) -> tuple[SpannedText, SpannedText]:
+    """What to steer towards, and away from: findings first, or none if healthy words rule."""
+    healthy = config.tokens.removal == "healthy"
     removed = SpannedText("") if healthy else removal_prompt(asked)
-    return replace(removed, text=", ".join(filter(None, (removed.text, request.negative_prompt))))
+    away = ", ".join(filter(None, (removed.text, request.negative_prompt)))
+    return target_prompt(asked, healthy=healthy), replace(removed, text=away)
 
 
 def parted(asked: ParsedPrompt, regions: Sequence[Mask]) -> list[Mask]:
