@@ -105,12 +105,11 @@ class Case:
     @cached_property
     def bounds(self) -> Bounds:
         """Between which greys every member of a series stays, on the model grid."""
-        task, findings = self.task, self.asked.findings
-        known = [VOCABULARY[item.finding] for item in findings]
-        reached = [
-            Reach(target.region, one.way(item.direction), one.measure == "heart")
-            for target, one, item in zip(task.targets, known, findings, strict=True)
-        ]
+        task, reached = self.task, []
+        for target, item in zip(task.targets, self.asked.findings, strict=True):
+            known = VOCABULARY[item.finding]
+            heart = known.measure == "heart"
+            reached.append(Reach(target.region, known.way(item.direction), heart))
         return patient_bounds(task.image, task.organs, reached, self.config.keep.band_px)
 
     def change(self, radiograph: Radiograph, decoded: Decoded) -> Array:
@@ -132,10 +131,7 @@ class Case:
         return np.asarray(own * radiograph.valid, np.float32)
 
     def beyond(self, edited: Array, reference: Array) -> list[float]:
-        """Mean |D(z0') - D(E(x))| of (N, S, S) ``edited`` where kappa is 0, in grey levels of 255.
-
-        What sampling changed out there before the composite took it back; 0 if all is region.
-        """
+        """Mean |D(z0') - D(E(x))| of (N, S, S) ``edited`` where kappa is 0, in grey levels of 255."""
         outside = self.task.kappa == 0
         if not outside.any():
             return [0.0] * len(edited)
@@ -236,14 +232,12 @@ def _source_text(request: EditRequest, asked: ParsedPrompt, config: EditConfig) 
     return request.source_prompt or implied
 
 
-def _texts(
-    request: EditRequest, asked: ParsedPrompt, config: EditConfig
-) -> tuple[SpannedText, SpannedText]:
+def _texts(request: EditRequest, asked: ParsedPrompt, config: EditConfig) -> list[SpannedText]:
     """What to steer towards, and away from: findings first, or none if healthy words rule."""
     healthy = config.tokens.removal == "healthy"
     removed = SpannedText("") if healthy else removal_prompt(asked)
     away = ", ".join(filter(None, (removed.text, request.negative_prompt)))
-    return target_prompt(asked, healthy=healthy), replace(removed, text=away)
+    return [target_prompt(asked, healthy=healthy), replace(removed, text=away)]
 
 
 def parted(asked: ParsedPrompt, regions: Sequence[Mask]) -> list[Mask]:
