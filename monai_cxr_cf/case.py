@@ -131,7 +131,7 @@ class Case:
         return np.asarray(own * radiograph.valid, np.float32)
 
     def beyond(self, edited: Array, reference: Array) -> list[float]:
-        """Mean |D(z0') - D(E(x))| of (N, S, S) ``edited`` where kappa is 0, in grey levels of 255."""
+        """Mean |D(z0') - D(E(x))| of (N, S, S) images where kappa is 0, grey levels of 255."""
         outside = self.task.kappa == 0
         if not outside.any():
             return [0.0] * len(edited)
