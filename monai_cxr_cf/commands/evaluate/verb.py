@@ -10,6 +10,7 @@ from typing import Any
 from monai_cxr_cf.commands.evaluate import (
     ablation,
     attention,
+    augmentation,
     calibrate,
     classifier,
     edits,
@@ -32,6 +33,7 @@ examples:
   cxr-cf evaluate classifier --judge j1 --data cxr how well does a judge tell the findings?
   cxr-cf evaluate calibrate --data cxr --out cal   which settings suit this backbone?
   cxr-cf evaluate realism --edits edits --data cxr can edits be told from real radiographs?
+  cxr-cf evaluate augmentation --arms arms --out a do counterfactuals help a classifier?
   cxr-cf evaluate segmentation --help              every option of one evaluation
 """
 KINDS = (
@@ -45,6 +47,7 @@ KINDS = (
     classifier,
     calibrate,
     realism,
+    augmentation,
 )
 
 

@@ -6,7 +6,7 @@ Only labelled rows of one role (``judges.split``); organ maps come from the ship
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,16 @@ class Seen:
     small: NDArray[np.bool_]  # N: the file is small
 
 
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What one training learns from, and whom it is checked on."""
+
+    seen: Seen
+    unseen: Seen
+    regions: NDArray[np.float16]  # of ``seen``
+    looks: Mapping[str, str]  # row id -> class of a second look
+
+
 def load_seen(data: Path, who: str, shape: Shape) -> Seen:
     """Every labelled row of one role: "j1", "j2", or "tuning", whom no judge learns from.
 
@@ -51,6 +61,11 @@ def load_seen(data: Path, who: str, shape: Shape) -> Seen:
             hint="Judges learn from the split judge; the patient decides which judge, and whether "
             "any (judges/split.py).",
         )
+    return look_at(data, rows, shape)
+
+
+def look_at(data: Path, rows: Sequence[Row], shape: Shape) -> Seen:
+    """These rows as a judge sees them."""
     squares, small = [], []
     for row in rows:
         image = load_image(data, row)

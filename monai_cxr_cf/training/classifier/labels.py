@@ -59,14 +59,14 @@ def label_of(row: Row, finding: str, look: str = "") -> float:
     """1 or 0: whether a row shows a finding; NaN where nobody says.
 
     Args:
-        row: with labels of ChestX-ray14.
+        row: with labels of ChestX-ray14, or the finding's own name.
         finding: one of ``NIH`` or ``ASIDE``, or ``OPACITY``.
         look: class of the second look, if there was one.
     """
     if finding == OPACITY:
         return float(look == OPAQUE) if look else float("nan")
     own = set(row.labels)
-    present = bool(own & set(NIH.get(finding, (finding,))))
+    present = bool(own & {finding, *NIH.get(finding, ())})
     contradicted = finding in SOLID and look == (NORMAL if present else OPAQUE)
     doubtful = not present and own & DOUBTS.get(finding, set())
     return float("nan") if contradicted or doubtful else float(present)

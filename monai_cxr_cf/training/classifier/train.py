@@ -21,7 +21,7 @@ from monai_cxr_cf.judges.networks import JudgeNetwork
 from monai_cxr_cf.measures.probe import auc
 from monai_cxr_cf.training import loop
 from monai_cxr_cf.training.classifier.augment import augmented
-from monai_cxr_cf.training.classifier.data import Seen, load_regions, load_seen, plain
+from monai_cxr_cf.training.classifier.data import Material, Seen, load_regions, load_seen, plain
 from monai_cxr_cf.training.classifier.export import Learnt, export_judge
 from monai_cxr_cf.training.classifier.labels import (
     label_table,
@@ -43,24 +43,29 @@ BATCHES = 24  # from which the averaged network's statistics are measured
 
 
 class Training:
-    """Model, optimiser, average and files of one training."""
+    """Model, optimiser, average and files of one training.
+
+    Args:
+        recipe: what decides it besides the data.
+        data: a data folder, of which one judge sees its own patients; or what is seen.
+        out: for its files.
+        max_minutes: bounds it.
+    """
 
     def __init__(
         self,
         recipe: ClassifierRecipe,
-        data: Path,
+        data: Path | Material,
         *,
         out: Path,
         max_minutes: float | None = None,
     ) -> None:
         self.recipe, self.out = recipe, out
         self.accelerator = Accelerator(mixed_precision=recipe.precision)
-        self.seen = load_seen(data, recipe.judge, recipe.shape())
-        self.unseen = load_seen(data, "tuning", recipe.shape())
-        self.regions = load_regions(data, self.seen.rows, side=recipe.side, cache=out)
-        looks = second_looks(data)
-        self.labels = label_table(self.seen.rows, recipe.learnt(), looks)
-        self.truth = label_table(self.unseen.rows, recipe.findings, looks)
+        given = data if isinstance(data, Material) else material(recipe, data, cache=out)
+        self.seen, self.unseen, self.regions = given.seen, given.unseen, given.regions
+        self.labels = label_table(self.seen.rows, recipe.learnt(), given.looks)
+        self.truth = label_table(self.unseen.rows, recipe.findings, given.looks)
         self.odds = odds_of(recipe, self.seen, self.labels)
         share = (np.nansum(self.labels, axis=0) + 0.5) / ((~np.isnan(self.labels)).sum(0) + 1)
         self.weights = torch.from_numpy((share**-0.5 / (share**-0.5).mean()).astype(np.float32))
@@ -160,6 +165,14 @@ class Training:
     def restore(self) -> None:
         """Continue from the checkpoint of ``check``."""
         loop.restore(self, self.out / "state.pt")
+
+
+def material(recipe: ClassifierRecipe, data: Path, *, cache: Path) -> Material:
+    """The patients of one judge, and of the tuning subset, whom no judge learns from."""
+    seen = load_seen(data, recipe.judge, recipe.shape())
+    unseen = load_seen(data, "tuning", recipe.shape())
+    regions = load_regions(data, seen.rows, side=recipe.side, cache=cache)
+    return Material(seen, unseen, regions, second_looks(data))
 
 
 def odds_of(
