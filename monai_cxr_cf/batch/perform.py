@@ -17,7 +17,6 @@ from monai_cxr_cf.batch.points import Hook, unwatched
 from monai_cxr_cf.batch.rows.columns import Row, in_fields
 from monai_cxr_cf.batch.store.files import is_full, place, remove
 from monai_cxr_cf.batch.store.results import DONE, FAILED, REFUSED
-from monai_cxr_cf.batch.store.run_folder import RunFolder
 from monai_cxr_cf.errors import BadRequest, CxrError, UnreadableInput, UnsupportedImage
 from monai_cxr_cf.runs.failures import typed
 
@@ -46,13 +45,20 @@ class Work(Protocol):
         """What the record says of a whole folder; UnreadableInput if it is not whole."""
 
 
+class Places(Protocol):
+    """Where finished rows lie: the folder of a batch, or another's."""
+
+    def row(self, key: str) -> Path:
+        """The place of a row."""
+
+
 @dataclass(frozen=True)
 class Desk:
     """Where a worker builds and what it uses."""
 
     work: Work
     parts: Any
-    folder: RunFolder
+    folder: Places
     at: Hook = unwatched
 
 

@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.batch.rows.columns import Row as Planned
 from monai_cxr_cf.batch.rows.columns import check_columns, read_row
 from monai_cxr_cf.batch.rows.table import LINES, read_table
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.reading.series import find_images
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
 from monai_cxr_cf.request import EditRequest, from_json
-from monai_cxr_cf.runs.result import OURS, check_folder, refuse_early, refuse_words
-from monai_cxr_cf.transforms.each import LISTING
+from monai_cxr_cf.runs.result import check_folder, refuse_early, refuse_words
+from monai_cxr_cf.transforms.each import AGAIN, ASIDE, LISTING, ROW, Listing
 from monai_cxr_cf.transforms.items import REQUEST, Item, cleaned, switch
 
 Row = Mapping[str, Any]
@@ -42,7 +43,8 @@ def cases(
             with fields of a request, before those of ``request``; or a manifest, docs/batch.md 2.
         request: fields of ``request.schema.json``; empty ones count as not given.
         output_dir: where the output goes.
-        overwrite: replace earlier outputs of ours; "false" as text is false.
+        overwrite: replace earlier outputs of ours; "false" as text is false. Without it a folder of
+            outputs is only gone on with by the run that began it.
 
     Raises:
         BadRequest: a wrong request or row, or an output folder that must not be touched.
@@ -53,17 +55,25 @@ def cases(
     if not str(output_dir or ""):
         raise BadRequest("No output folder is named.", hint="Give --output_dir DIR.")
     path, out, fields = Path(source), Path(output_dir), cleaned(request or {})
+    again = switch("overwrite", overwrite)
     if path.is_dir() or path.name.lower().endswith((".json", *TABLES)):
-        rows = _found(path) if path.is_dir() else _rows(path, fields)
-        outputs = [out / f"{number:04d}" for number in range(1, len(rows) + 1)]
-        ours = frozenset((*(folder.name for folder in outputs), LISTING))
-        items = [
-            {**_item(row, fields, folder, refuse_words), "listed": _below(path, row["image"])}
-            for row, folder in zip(rows, outputs, strict=True)
-        ]
-    else:
-        ours, items = OURS, [_item({"image": str(path)}, fields, out, refuse_early)]
-    check_folder(out, overwrite=switch("overwrite", overwrite), ours=ours)
+        return _several(path, fields, out, again=again)
+    check_folder(out, overwrite=again)
+    return [_item({"image": str(path)}, fields, out, refuse_early)]
+
+
+def _several(path: Path, fields: Row, out: Path, *, again: bool) -> list[Item]:
+    """Items of a folder or a list; what a run of the same has finished in ``out`` is kept."""
+    rows = _found(path) if path.is_dir() else _rows(path, fields)
+    items, planned = [], list[Planned]()
+    for number, row in enumerate(rows, 1):
+        name, own = f"{number:04d}", _fields(row, fields)
+        given = _below(path, row["image"])
+        planned.append(Planned(number, name, str(row["image"]), given, own))
+        item = _item(row, fields, out / name, refuse_words)
+        items.append({**item, "listed": given, ROW: planned[-1], AGAIN: again})
+    ours = frozenset((*(row.id for row in planned), LISTING, ASIDE))
+    check_folder(out, overwrite=again or Listing(out).begun_with(planned), ours=ours)
     return items
 
 
@@ -73,13 +83,17 @@ def _below(source: Path, image: str) -> str:
     return (path.relative_to(base) if path.is_relative_to(base) else path).as_posix()
 
 
-def _item(row: Row, fields: Row, output: Path, refuse: Callable[[EditRequest], None]) -> Item:
+def _fields(row: Row, fields: Row) -> dict[str, Any]:
+    """The request of a row: its own fields before those of all."""
     own = cleaned({key: value for key, value in row.items() if key != "image"})
     # A row that names findings means them instead of the prompt, and the other way round.
     dropped = {"prompt": "findings", "findings": "prompt"}
     replaced = {dropped[name] for name in dropped if name in own}
-    merged = {key: value for key, value in fields.items() if key not in replaced}
-    request = from_json({**merged, **own, "source": str(row["image"])})
+    return {**{key: value for key, value in fields.items() if key not in replaced}, **own}
+
+
+def _item(row: Row, fields: Row, output: Path, refuse: Callable[[EditRequest], None]) -> Item:
+    request = from_json({**_fields(row, fields), "source": str(row["image"])})
     refuse(request)
     return {"image": str(row["image"]), REQUEST: request, "output": str(output)}
 

@@ -3,11 +3,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from monai_cxr_cf.batch.rows.columns import Row
+from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.transforms.each import Listing
 from tests.bundle.tiny import run
 from tests.folders import contents
 
@@ -57,21 +61,58 @@ def test_the_others_are_edited_and_the_refused_are_named(
 
 
 @pytest.mark.weights
-def test_a_folder_without_a_refusal_is_listed_too_and_can_be_overwritten(
+def test_a_run_goes_on_where_it_was_unless_it_is_to_overwrite(
     phantom: dict[str, str], settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    source, out = tmp_path / "in", tmp_path / "out"
-    source.mkdir()
-    shutil.copy(phantom["source"], source / "one.dcm")
-    fields = {**settings, "source": str(source), "output_dir": str(out)}
-    run("inference.json", **fields)
-    assert [(r["source"], r["state"]) for r in listed(out)] == [("one.dcm", "done")]
-    before = (out / "0001" / "report.json").stat().st_mtime_ns
-    with pytest.raises(SystemExit):  # as MONAI's command line hands it on
-        run("inference.json", **fields, overwrite="false")
-    assert (out / "0001" / "report.json").stat().st_mtime_ns == before
-    run("inference.json", **fields, overwrite="true")
-    assert (out / "0001" / "report.json").stat().st_mtime_ns > before
+    out, given = tmp_path / "out", tmp_path / "list.json"
+    for name in ("a.dcm", "b.dcm"):
+        shutil.copy(phantom["source"], tmp_path / name)
+    fields = {**settings, "source": str(given), "output_dir": str(out)}
+
+    def made(names: str, **more: str) -> list[int]:
+        """When the report of each output was written, after one more run."""
+        given.write_text(json.dumps([f"{name}.dcm" for name in names]))
+        run("inference.json", **{**fields, **more})
+        assert [(r["source"], r["state"]) for r in listed(out)] == [
+            (f"{name}.dcm", "done") for name in names
+        ]
+        found = sorted(out.glob("*/report.json"))
+        return [path.stat().st_mtime_ns for path in found]
+
+    first = made("a")
+    assert made("a", overwrite="false") == first
+    grown = made("ab")
+    assert grown[0] == first[0]
+    with (out / "0001" / "seg.dcm").open("ab") as stream:
+        stream.write(b"\0")  # no longer what its report says
+    mended = made("ab")
+    assert mended[0] > grown[0]
+    assert mended[1] == grown[1]
+    for other in ({"prompt": "cardiomegaly"}, {"source": phantom["source"]}):
+        with pytest.raises(SystemExit):  # as MONAI's command line hands it on
+            run("inference.json", **{**fields, **other})
+    assert all(new > old for new, old in zip(made("ab", overwrite="true"), mended, strict=True))
+
+
+def test_a_listing_knows_its_own_rows_and_weights(tmp_path: Path) -> None:
+    rows = [Row(n, f"{n:04d}", f"/{n}.dcm", f"{n}.dcm", {"prompt": "edema"}) for n in (1, 2)]
+    first = Listing(tmp_path)
+    assert not first.begun_with(rows)
+    (tmp_path / ".aside").mkdir()  # killed within its first image
+    assert first.begun_with(rows)
+    first.learn({"backbone x": "a" * 64})
+    first.add(rows[0], "done", {"key": "k"})
+    again = Listing(tmp_path)
+    assert again.begun_with(rows)  # it may have grown
+    assert not again.begun_with(rows[1:])
+    assert not again.begun_with([replace(rows[0], request={"prompt": "no edema"}), rows[1]])
+    assert again.holds(rows[0], "k")
+    assert not again.holds(rows[0], "l")
+    assert not again.holds(rows[1], "k")
+    with pytest.raises(BadRequest, match="another weights of backbone x"):
+        again.learn({"backbone x": "b" * 64})
+    again.version = "0.0"
+    assert not again.begun_with(rows)
 
 
 @pytest.mark.weights
