@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,18 @@ def place(moves: Sequence[tuple[Path, Path]], at: Hook = unwatched) -> None:
         at("renamed")
     for folder in sorted({final.parent for _, final in moves}):
         sync_folder(folder)
+
+
+@contextmanager
+def built(aside: Path, final: Path) -> Iterator[Path]:
+    """A new folder aside to build in; moved to its place when all went well, else removed."""
+    remove(aside)
+    make_folders(aside)
+    try:
+        yield aside
+        place([(aside, final)])
+    finally:
+        remove(aside)
 
 
 def remove(folder: Path) -> None:

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a job is: the words shared by the web process and the worker; no database, no HTTP."""
+"""What a job is: the words shared by the web process and the worker; no database, no HTTP.
+
+A result is committed, and a job that kills workers given up, as a row of a batch is. The line of
+waiting jobs is another thing than a batch's plan, which is written once and never changed: jobs
+come at any time, short ones go first, equal ones are joined, any is cancelled, all are forgotten.
+"""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +19,6 @@ STATES = (QUEUED, RUNNING, DONE, FAILED, CANCELLED, EXPIRED)
 OVER = (DONE, FAILED, CANCELLED, EXPIRED)
 EDIT, SEGMENT = "edit", "segment"
 PRIORITY = {EDIT: 0, SEGMENT: 1}  # finding organs takes a second and somebody looks on
-ATTEMPTS = 2  # a job that was running when the worker died twice is the likely cause
 PARTS = ("source", "masks", "roi")
 REFUSED = "refused"  # in a result: why the job failed although files were made
 MEDIA = {

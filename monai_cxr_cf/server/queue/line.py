@@ -11,9 +11,9 @@ from typing import Any
 
 import sqlalchemy as sql
 
+from monai_cxr_cf.batch.how import KILLS
 from monai_cxr_cf.errors import CxrError
 from monai_cxr_cf.server.queue.jobs import (
-    ATTEMPTS,
     CANCELLED,
     DONE,
     FAILED,
@@ -61,7 +61,7 @@ class Line:
             for row in rows:
                 if row["cancel_asked"]:
                     end(connection, row["seq"], CANCELLED, _cancelled())
-                elif row["attempts"] >= ATTEMPTS:
+                elif row["attempts"] >= KILLS:
                     end(connection, row["seq"], FAILED, DIED.as_dict())
                 else:
                     told = "The worker process died; the job starts again."

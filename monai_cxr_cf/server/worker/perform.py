@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One job done: request and files in, the result folder out; runs in the worker process."""
+"""One job done: request and files in, the result folder out; runs in the worker process.
+
+It is committed as a row of a batch is: built aside, synced, renamed, and only then does the store
+say so. A folder that the store does not know yet is taken if every file is as its result says.
+"""
 
 import json
 from collections.abc import Mapping
@@ -8,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_cxr_cf import __version__
+from monai_cxr_cf.batch.rows.manifest import file_sha256
+from monai_cxr_cf.batch.store.files import built, remove
 from monai_cxr_cf.devices import AUTO, device_of
 from monai_cxr_cf.request import EditRequest, from_json
 from monai_cxr_cf.runs import facts
-from monai_cxr_cf.runs.atomic import staged
 from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.progress import Silent
 from monai_cxr_cf.runs.result import result_of
@@ -65,7 +70,7 @@ class Models:
 def perform(
     job: Mapping[str, Any], folder: Path, *, models: Models, events: Silent
 ) -> dict[str, Any]:
-    """Run a job and put its result folder ``out`` in place, whole.
+    """Run a job and put its result folder ``out`` in place, whole and on disk.
 
     Args:
         job: kind and request.
@@ -76,7 +81,10 @@ def perform(
     Returns:
         What the store keeps: files relative to ``out``, figures, verdict; also in result.json.
     """
-    with staged(folder / "out", overwrite=True) as out:
+    if (found := finished(folder / "out")) is not None:
+        return found
+    remove(folder / "out")
+    with built(folder / "aside", folder / "out") as out:
         events.hello(models.warm_up())
         if job["kind"] == SEGMENT:
             from monai_cxr_cf.runs.run import Stages
@@ -89,6 +97,16 @@ def perform(
             result = _edit(job["request"], folder / "in", out, models=models, events=events)
         (out / RESULT).write_text(json.dumps(result))
     return result
+
+
+def finished(out: Path) -> dict[str, Any] | None:
+    """The result of a folder that is whole: of a worker that died before it said so."""
+    try:
+        result: dict[str, Any] = json.loads((out / RESULT).read_text())
+        whole = all(file_sha256(out / file["path"]) == file["sha256"] for file in result["files"])
+    except (OSError, ValueError, KeyError):
+        return None
+    return result if whole else None
 
 
 def _edit(

@@ -32,7 +32,6 @@ log = logging.getLogger("monai_cxr_cf.server.worker.worker")
 NICE = 10  # the web process answers first
 IDLE_S = 0.2
 BEAT_S = 5.0
-RESULT = "result.json"
 
 
 class Stop:
@@ -89,14 +88,10 @@ class Worker:
     def _run(self, job: Mapping[str, Any]) -> None:
         began = time.monotonic()
         seq, folder = job["seq"], self._store.data / "jobs" / job["id"]
-        stored = folder / "out" / RESULT
         check = Check(self._line, seq, stop=self._stop, seconds=self._store.limits.job_s)
         try:
-            if stored.is_file():  # the last worker died between its last file and saying so
-                result = json.loads(stored.read_text())
-            else:
-                events = JobEvents(self._line, seq, check)
-                result = perform(job, folder, models=self._models, events=events)
+            events = JobEvents(self._line, seq, check)
+            result = perform(job, folder, models=self._models, events=events)
         except BaseException as raised:  # of whatever kind: the next job must run
             self._ended(job, check.reason or raised)
         else:
