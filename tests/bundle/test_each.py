@@ -64,14 +64,14 @@ def test_the_others_are_edited_and_the_refused_are_named(
 def test_a_run_goes_on_where_it_was_unless_it_is_to_overwrite(
     phantom: dict[str, str], settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    out, given = tmp_path / "out", tmp_path / "list.json"
+    out, given = tmp_path / "out", tmp_path / "manifest.csv"
     for name in ("a.dcm", "b.dcm"):
         shutil.copy(phantom["source"], tmp_path / name)
     fields = {**settings, "source": str(given), "output_dir": str(out)}
 
     def made(names: str, **more: str) -> list[int]:
         """When the report of each output was written, after one more run."""
-        given.write_text(json.dumps([f"{name}.dcm" for name in names]))
+        given.write_text("".join(f"{line}\n" for line in ["path", *(f"{n}.dcm" for n in names)]))
         run("inference.json", **{**fields, **more})
         assert [(r["source"], r["state"]) for r in listed(out)] == [
             (f"{name}.dcm", "done") for name in names
