@@ -161,7 +161,7 @@ def trained(device: torch.device, what: str, precision: str, batch: int, *, tiny
     """Samples a second of a step of a training: forward, backward, AdamW, as its loop has it."""
     from accelerate import Accelerator
 
-    from monai_cxr_cf.training.autoencoder.train import AutoencoderRecipe, build
+    from monai_cxr_cf.training.autoencoder.recipe import AutoencoderRecipe, build
     from monai_cxr_cf.training.generator.pipeline_folder import build_unet
     from monai_cxr_cf.training.masters import Masters, adamw
 

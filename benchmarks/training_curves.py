@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
-from monai_cxr_cf.training.autoencoder.train import AutoencoderRecipe, build
+from monai_cxr_cf.training.autoencoder.recipe import AutoencoderRecipe, build
 from monai_cxr_cf.training.generator.batches import Batch, tokenize
 from monai_cxr_cf.training.generator.captions import Caption
 from monai_cxr_cf.training.generator.denoiser import DenoiserRecipe, Trainer

@@ -84,7 +84,7 @@ def bare(what: str, work: Path, steps: int) -> list[list[float]]:
     """The same of the bare network: bfloat16 weights, forward, mean square, backward."""
     import torch
 
-    from monai_cxr_cf.training.autoencoder.train import AutoencoderRecipe, build
+    from monai_cxr_cf.training.autoencoder.recipe import AutoencoderRecipe, build
     from monai_cxr_cf.training.generator.from_nothing import DiffusionRecipe
     from monai_cxr_cf.training.generator.pipeline_folder import build_unet
     from monai_cxr_cf.training.loop import read_recipe

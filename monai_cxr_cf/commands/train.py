@@ -34,6 +34,9 @@ stop and go on:
   cxr-cf train diffusion --data cxr --out mini --resume     bit-exactly from mini/state.pt
 
 look at OUT/curves.png, samples.png and edits.png while it runs, or: tensorboard --logdir OUT
+texture for a decoder that is trained, on fixed latents:
+  cxr-cf train autoencoder --data cxr --out mini --recipe texture --lpips lpips
+
 needs, in the checkout: pip install -c constraints.txt '.[train]'
 """
 SEVERAL = ("autoencoder", "diffusion")  # trainings that several processes can share
@@ -58,6 +61,8 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-minutes", type=float, metavar="N", help="end cleanly after")
     parser.add_argument("--progress", choices=["bar", "ndjson", "none"], default="bar",
                         help="bar (log lines without a terminal), JSON lines, or none")  # fmt: skip
+    parser.add_argument("--lpips", type=Path, metavar="DIR",
+                        help="LPIPS weights, for the autoencoder's recipe texture")  # fmt: skip
     tune = parser.add_argument_group("fine-tuning (diffusion only)")
     tune.add_argument(
         "--start", metavar="MODEL", help="diffusers folder, .safetensors file, or cached hub id"
@@ -93,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
     tuning = args.start or args.layout != "folder" or args.reports
     if tuning and args.what != "diffusion":
         raise BadRequest(f"--start, --layout and --reports are not for {args.what}.", code="usage")
+    if args.lpips and args.what != "autoencoder":
+        raise BadRequest(f"--lpips is not for {args.what}.", code="usage")
     _check_words(args)
     _check_cleaner(args)
     if args.what not in SEVERAL and int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -160,7 +167,12 @@ def _autoencoder(args: argparse.Namespace, recipe: Path) -> Path:
     from monai_cxr_cf.training.autoencoder.train import train_autoencoder
 
     return train_autoencoder(
-        recipe, args.data, out=args.out, resume=args.resume, max_minutes=args.max_minutes
+        recipe,
+        args.data,
+        out=args.out,
+        resume=args.resume,
+        max_minutes=args.max_minutes,
+        lpips=args.lpips,
     )
 
 

@@ -111,6 +111,11 @@ class Lpips:
             return masked_mean(self.map(image, reference), mask)
         return float(sum(float(x.mean()) for x in self._layers(image, reference)))
 
+    def between(self, image: Tensor, reference: Tensor) -> Tensor:
+        """The distance of each of B grey pictures (B, 1, H, W) in -1..1: (B,), differentiable."""
+        maps = self._maps(self._features(image), self._features(reference))
+        return torch.stack([x.mean((1, 2, 3)) for x in maps]).sum(0)
+
     def _layers(self, image: Array, reference: Array) -> list[Tensor]:
         """Five maps (1, 1, h, w): weighted squared differences of unit feature vectors."""
         _same_shape(image, reference)
@@ -118,16 +123,23 @@ class Lpips:
             raise BadRequest(f"LPIPS needs {SMALLEST} px a side; got {image.shape}.")
         both = torch.from_numpy(np.stack([image, reference]).astype(np.float32))
         features = self._features(both[:, None] * 2 - 1)
+        return self._maps([x[:1] for x in features], [x[1:] for x in features])
+
+    def _maps(self, made: list[Tensor], wanted: list[Tensor]) -> list[Tensor]:
         maps = []
-        for number, layer in enumerate(features):
-            unit = layer / (layer.square().sum(1, keepdim=True).sqrt() + EPSILON)
-            difference = (unit[:1] - unit[1:]).square()
-            maps.append((difference * self.weights[f"lin{number}"].view(1, -1, 1, 1)).sum(1, True))
+        for number, pair in enumerate(zip(made, wanted, strict=True)):
+            # This norm has a slope at a cell of zeros, which the root of a sum has not.
+            one, other = (
+                x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + EPSILON) for x in pair
+            )
+            weights = self.weights[f"lin{number}"].view(1, -1, 1, 1)
+            maps.append(((one - other).square() * weights).sum(1, True))
         return maps
 
     def _features(self, x: Tensor) -> list[Tensor]:
         """AlexNet's five rectified layers of (N, 1, H, W) grey images in -1..1."""
-        x = (x - torch.tensor(SHIFT).view(1, 3, 1, 1)) / torch.tensor(SCALE).view(1, 3, 1, 1)
+        shift, scale = (x.new_tensor(each).view(1, 3, 1, 1) for each in (SHIFT, SCALE))
+        x = (x - shift) / scale
         layers = []
         for number, (stride, padding) in enumerate(CONVOLUTIONS):
             if number in POOLED:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from monai_cxr_cf.data.folder import Row, load_image
+from monai_cxr_cf.errors import UnreadableInput
 
 SHIPPABLE = ("yes", "attribution")
 
@@ -21,6 +22,23 @@ SHIPPABLE = ("yes", "attribution")
 def generator_rows(rows: list[Row], split: str = "train") -> list[Row]:
     """The rows a shipped generator may learn from: free licences, one split."""
     return [row for row in rows if row.weights_may_ship in SHIPPABLE and row.split == split]
+
+
+def large_rows(folder: Path, rows: list[Row], least: int) -> list[Row]:
+    """The rows whose image has ``least`` px or more on both sides; 0 asks for nothing.
+
+    Raises:
+        UnreadableInput: none has.
+    """
+    if not least:
+        return rows
+    found = [row for row in rows if min(load_image(folder, row).shape) >= least]
+    if not found:
+        raise UnreadableInput(
+            f"None of {len(rows)} radiographs has {least} px on both sides.",
+            hint="Lower least_side in the recipe.",
+        )
+    return found
 
 
 def to_square(image: NDArray[np.float32], side: int) -> NDArray[np.uint8]:

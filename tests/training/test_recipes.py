@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_cxr_cf.training.autoencoder.train import AutoencoderRecipe
+from monai_cxr_cf.training.autoencoder.recipe import AutoencoderRecipe
 from monai_cxr_cf.training.generator.finetune import FinetuneRecipe
 from monai_cxr_cf.training.generator.from_nothing import DiffusionRecipe
 from monai_cxr_cf.training.loop import read_recipe
@@ -14,6 +14,7 @@ from monai_cxr_cf.training.loop import read_recipe
 RECIPES = {
     "autoencoder": AutoencoderRecipe,
     "decoder": AutoencoderRecipe,
+    "texture": AutoencoderRecipe,
     "diffusion": DiffusionRecipe,
     "diffusion_finish": DiffusionRecipe,
     "diffusion_plain": DiffusionRecipe,

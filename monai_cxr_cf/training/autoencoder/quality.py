@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 
 def sheet(rows: list[list[NDArray[np.float32]]], path: Path) -> None:
@@ -23,3 +24,9 @@ def reconstruction_sheet(
     """Originals above, reconstructions below, tenfold difference at the bottom."""
     difference = np.abs(rebuilt - target) * 10
     sheet([list(target), list(rebuilt), list(difference)], path)
+
+
+def texture_share(rebuilt: NDArray[np.float32], target: NDArray[np.float32]) -> float:
+    """Spread of the finest detail (beyond a Gaussian of 1 px) over that of the originals."""
+    made, real = (x - gaussian_filter(x, (0, 1, 1)) for x in (rebuilt, target))
+    return float(made.std() / real.std())

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A data folder in, a KL autoencoder (f8, four latent channels) out: the first half of a backbone.
 
-Crops of square radiographs, L1 + squared error + edge error + a small KL term, EMA weights. The
-result is a diffusers ``AutoencoderKL`` folder whose ``scaling_factor`` is measured on the data.
+Crops of square radiographs, L1 + squared error + edge error + a small KL term, EMA weights; terms
+for structure and texture where the recipe weighs them. The result is a diffusers ``AutoencoderKL``
+folder whose ``scaling_factor`` is measured on the data.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from monai.losses import SSIMLoss
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,10 +20,13 @@ from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.measures.perceptual import psnr, ssim
 from monai_cxr_cf.training.autoencoder.linear_start import linear_start
 from monai_cxr_cf.training.autoencoder.load import load_autoencoder
-from monai_cxr_cf.training.autoencoder.quality import reconstruction_sheet
+from monai_cxr_cf.training.autoencoder.losses import autoencoder_loss
+from monai_cxr_cf.training.autoencoder.quality import reconstruction_sheet, texture_share
+from monai_cxr_cf.training.autoencoder.recipe import AutoencoderRecipe, build
 from monai_cxr_cf.training.autoencoder.reconstruct import encode, reconstruct
+from monai_cxr_cf.training.autoencoder.texture import Texture, check_lpips
 from monai_cxr_cf.training.autoencoder.whiten import fit_basis, fold
-from monai_cxr_cf.training.images import generator_rows, square_images
+from monai_cxr_cf.training.images import generator_rows, large_rows, square_images
 from monai_cxr_cf.training.loop import (
     Ema,
     Journal,
@@ -45,77 +47,6 @@ from monai_cxr_cf.training.processes import (
     share_gradients,
     start_accelerator,
 )
-
-
-@dataclass(frozen=True)
-class AutoencoderRecipe:
-    """Everything that decides the weights besides the data."""
-
-    channels: tuple[int, ...] = (16, 32, 128, 128)  # per level, three halvings between
-    layers: int = 1  # residual blocks per encoder level; the decoder has one more
-    norm_groups: int = 8
-    side: int = 256  # px, square
-    crop: int = 128  # px, training crops
-    batch: int = 8
-    steps: int = 6000
-    learning_rate: float = 8e-4
-    warmup: int = 50  # steps
-    kl_weight: float = 1e-4  # per latent element, against per-pixel losses
-    squared_weight: float = 2.0  # of the squared error, which PSNR measures
-    gradient_weight: float = 0.5  # of the error of horizontal and vertical differences
-    structure_weight: float = 0.0  # of 1 - SSIM
-    ema_decay: float = 0.995
-    precision: str = "bf16"  # autocast; "bf16-pure": bf16 weights, float32 masters; "no": float32
-    seed: int = 7
-    check_every: int = 150  # steps between validation, sheet and checkpoint
-    compile: bool = False  # torch.compile: minutes to start, then faster
-    linear: bool = True  # start as a working linear code instead of at random
-    decoder_only: bool = False  # start from OUT/vae and train its decoder; latents stay as they are
-
-
-def build(recipe: AutoencoderRecipe) -> AutoencoderKL:
-    """An untrained autoencoder of the recipe's shape; no attention, so crops and images agree."""
-    levels = len(recipe.channels)
-    return AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=recipe.channels,
-        layers_per_block=recipe.layers,
-        latent_channels=4,
-        norm_num_groups=recipe.norm_groups,
-        sample_size=recipe.side,
-        mid_block_add_attention=False,
-    )
-
-
-def autoencoder_loss(
-    output: Tensor, target: Tensor, mean: Tensor, log_variance: Tensor, recipe: AutoencoderRecipe
-) -> dict[str, Tensor]:
-    """Losses of a batch in [-1, 1]: ``total`` and its parts.
-
-    total = |e| + w_s e^2 + w_g |grad e| + w_kl KL(q || N(0, I)) + w_c (1 - SSIM), each a mean.
-    """
-    error = output.float() - target
-    edges = (error[..., 1:] - error[..., :-1]).abs().mean() + (
-        error[..., 1:, :] - error[..., :-1, :]
-    ).abs().mean()
-    mean, log_variance = mean.float(), log_variance.float().clamp(-30, 20)
-    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-    l1, squared = error.abs().mean(), error.square().mean()
-    total = (
-        l1
-        + recipe.squared_weight * squared
-        + recipe.gradient_weight * edges
-        + recipe.kl_weight * kl
-    )
-    parts = {"l1": l1, "mse": squared, "edges": edges, "kl": kl}
-    if recipe.structure_weight:
-        grey = (x.mean(1, keepdim=True) for x in (output.float(), target))
-        parts["structure"] = SSIMLoss(2, data_range=2.0)(*grey)
-        total = total + recipe.structure_weight * parts["structure"]
-    return {"total": total, **parts}
 
 
 def crops(images: NDArray[np.uint8], recipe: AutoencoderRecipe, step: int) -> Tensor:
@@ -140,22 +71,26 @@ def train_autoencoder(
     out: Path,
     resume: bool = False,
     max_minutes: float | None = None,
+    lpips: Path | None = None,
 ) -> Path:
     """Train and write ``out/vae`` (diffusers AutoencoderKL, EMA weights); returns that folder.
 
     ``out`` also receives state.pt, history.jsonl, curves.png, reconstructions.png and TensorBoard
     events. With ``resume`` the run goes on from ``out/state.pt`` bit-exactly.
+    ``lpips`` holds the weights of the perceptual term.
     """
     keep_freed()
     recipe = read_recipe(config, AutoencoderRecipe)
+    check_lpips(recipe, lpips)
     rows = read_index(data)
-    train_rows, judge_rows = generator_rows(rows), generator_rows(rows, "judge")[:32]
+    train_rows = large_rows(data, generator_rows(rows), recipe.least_side)
+    judge_rows = generator_rows(rows, "judge")[:32]
     with start_accelerator(recipe.precision).main_process_first():
         squares = square_images(
             data, [*train_rows, *judge_rows], side=recipe.side, cache=out / "squares.npz"
         )
     images = np.stack([squares[row.id] for row in train_rows])
-    run = AutoencoderTraining(recipe, images, out, max_minutes=max_minutes)
+    run = AutoencoderTraining(recipe, images, out, max_minutes=max_minutes, lpips=lpips)
     if resume:
         run.restore()
     run.train(images, np.stack([squares[row.id] for row in judge_rows]))
@@ -172,6 +107,7 @@ class AutoencoderTraining:
         out: Path,
         *,
         max_minutes: float | None,
+        lpips: Path | None = None,
     ) -> None:
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
@@ -183,6 +119,7 @@ class AutoencoderTraining:
         self.optimizer = adamw(trained, device, rate=recipe.learning_rate)
         self.masters = Masters(self.model, recipe.precision, self.accelerator)
         self.ema = Ema(self.model, recipe.ema_decay)
+        self.texture = Texture(recipe, self.accelerator, lpips)
         self.progress = Pace(recipe.steps, max_minutes)
         self.journal = Journal(out, active=self.accelerator.is_main_process)
         self.forward = torch.compile(self._forward) if recipe.compile else self._forward
@@ -236,6 +173,8 @@ class AutoencoderTraining:
         with self.masters.autocast():
             output, mean, log_variance = self.forward(*map(self.masters.cast, (batch, noise)))
         losses = autoencoder_loss(output, batch, mean, log_variance, recipe)
+        texture = self.texture.terms(output, batch, progress.step)
+        losses["total"] = torch.stack([losses["total"], *texture.values()]).sum()
         self.accelerator.backward(losses["total"])
         self.masters.gather()
         share_gradients(self.accelerator, self.model)
@@ -243,6 +182,7 @@ class AutoencoderTraining:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(self.model)
+        losses |= texture | self.texture.learn(output, batch, factor)
         progress.advance(len(batch) * self.accelerator.num_processes)
         share_clock(self.accelerator, progress)
         return {name: value.item() for name, value in losses.items()}
@@ -268,13 +208,16 @@ class AutoencoderTraining:
             psnr=float(np.mean([psnr(a, b) for a, b in zip(rebuilt, target, strict=True)])),
             ssim=float(np.mean([ssim(a, b) for a, b in zip(rebuilt, target, strict=True)])),
         )
+        self.journal.write(self.progress.step, texture=texture_share(rebuilt, target))
         reconstruction_sheet(target[:6], rebuilt[:6], self.out / "reconstructions.png")
         self.journal.curves()
-        save_state(self.out / "state.pt", state_of(self))
+        state = state_of(self) | {"texture": self.texture.state_dict()}
+        save_state(self.out / "state.pt", state)
 
     def restore(self) -> None:
         """Continue from the checkpoint of ``check``."""
-        restore(self, self.out / "state.pt")
+        state = restore(self, self.out / "state.pt")
+        self.texture.load_state_dict(state.get("texture", {}))
         self.masters.restored()
 
     def export(self, images: NDArray[np.uint8]) -> Path:

@@ -8,8 +8,8 @@ from scipy.ndimage import gaussian_filter
 
 from monai_cxr_cf.measures.perceptual import psnr
 from monai_cxr_cf.training.autoencoder.linear_start import cosines, fit, haar, linear_start
+from monai_cxr_cf.training.autoencoder.recipe import AutoencoderRecipe, build
 from monai_cxr_cf.training.autoencoder.reconstruct import reconstruct
-from monai_cxr_cf.training.autoencoder.train import AutoencoderRecipe, build
 
 
 def smooth_pictures(count: int, side: int = 64) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from PIL import Image
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.diffusion.model.backbone import load_backbone
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.training.autoencoder.train import AutoencoderRecipe, build
+from monai_cxr_cf.training.autoencoder.recipe import AutoencoderRecipe, build
 from monai_cxr_cf.training.generator import denoiser, pool
 from monai_cxr_cf.training.generator.batches import Batch, BatchMaker
 from monai_cxr_cf.training.generator.from_nothing import (
