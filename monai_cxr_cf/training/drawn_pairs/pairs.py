@@ -53,7 +53,7 @@ _GIVES = {
     "COVID-19": "consolidation",
     "Edema": "edema",
 }
-_TRANSPLANTED = {"effusion": 0.55, "consolidation": 0.6, "edema": 0.4}  # the rest is invented
+_TRANSPLANTED = {"effusion": 0.35, "consolidation": 0.5, "edema": 0.25}  # the rest is invented
 _RARE = {"pneumothorax": 0.4, "atelectasis": 0.3, "nodule": 0.18, "mass": 0.12}
 _SEEN = {"mild": 0.05, "moderate": 0.1, "severe": 0.16}  # of the lung, clearly changed
 _SPREAD = {"COVID-19", "Edema"}  # disease of both lungs: one patch less leaves no normal

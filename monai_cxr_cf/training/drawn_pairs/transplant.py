@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from monai_cxr_cf.training.drawn_pairs.drawing import (
@@ -20,7 +21,9 @@ from monai_cxr_cf.training.drawn_pairs.drawing import (
     SEVERITIES,
     Drawing,
     Image,
+    box,
     drawable,
+    soft,
     tissue,
 )
 from monai_cxr_cf.training.drawn_pairs.lungframe import (
@@ -45,6 +48,10 @@ _HEAL_FROM = 0.1
 _BODY = 0.38
 _INWARD = np.linspace(-0.14, 1.14, FRAME[1], dtype=np.float32)[None]  # wall 0, heart 1
 _DOWN = np.linspace(-0.07, 1.07, FRAME[0], dtype=np.float32)[:, None]  # apex 0, base 1
+_SAG = 14 * (1 - np.clip(1 - _INWARD, 0, 1) ** 2)  # rows that a surface lies lower than at the wall
+# Share of ribs and vessels that is seen through; oedema hides none of them.
+_KEPT = {"effusion": 0.25, "edema": 1.0}
+_KEPT_ELSE = 0.45
 _ANGLE = (_DOWN > 0.84) & (_INWARD < 0.4)
 # Great vessels and hila lie along the upper medial border: bright there means nothing.
 _NOT_HILAR = 1 - np.clip((_INWARD - 0.66) / 0.2, 0, 1) * np.clip((0.75 - _DOWN) / 0.15, 0, 1)
@@ -128,7 +135,8 @@ def fluid(share: Image, side: str) -> Opacity | None:
         return None
     # Fluid lies under fluid: below an opaque place nothing is clear.
     filled = np.maximum.accumulate(gaussian_filter(share, 1.5), axis=0)
-    kept = np.maximum(share, 0.92 * filled) * _from_row(_surface(share))
+    smooth = gaussian_filter(np.maximum(share, 0.92 * filled), 2.0)  # it is not mottled
+    kept = np.asarray(smooth * _from_row(_surface(share) + _SAG), np.float32)
     word = degree("effusion", strength(kept, ""))
     return Opacity(Drawing("effusion", side, "", word), kept) if word else None
 
@@ -140,7 +148,7 @@ def _surface(share: Image) -> float:
     return float(clear[-1]) - 10 if len(clear) else 0.2 * FRAME[0]
 
 
-def _from_row(row: float) -> Image:
+def _from_row(row: float | Image) -> Image:
     rows = np.arange(FRAME[0], dtype=np.float32)[:, None]
     return np.asarray(1 / (1 + np.exp(-np.clip((rows - row) / 5, -30, 30))), np.float32)
 
@@ -189,8 +197,8 @@ def transplant(
 ) -> tuple[Image, Image]:
     """The chest's image (or ``image``, of the same chest) with the opacity; the weight of where.
 
-    ``opacity.what.side`` decides the lung; the map itself serves both sides. Fluid also covers the
-    rim of diaphragm and wall around the lung, air-space opacity stays inside it.
+    ``opacity.what.side`` decides the lung; the map itself serves both sides. It reaches the
+    borders of the lung; ribs are seen through it, and fluid hides the border of the diaphragm.
     """
     out = chest.image if image is None else image
     weight, what = np.zeros_like(out), opacity.what
@@ -198,11 +206,33 @@ def transplant(
     halves = np.split(opacity.share, 2, axis=1) if len(sides) == 2 else [opacity.share]
     for side, share in zip(sides, halves, strict=True):
         alpha = chest.frame(side).push(share * rng.uniform(0.95, 1.15))
-        alpha = np.clip(alpha, 0, 0.94) * chest.edge(side, wide=what.finding == "effusion")
-        level = fluid_field(chest, side) if what.finding == "effusion" else chest.field(side)
-        rise = alpha * np.maximum(level - out, -0.06)
-        out, weight = out + rise, np.maximum(weight, np.clip(gaussian_filter(alpha, 2) * 1.6, 0, 1))
+        alpha = np.clip(alpha, 0, 0.94) * chest.edge(side, wide=True)
+        wet = what.finding == "effusion"
+        level = fluid_field(chest, side) if wet else chest.field(side)
+        smooth = out - _KEPT.get(what.finding, _KEPT_ELSE) * detail(out, chest.lung(side))
+        out = out + alpha * np.maximum(level - smooth, -0.06 if wet else 0.0)
+        if wet:
+            out = drown(out, alpha, chest.lung(side))
+        weight = np.maximum(weight, np.clip(gaussian_filter(alpha, 2) * 1.6, 0, 1))
     return np.clip(out, 0, 1).astype(np.float32), weight.astype(np.float32)
+
+
+def detail(image: Image, lung: NDArray[np.bool_]) -> Image:
+    """Ribs and vessels of a lung: what a Gaussian of its own pixels takes away; 0 elsewhere."""
+    inside = lung.astype(np.float32)
+    mean = gaussian_filter(image * inside, 4.0) / np.maximum(gaussian_filter(inside, 4.0), 1e-3)
+    return np.asarray((image - mean) * soft(lung, 1.6) * inside, np.float32)
+
+
+def drown(image: Image, alpha: Image, lung: NDArray[np.bool_]) -> Image:
+    """The image with the border below fluid washed out: nothing dark lies on the diaphragm."""
+    below, inside = np.zeros_like(alpha), alpha * lung
+    for rows in range(0, 10, 3):
+        below[rows:] = np.maximum(below[rows:], inside[: len(alpha) - rows] * (1 - rows / 14))
+    below = gaussian_filter(below * ~lung, 1.0)
+    top, bottom, *_ = box(lung)
+    below[: top + (bottom - top) // 2] = 0
+    return np.asarray(image + below * (gaussian_filter(image, 7.0) - image), np.float32)
 
 
 def visible(chest: Chest, drawn: Image, side: str) -> float:

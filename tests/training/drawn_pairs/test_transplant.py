@@ -15,6 +15,7 @@ from monai_cxr_cf.training.drawn_pairs.shares import invent
 from monai_cxr_cf.training.drawn_pairs.transplant import (
     Healthy,
     Opacity,
+    detail,
     heal,
     is_clear,
     look,
@@ -140,3 +141,35 @@ def test_a_clear_chest_is_clear(healthy: Healthy) -> None:
     clear = Chest(*chest(11))
     assert is_clear(clear, healthy)
     assert treatable(look(clear, healthy), {"effusion", "consolidation"}) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fluid_stands_higher_at_the_wall_than_at_the_heart(seed: int) -> None:
+    share = invent(Drawing("effusion", "left", "", "moderate"), np.random.default_rng(seed))
+    tops = [int(np.argmax(share[:, column] > 0.45)) for column in (10, 36, 60)]
+    assert tops[0] + 8 < min(tops[1:])
+
+
+def test_a_fissure_is_a_thin_line_of_the_right_lung_alone() -> None:
+    seen = {"right": 0, "left": 0}
+    for side, seed in ((side, seed) for side in seen for seed in range(30)):
+        share = invent(Drawing("effusion", side, "", "moderate"), np.random.default_rng(seed))
+        middle = share[54:76, 36]
+        seen[side] += bool((middle > 0.3).any() and (middle < 0.15).any() and middle[-1] < 0.2)
+    assert 3 < seen["right"] < 20
+    assert seen["left"] == 0
+
+
+def test_oedema_keeps_vessels_and_fluid_hides_most_of_them() -> None:
+    image, labels = chest(7)
+    lines = 0.06 * (np.arange(len(image)) % 12 < 3)[:, None] * (labels > 0)
+    clear = Chest(np.clip(image + lines, 0, 1).astype(np.float32), labels)
+    kept = {}
+    for what in (Drawing("edema", "left", "", "severe"), Drawing("effusion", "left", "", "severe")):
+        share = np.full(FRAME, 0.8, np.float32)
+        drawn, _ = transplant(clear, Opacity(what, share), rng=np.random.default_rng(0))
+        deep = distance_transform_edt(clear.lung("left")) > 8
+        before, after = (detail(x, clear.lung("left"))[deep].std() for x in (clear.image, drawn))
+        kept[what.finding] = after / before
+    assert kept["edema"] > 0.85
+    assert kept["effusion"] < 0.6
