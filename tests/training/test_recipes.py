@@ -16,6 +16,7 @@ RECIPES = {
     "decoder": AutoencoderRecipe,
     "texture": AutoencoderRecipe,
     "diffusion": DiffusionRecipe,
+    "diffusion2": DiffusionRecipe,
     "diffusion_finish": DiffusionRecipe,
     "diffusion_plain": DiffusionRecipe,
     "finetune": FinetuneRecipe,

@@ -9,7 +9,7 @@ or at least on its side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from monai_cxr_cf.data.csv_text import read_rows
+from monai_cxr_cf.data.boxes import Box, read_boxes
 from monai_cxr_cf.data.folder import Row, load_image
-from monai_cxr_cf.errors import UnreadableInput
 from monai_cxr_cf.evaluation.bootstrap import interval
 from monai_cxr_cf.grid import ModelGrid
 from monai_cxr_cf.judges.classifier import Judge
@@ -41,36 +40,13 @@ FINDING = {
 PATCHES = 8  # across the picture; each hides twice its own width
 
 
-@dataclass(frozen=True)
-class Box:
-    """A reader's box, in fractions of width and height of the radiograph."""
-
-    finding: str
-    left: float
-    top: float
-    right: float
-    bottom: float
-    side: str  # the patient's: right, left, or something else
-
-
 def boxes_of(data: Path) -> dict[str, list[Box]]:
-    """Row id -> boxes of findings that judges know; empty without ``boxes.csv``."""
-    path = data / "boxes.csv"
-    if not path.is_file():
-        return {}
-    found: dict[str, list[Box]] = {}
-    for line in read_rows(path, ("id", "finding", "x0", "y0", "x1", "y1", "side")):
-        try:
-            left, top, right, bottom = (float(line[name]) for name in ("x0", "y0", "x1", "y1"))
-        except ValueError as error:
-            raise UnreadableInput(
-                f"boxes.csv has a box without numbers, of {line['id']}.",
-                hint="x0, y0, x1 and y1 are fractions of width and height.",
-            ) from error
-        if line["finding"] in FINDING:
-            box = Box(FINDING[line["finding"]], left, top, right, bottom, line["side"])
-            found.setdefault(line["id"], []).append(box)
-    return found
+    """Row id -> boxes, named as judges name findings; empty without ``boxes.csv``."""
+    found = {
+        name: [replace(box, finding=FINDING[box.finding]) for box in of if box.finding in FINDING]
+        for name, of in read_boxes(data).items()
+    }
+    return {name: of for name, of in found.items() if of}
 
 
 def places(judge: Judge, data: Path, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ class AutoencoderRecipe:
     batch: int = 8
     steps: int = 6000
     learning_rate: float = 8e-4
+    beta2: float = 0.999  # of AdamW; a decoder that is all but done needs a shorter memory
     warmup: int = 50  # steps
     kl_weight: float = 1e-4  # per latent element, against per-pixel losses
     squared_weight: float = 2.0  # of the squared error, which PSNR measures

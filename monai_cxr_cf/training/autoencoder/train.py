@@ -116,7 +116,8 @@ class AutoencoderTraining:
         self.model = self._start(images).to(self.accelerator.device)
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
         device = self.accelerator.device
-        self.optimizer = adamw(trained, device, rate=recipe.learning_rate)
+        betas = (0.9, recipe.beta2)
+        self.optimizer = adamw(trained, device, rate=recipe.learning_rate, betas=betas)
         self.masters = Masters(self.model, recipe.precision, self.accelerator)
         self.ema = Ema(self.model, recipe.ema_decay)
         self.texture = Texture(recipe, self.accelerator, lpips)

@@ -122,7 +122,9 @@ STYLES = {
     "shenzhen": "screening radiograph",
     "montgomery": "screening film",
     "hannover": "intensive care radiograph",
+    "nih_256": "soft radiograph",  # stretched from 256 px, nearly all of them healthy
 }
+TOLD = frozenset({"nih_256"})  # styles that every caption names: they go with a finding, or none
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def view_words(row: Row, rng: np.random.Generator) -> str:
     portable = row.view.startswith("AP") and rng.random() < 0.5
     view = f"portable {row.view[:2]} view" if portable else f"{row.view[:2]} view"
     parts = [view] if row.view else []
-    if rng.random() < 0.3 and row.source in STYLES:
+    if (rng.random() < 0.3 or row.source in TOLD) and row.source in STYLES:
         parts.append(STYLES[row.source])
     return ", ".join(parts)
 
@@ -192,7 +194,7 @@ def pair_captions(
     row: Row, drawings: tuple[Drawing, ...], rng: np.random.Generator
 ) -> tuple[Caption, Caption]:
     """Captions of the untouched and of the drawn twin; both with the same words for the view."""
-    view = view_words(row, rng) if rng.random() < 0.4 else ""
+    view = view_words(row, rng) if rng.random() < 0.4 or row.source in TOLD else ""
     present = [finding_phrase(drawing, rng) for drawing in drawings]
     extra = ""
     if rng.random() < 0.2 and all(d.finding != "cardiomegaly" for d in drawings):
@@ -223,4 +225,5 @@ def real_caption(row: Row, grounded: tuple[Drawing, ...], rng: np.random.Generat
     elif "cardiomegaly" not in named and rng.random() < 0.3 and not row.labels:
         parts.append("normal heart size")
     rng.shuffle(parts)
-    return compose([*parts, view_words(row, rng) if rng.random() < 0.6 else ""])
+    told = rng.random() < 0.75 or row.source in TOLD
+    return compose([*parts, view_words(row, rng) if told else ""])

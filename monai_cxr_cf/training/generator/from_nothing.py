@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
 from monai_cxr_cf.data.folder import Row, read_index
-from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.training.autoencoder.load import load_autoencoder
 from monai_cxr_cf.training.generator.batches import BatchMaker, Mix
 from monai_cxr_cf.training.generator.denoiser import DenoiserRecipe, Trainer
 from monai_cxr_cf.training.generator.latents import Pool
 from monai_cxr_cf.training.generator.monitor import PipelineParts
-from monai_cxr_cf.training.generator.pipeline_folder import build_unet
+from monai_cxr_cf.training.generator.pipeline_folder import build_unet, start_from
 from monai_cxr_cf.training.generator.pool import prepare_pool
 from monai_cxr_cf.training.generator.pretrain_text import pretrain_text
 from monai_cxr_cf.training.generator.text import build_text_encoder, caption_corpus, train_tokenizer
@@ -52,6 +52,8 @@ class DiffusionRecipe(DenoiserRecipe):
     crossed: int = 3  # pairs a batch, one noised, the other the target
     versions: int = 2  # of each real radiograph in the pool, augmented
     draws: int = 6  # drawn twins of each radiograph without findings
+    least_side: int = 0  # px, of the file; radiographs with a shorter side are left out
+    go_on: bool = False  # start from OUT/pipeline: its UNet, text encoder and tokenizer
 
     @property
     def mix(self) -> Mix:
@@ -80,7 +82,8 @@ def train_diffusion(
 
     Raises:
         BadRequest: the recipe asks for drawn pairs, and pool.npz was made without.
-        ComponentMissing: ``out/vae`` is not there, or the segmenter's weights are missing.
+        ComponentMissing: ``out/vae`` or, where the recipe goes on from it, ``out/pipeline`` is not
+            there, or the segmenter's weights are missing.
     """
     keep_freed()
     recipe = read_recipe(config, DiffusionRecipe)
@@ -88,10 +91,13 @@ def train_diffusion(
     run = FromNothing(recipe, out, max_minutes)
     with run.accelerator.main_process_first():
         draws = recipe.draws if recipe.pairs else 0
-        pool = _loaded(prepare_pool(data, out, versions=recipe.versions, draws=draws), recipe)
+        made = prepare_pool(
+            data, out, versions=recipe.versions, draws=draws, least_side=recipe.least_side
+        )
+        pool = _loaded(made, recipe)
     if resume:
         run.restore()
-    elif recipe.text_steps:
+    elif recipe.text_steps and not recipe.go_on:
         run.pretrain([rows[i] for i in sorted(rows)])
     maker = BatchMaker(
         pool,
@@ -134,7 +140,12 @@ class FromNothing(Trainer):
         accelerator = start_accelerator(recipe.precision)
         vae = load_autoencoder(out / "vae")
         # Merges of equal count fall differently from run to run: trained once, then kept.
-        kept = out / "tokenizer"
+        kept = out / "pipeline" / "tokenizer" if recipe.go_on else out / "tokenizer"
+        if recipe.go_on and not (kept / "tokenizer.json").is_file():
+            raise ComponentMissing(
+                "The recipe goes on from a pipeline, and the output folder has none.",
+                hint="Copy one to OUT/pipeline, or set go_on to false.",
+            )
         with accelerator.main_process_first():
             tokenizer = (
                 CLIPTokenizer.from_pretrained(kept)
@@ -144,6 +155,8 @@ class FromNothing(Trainer):
         side, width = vae.config.sample_size // 8, recipe.text_width
         unet = build_unet(recipe.channels, text_width=width, latent_side=side)
         text = build_text_encoder(tokenizer, width=width, layers=recipe.text_layers)
+        if recipe.go_on:
+            start_from(out / "pipeline", unet, text)
         networks = PipelineParts(unet, text, tokenizer, vae)
         self.text_steps = recipe.text_steps
         super().__init__(

@@ -18,6 +18,8 @@ from diffusers import (
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from monai_cxr_cf.errors import BadRequest
+
 PREFIX = "text_model."
 
 
@@ -53,6 +55,29 @@ def build_scheduler() -> DDIMScheduler:
         steps_offset=1,
         prediction_type="epsilon",
     )
+
+
+def start_from(folder: Path, unet: UNet2DConditionModel, text: CLIPTextModel) -> None:
+    """Give both networks the weights of a pipeline folder.
+
+    Raises:
+        BadRequest: its networks have another shape.
+    """
+    stored = {
+        unet: load_file(folder / "unet" / "diffusion_pytorch_model.safetensors"),
+        text: load_file(folder / "text_encoder" / "model.safetensors"),
+    }
+    for network, weights in stored.items():
+        own = network.state_dict()
+        bare = {name.removeprefix(PREFIX): weight for name, weight in weights.items()}
+        named = {name: bare.get(name.removeprefix(PREFIX)) for name in own}
+        other = [n for n, w in named.items() if w is None or w.shape != own[n].shape]
+        if other:
+            raise BadRequest(
+                f"The pipeline to go on from is no network of the recipe's shape: {other[0]}.",
+                hint="Set channels, text_width and text_layers as they were.",
+            )
+        network.load_state_dict(named)
 
 
 def save_pipeline(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,15 @@ def test_labels_of_a_real_radiograph_reach_its_caption(small_data: Path) -> None
     labelled = next(r for r in read_index(small_data) if "Effusion" in r.labels)
     texts = [real_caption(labelled, (), np.random.default_rng(seed)).text for seed in range(8)]
     assert all("effusion" in text for text in texts)
+
+
+def test_a_style_that_goes_with_health_is_always_told(row: Row) -> None:
+    soft = replace(row, source="nih_256", labels=("No Finding",))
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        twins = pair_captions(soft, (Drawing("effusion", "left"),), rng)
+        for caption in (real_caption(soft, (), rng), *twins):
+            assert "soft radiograph" in caption.text
 
 
 def test_compose_joins_parts_and_keeps_places() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from PIL import Image
 
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.diffusion.model.backbone import load_backbone
-from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.training.autoencoder.recipe import AutoencoderRecipe, build
 from monai_cxr_cf.training.generator import denoiser, pool
 from monai_cxr_cf.training.generator.batches import Batch, BatchMaker
 from monai_cxr_cf.training.generator.from_nothing import (
     DiffusionRecipe,
+    FromNothing,
     clear_latents,
     train_diffusion,
 )
@@ -33,6 +34,26 @@ SMALL = (
     "precision: 'no'\ntext_steps: 2\nwarmup: 1\nsheet_steps: 2\nlog_every: 1\nversions: 2\n"
 )
 PLAIN = SMALL + "attention_weight: 0\nreal: 3\ntwins: 0\ncrossed: 0\ndraws: 0\n"
+
+
+def test_a_run_goes_on_from_a_pipeline_s_weights(
+    plain: Path, small_data: Path, tmp_path: Path
+) -> None:
+    for kept in ("vae", "pool.npz", "pipeline"):
+        copy = shutil.copytree if (plain / kept).is_dir() else shutil.copy
+        copy(plain / kept, tmp_path / kept)
+    form = read_recipe(plain / "plain.yaml", DiffusionRecipe)
+    run = FromNothing(replace(form, go_on=True), tmp_path, None)
+    told = load_backbone(str(plain / "pipeline"), models=tmp_path)
+    for ours, theirs in ((run.model["unet"], told.unet), (run.model["text"], told.text_encoder)):
+        known = theirs.state_dict()
+        assert all(torch.equal(w, known[n].float()) for n, w in ours.state_dict().items())
+    assert run.tokenizer.get_vocab() == told.tokenizer.get_vocab()
+    with pytest.raises(BadRequest, match="no network of the recipe's shape"):
+        FromNothing(replace(form, go_on=True, channels=(32, 32, 32, 64)), tmp_path, None)
+    shutil.rmtree(tmp_path / "pipeline")
+    with pytest.raises(ComponentMissing, match="goes on from a pipeline"):
+        FromNothing(replace(form, go_on=True), tmp_path, None)
 
 
 def recipe(root: Path, name: str) -> DiffusionRecipe:
