@@ -24,6 +24,9 @@ LABEL_FINDINGS = {  # NIH label -> finding drawn here, where there is one
     "Mass": "mass",
 }
 
+# Sources whose style goes with health: told in every caption, half of all receivers at most.
+TOLD = frozenset({"nih_256"})
+
 Image = NDArray[np.float32]
 Labels = NDArray[np.uint8]
 LUNG = {"right": 1, "left": 2}

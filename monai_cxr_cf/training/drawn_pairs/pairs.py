@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from monai_cxr_cf.data.folder import Row
 from monai_cxr_cf.training.augment import augment
-from monai_cxr_cf.training.drawn_pairs.drawing import LUNG, SEVERITIES, ZONE_ROWS, Drawing, Image
+from monai_cxr_cf.training.drawn_pairs.drawing import (
+    LUNG,
+    SEVERITIES,
+    TOLD,
+    ZONE_ROWS,
+    Drawing,
+    Image,
+)
 from monai_cxr_cf.training.drawn_pairs.grounding import heart_ratio
 from monai_cxr_cf.training.drawn_pairs.lungframe import Chest
 from monai_cxr_cf.training.drawn_pairs.render import draw_in
@@ -88,12 +95,13 @@ class Library:
         rng = np.random.default_rng([seed, 3])
         some = rng.permutation(len(normals))[:160]
         healthy = Healthy.of([chest_of(normals[i].id, squares, maps) for i in some])
-        clear = tuple(
-            row.id
+        fit = [
+            row
             for row in normals
             if heart_ratio(maps[row.id]) < limit(row.view) + 0.01
             and is_clear(chest_of(row.id, squares, maps), healthy)
-        )
+        ]
+        clear = tuple(row.id for row in balanced(fit, rng))
         log.info("%d of %d normal radiographs can receive a finding", len(clear), len(normals))
         found: dict[tuple[str, str], list[Opacity]] = {}
         ill = set()
@@ -130,6 +138,14 @@ def named(row: Row) -> set[str]:
     if row.source in ("shenzhen", "montgomery") and ("effusion" in words or "pleuri" in words):
         findings.add("effusion")
     return findings
+
+
+def balanced(rows: list[Row], rng: np.random.Generator) -> list[Row]:
+    """The rows in their order, with no more of a told style than of all others together."""
+    told = [row.id for row in rows if row.source in TOLD]
+    others = len(rows) - len(told)
+    kept = {told[i] for i in rng.permutation(len(told))[: others or len(told)]}
+    return [row for row in rows if row.source not in TOLD or row.id in kept]
 
 
 def _mapped(labels: NDArray[np.uint8]) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from monai_cxr_cf.data.folder import Row
 from monai_cxr_cf.prompts.compose import NORMAL as TARGET
-from monai_cxr_cf.training.drawn_pairs.drawing import LABEL_FINDINGS, Drawing
+from monai_cxr_cf.training.drawn_pairs.drawing import LABEL_FINDINGS, TOLD, Drawing
 
 SEVERITY_WORDS = {
     "mild": ("mild", "small", "minimal", "slight"),
@@ -124,7 +124,6 @@ STYLES = {
     "hannover": "intensive care radiograph",
     "nih_256": "soft radiograph",  # stretched from 256 px, nearly all of them healthy
 }
-TOLD = frozenset({"nih_256"})  # styles that every caption names: they go with a finding, or none
 
 
 @dataclass(frozen=True)

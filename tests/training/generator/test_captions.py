@@ -11,6 +11,7 @@ import pytest
 
 from monai_cxr_cf.data.folder import Row, read_index
 from monai_cxr_cf.training.drawn_pairs.drawing import Drawing
+from monai_cxr_cf.training.drawn_pairs.pairs import balanced
 from monai_cxr_cf.training.generator.batches import tokenize
 from monai_cxr_cf.training.generator.captions import (
     PHRASES,
@@ -67,6 +68,14 @@ def test_a_style_that_goes_with_health_is_always_told(row: Row) -> None:
         twins = pair_captions(soft, (Drawing("effusion", "left"),), rng)
         for caption in (real_caption(soft, (), rng), *twins):
             assert "soft radiograph" in caption.text
+
+
+def test_a_told_style_receives_no_more_findings_than_the_others(row: Row) -> None:
+    rows = [replace(row, id=str(i), source="nih_256" if i % 4 else "nih") for i in range(20)]
+    kept = balanced(rows, np.random.default_rng(0))
+    assert [r.source for r in kept].count("nih_256") == 5
+    assert [r for r in rows if r in kept] == kept
+    assert balanced(rows[1:4], np.random.default_rng(0)) == rows[1:4]
 
 
 def test_compose_joins_parts_and_keeps_places() -> None:
