@@ -37,6 +37,7 @@ class AutoencoderRecipe:
     compile: bool = False  # torch.compile: minutes to start, then faster
     linear: bool = True  # start as a working linear code instead of at random
     decoder_only: bool = False  # start from OUT/vae and train its decoder; latents stay as they are
+    fine_levels: int = 0  # then: how many of its finest levels learn; 0 = all
 
 
 def build(recipe: AutoencoderRecipe) -> AutoencoderKL:

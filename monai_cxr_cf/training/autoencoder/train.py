@@ -132,7 +132,12 @@ class AutoencoderTraining:
                 linear_start(model, images[:: max(1, len(images) // 64)])
             return model
         model = load_autoencoder(self.out / "vae")
-        for part in (model.encoder, model.quant_conv):
+        kept = [model.encoder, model.quant_conv]
+        if fine := self.recipe.fine_levels:
+            decoder = model.decoder
+            kept += [model.post_quant_conv, decoder.conv_in, decoder.mid_block]
+            kept += decoder.up_blocks[:-fine]
+        for part in kept:
             part.requires_grad_(False)
         return model
 

@@ -79,6 +79,20 @@ def test_a_decoder_with_texture_resumes_bit_exactly(
         assert all(torch.equal(weight, theirs[name]) for name, weight in ours.items())
 
 
+def test_only_the_finest_levels_learn_where_the_recipe_says_so(lpips: Path, tmp_path: Path) -> None:
+    run = run_in(tmp_path, replace(RECIPE, fine_levels=2), lpips)
+    before = {name: weight.clone() for name, weight in run.model.named_parameters()}
+    run.step(train.crops(grain(), RECIPE, 0))
+    moved = {n for n, weight in run.model.named_parameters() if not torch.equal(weight, before[n])}
+    fine = (
+        "decoder.up_blocks.2.",
+        "decoder.up_blocks.3.",
+        "decoder.conv_norm_out",
+        "decoder.conv_out",
+    )
+    assert moved == {name for name in before if name.startswith(fine)}
+
+
 def test_terms_pull_at_the_picture_and_never_at_the_discriminator(lpips: Path) -> None:
     texture = Texture(RECIPE, start_accelerator("no"), lpips)
     real = torch.from_numpy(grain() / np.float32(127.5) - 1)[:, None].expand(-1, 3, -1, -1)
