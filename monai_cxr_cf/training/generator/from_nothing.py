@@ -82,18 +82,15 @@ def train_diffusion(
 
     Raises:
         BadRequest: the recipe asks for drawn pairs, and pool.npz was made without.
-        ComponentMissing: ``out/vae`` or, where the recipe goes on from it, ``out/pipeline`` is not
-            there, or the segmenter's weights are missing.
+        ComponentMissing: ``out/vae``, ``out/pipeline`` to go on from, or the segmenter is missing.
     """
     keep_freed()
     recipe = read_recipe(config, DiffusionRecipe)
     rows = {row.id: row for row in generator_rows(read_index(data))}
     run = FromNothing(recipe, out, max_minutes)
     with run.accelerator.main_process_first():
-        draws = recipe.draws if recipe.pairs else 0
-        made = prepare_pool(
-            data, out, versions=recipe.versions, draws=draws, least_side=recipe.least_side
-        )
+        draws, least = recipe.draws if recipe.pairs else 0, recipe.least_side
+        made = prepare_pool(data, out, versions=recipe.versions, draws=draws, least_side=least)
         pool = _loaded(made, recipe)
     if resume:
         run.restore()

@@ -49,7 +49,7 @@ def prepare_pool(data: Path, out: Path, *, versions: int, draws: int, least_side
         _organ_maps(data, organs, json.loads((vae / "config.json").read_text())["sample_size"])
     log.info("caching latents")
     rows = large_rows(data, generator_rows(read_index(data)), least_side)
-    return build_pool(data, vae, out=pool, organs=organs, versions=versions, draws=draws, rows=rows)
+    return _build(data, vae, rows, out=pool, organs=organs, versions=versions, draws=draws)
 
 
 def organ_squares(
@@ -103,15 +103,27 @@ def build_pool(
     organs: Path | None = None,
     versions: int = 2,
     draws: int = 8,
-    rows: list[Row] | None = None,
 ) -> Path:
     """Encode real radiographs and rendered pairs; writes ``out`` (.npz) and returns it.
 
-    Only ``rows``, without them all that a shipped generator may learn from. Pairs come from
-    ``rendered.npz`` beside ``out``, which is made where it is missing (delete it when data, organ
-    maps or code change); with 0 ``draws`` the pool has none.
+    Only rows that a shipped generator may learn from. Pairs come from ``rendered.npz`` beside
+    ``out``, which is made where it is missing (delete it when data, organ maps or code change);
+    with 0 ``draws`` the pool has none.
     """
-    rows = generator_rows(read_index(data)) if rows is None else rows
+    rows = generator_rows(read_index(data))
+    return _build(data, vae, rows, out=out, organs=organs, versions=versions, draws=draws)
+
+
+def _build(
+    data: Path,
+    vae: Path,
+    rows: list[Row],
+    *,
+    out: Path,
+    organs: Path | None,
+    versions: int,
+    draws: int,
+) -> Path:
     model = load_autoencoder(vae)
     encoder, side = Encoder(model), model.config.sample_size
     squares = square_images(data, rows, side=side, cache=out.parent / "squares.npz")
