@@ -8,8 +8,9 @@ from typing import Any
 
 from monai_cxr_cf.batch.perform import Work
 from monai_cxr_cf.batch.store.files import subfolders
+from monai_cxr_cf.batch.store.packs import row_files
 from monai_cxr_cf.batch.store.results import DONE, read_lines
-from monai_cxr_cf.batch.store.run_folder import RunFolder
+from monai_cxr_cf.batch.store.run_folder import FOLDERS, RunFolder
 from monai_cxr_cf.errors import UnreadableInput
 
 TOLD = {
@@ -61,7 +62,8 @@ def check(
             if line["state"] != DONE:
                 continue
             keys.add(line["key"])
-            fault = _fault(folder.row(line["key"]), work)
+            with row_files(folder, number, line["key"]) as place:
+                fault = _fault(place, work)
             if line["n"] in done:
                 fault = "twice"
             elif line["n"] not in planned:
@@ -70,6 +72,8 @@ def check(
             if fault:
                 found.faults.append((fault, line["id"]))
                 found.again.add(f"results/{folder.results(number).name}")
+                if folder.pack(number).is_file():
+                    found.again.add(f"packs/{folder.pack(number).name}")
             else:
                 found.whole += 1
         found.rows += len(planned)
@@ -90,7 +94,10 @@ def _fault(path: Path, work: Work) -> str:
 
 
 def _folders(folder: RunFolder) -> Iterator[Path]:
-    """Every folder of a finished row."""
+    """Every folder of a finished row; those of rows that are not packed yet."""
     for first in subfolders(folder.rows):
+        if folder.output != FOLDERS:
+            yield from subfolders(first)
+            continue
         for second in subfolders(first):
             yield from subfolders(second)

@@ -14,7 +14,7 @@ from typing import Any
 
 from monai_cxr_cf.batch.rows.columns import Row
 from monai_cxr_cf.batch.store.results import DONE, History, histories, read_lines
-from monai_cxr_cf.batch.store.run_folder import RunFolder
+from monai_cxr_cf.batch.store.run_folder import FOLDERS, RunFolder
 from monai_cxr_cf.errors import INSTALL_EXTRA, ComponentMissing
 
 KINDS = ("parquet", "csv", "jsonl")
@@ -45,18 +45,25 @@ def compact(folder: RunFolder, kind: str = "parquet") -> Path:
 
 def rows(folder: RunFolder) -> Iterator[tuple[Row, History]]:
     """Every planned row and what is known of it, a shard at a time."""
+    return ((row, history) for _, row, history in by_shard(folder))
+
+
+def by_shard(folder: RunFolder) -> Iterator[tuple[int, Row, History]]:
+    """The same, with the number of the shard."""
     for number in range(folder.read().shards):
         known = histories(read_lines(folder.results(number)))
         for row in folder.read_plan(number):
-            yield row, known.get(row.number, History())
+            yield number, row, known.get(row.number, History())
 
 
 def table(folder: RunFolder) -> Iterator[Cells]:
     """The cells of every row."""
-    for row, history in rows(folder):
+    for number, row, history in by_shard(folder):
         last = history.last
         state = last["state"] if history.over else "left"
-        place = folder.row(last["key"]).relative_to(folder.path) if state == DONE else None
+        place = folder.pack(number)
+        if folder.output == FOLDERS and state == DONE:
+            place = folder.row(last["key"])
         yield {
             **row.more,
             "number": row.number,
@@ -65,7 +72,7 @@ def table(folder: RunFolder) -> Iterator[Cells]:
             "code": last.get("code", ""),
             "message": last.get("message", ""),
             "key": last.get("key", ""),
-            "folder": place.as_posix() if place else "",
+            "folder": place.relative_to(folder.path).as_posix() if state == DONE else "",
             "verdict": last.get("verdict") or "",
             "outside_max_diff": last.get("outside_max_diff"),
             "path": row.given,

@@ -11,6 +11,7 @@ from typing import Any
 import monai_cxr_cf
 from monai_cxr_cf.batch.rows.columns import Row
 from monai_cxr_cf.batch.rows.manifest import file_sha256
+from monai_cxr_cf.batch.store.files import remove
 from monai_cxr_cf.calibration import FILE
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.errors import UnreadableInput
@@ -19,6 +20,7 @@ from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.runs.networks import CACHE_BYTES, CENSUS, VERDICT_JUDGE, Networks
 
 REPORT = "report.json"
+ALL, KEPT = "all", ("all", "report")
 BACKBONE, SEGMENTER = "cxr-mini", "hybridgnet"  # where a row says nothing
 STANDARD = {"backbone": BACKBONE, "segmenter": SEGMENTER}
 
@@ -44,6 +46,7 @@ class EditWork:
         cache: likewise.
         cache_bytes: likewise.
         arrays: also write masks.npz.
+        keep: "report": of a row's files its report alone.
     """
 
     backbone: str = BACKBONE
@@ -54,6 +57,7 @@ class EditWork:
     cache: Path | None = None
     cache_bytes: int = CACHE_BYTES
     arrays: bool = False
+    keep: str = ALL
 
     def load(self) -> Parts:
         """Libraries and networks, as the first row needs them."""
@@ -103,6 +107,11 @@ class EditWork:
         from monai_cxr_cf import pipeline
 
         pipeline.run(row.edit, folder, networks=parts.networks, arrays=self.arrays)
+        for path in folder.iterdir() if self.keep != ALL else ():
+            if path.is_dir():
+                remove(path)
+            elif path.name != REPORT:
+                path.unlink()
 
     def facts(self, folder: Path) -> Mapping[str, Any]:
         """Verdict and size of a folder whose files are those that its report lists."""
@@ -110,7 +119,8 @@ class EditWork:
 
         report = folder / REPORT
         size = report.stat().st_size if report.is_file() else 0
-        for entry in read_report(report).files:
+        files = read_report(report).files
+        for entry in files if self.keep == ALL else ():
             path = folder / entry["path"]
             if not path.is_file() or file_sha256(path) != entry["sha256"]:
                 raise UnreadableInput("A file of the row is not as its report says.")

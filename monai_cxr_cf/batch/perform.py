@@ -74,9 +74,9 @@ def perform(desk: Desk, rows: Sequence[Row], aside: Path) -> list[Record]:
     built = [draft for draft in drafts if draft.built]
     try:
         if built:
-            place([(aside / draft.key, desk.folder.row(draft.key)) for draft in built], desk.at)
+            place([(aside / draft.key, draft.final) for draft in built], desk.at)
         for draft in built:
-            draft.record |= desk.work.facts(desk.folder.row(draft.key))
+            draft.record |= desk.work.facts(draft.final)
     except Exception as error:
         for draft in built:
             draft.record = _ended(error)
@@ -92,17 +92,18 @@ class _Draft:
     record: Record
     seconds: float
     key: str = ""
+    final: Path = Path()
     built: bool = False  # aside, and not yet in its place
 
 
 def _attempt(desk: Desk, row: Row, aside: Path) -> _Draft:
     """Find a row in its place, or build it aside."""
     work, parts, at, began = desk.work, desk.parts, desk.at, time.monotonic()
-    key, built = "", False
+    key, final, built = "", Path(), False
     try:
         at("begun")
         key = work.key(parts, row)
-        final = desk.folder.row(key)
+        final = desk.folder.row(key, desk.folder.shard_of(aside))
         record: Record = {"state": DONE, "key": key, "weights": dict(work.weights(parts, row))}
         facts = known(work, final)
         if facts is not None:
@@ -119,7 +120,7 @@ def _attempt(desk: Desk, row: Row, aside: Path) -> _Draft:
         record = _ended(error)
         if key:
             remove(aside / key)
-    return _Draft(row, record, time.monotonic() - began, key, built)
+    return _Draft(row, record, time.monotonic() - began, key, final, built)
 
 
 def _signed(draft: _Draft) -> Record:

@@ -82,6 +82,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(rows).as_posix(): path.read_bytes() for path in found}
 
 
+def packed(folder: Path) -> dict[str, bytes]:
+    """The bytes of every pack."""
+    return {path.name: path.read_bytes() for path in sorted((folder / "packs").iterdir())}
+
+
 def leftovers(folder: Path) -> list[str]:
     """Files that a finished run has no use for."""
     aside = folder / "aside"

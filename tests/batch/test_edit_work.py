@@ -2,6 +2,7 @@
 """A row is the same edit as ``pipeline.run`` makes, byte for byte, under a key of its own."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from pydicom import dcmread
@@ -80,6 +81,16 @@ def test_the_key_changes_with_all_that_bytes_depend_on(work, parts, make, tmp_pa
     keys.append(work.key(parts, row))
     keys.append(EditWork(backbone=work.backbone, arrays=True).key(parts, row))
     assert len(set(keys)) == len(keys) == 7
+
+
+def test_of_a_row_that_keeps_its_report_nothing_else_is_kept(work, parts, make, tmp_path):
+    desk = Desk(replace(work, keep="report"), parts, RunFolder(tmp_path / "run"))
+    (record,) = perform(desk, [make()], tmp_path / "aside")
+    folder = desk.folder.row(record["key"])
+    assert [path.name for path in folder.rglob("*")] == ["report.json"]
+    assert (record["state"], record["bytes"]) == ("done", (folder / "report.json").stat().st_size)
+    (again,) = perform(desk, [make()], tmp_path / "aside")
+    assert again["adopted"]
 
 
 def test_weights_are_those_of_the_row(work, parts, make, tiny_folder):

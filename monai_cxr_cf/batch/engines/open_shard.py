@@ -12,6 +12,7 @@ from monai_cxr_cf.batch.rows.columns import Row
 from monai_cxr_cf.batch.rows.shards import chunks
 from monai_cxr_cf.batch.store.files import remove, subfolders
 from monai_cxr_cf.batch.store.lease import Lease
+from monai_cxr_cf.batch.store.packs import is_due, pack
 from monai_cxr_cf.batch.store.results import (
     FAILED,
     KILLED,
@@ -40,11 +41,16 @@ def left_of(folder: RunFolder, number: int, how: How) -> tuple[list[Row], dict[i
     return rows, known
 
 
+def has_work(folder: RunFolder, number: int, how: How) -> bool:
+    """Whether something of a shard is left: rows, or packing them."""
+    return bool(left_of(folder, number, how)[0]) or (how.only is None and is_due(folder, number))
+
+
 class OpenShard:
     """Opened under its lease; ``close`` gives it back."""
 
     def __init__(self, folder: RunFolder, number: int, lease: Lease, how: How) -> None:
-        self.number, self.lease, self._how = number, lease, how
+        self.number, self.lease, self._how, self._folder = number, lease, how, folder
         self.results = Results(folder.results(number), how.at)
         rows, self._known = left_of(folder, number, how)
         self.queue: deque[list[Row]] = deque(chunks(rows))
@@ -89,8 +95,10 @@ class OpenShard:
         written, self.due = self.due, []
         return written
 
-    def close(self) -> None:
-        """Give file, lease and folder back."""
+    def close(self, *, whole: bool = False) -> None:
+        """Give file, lease and folder back; ``whole``: its last row is over."""
+        if whole and self._how.only is None:
+            pack(self._folder, self.number)
         self.results.close()
         remove(self._aside)
         self.lease.release()

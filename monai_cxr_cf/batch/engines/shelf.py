@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monai_cxr_cf.batch.engines.crew import Task
-from monai_cxr_cf.batch.engines.open_shard import OpenShard, left_of
+from monai_cxr_cf.batch.engines.open_shard import OpenShard, has_work
 from monai_cxr_cf.batch.how import How
 from monai_cxr_cf.batch.store.lease import Lease, take
 from monai_cxr_cf.batch.store.results import Line
@@ -85,7 +85,7 @@ class Shelf:
             if shard.due:
                 written += shard.flush()
             if not shard.left:
-                self._close(number)
+                self._close(number, whole=True)
         return written
 
     def close(self) -> None:
@@ -93,12 +93,13 @@ class Shelf:
         for number in list(self._open):
             self._close(number)
 
-    def _close(self, number: int) -> None:
-        shard = self._open.pop(number)
+    def _close(self, number: int, *, whole: bool = False) -> None:
+        shard = self._open[number]
         if shard.lease.held():
-            shard.close()
+            shard.close(whole=whole)
         else:
             shard.results.close()
+        self._open.pop(number)
         self.held.pop(number, None)
 
     def _waiting(self) -> OpenShard | None:
@@ -125,7 +126,7 @@ class Shelf:
 
     def _opened(self, number: int) -> OpenShard | None:
         """The shard, if it is free and something of it is left."""
-        if not left_of(self._folder, number, self._how)[0]:
+        if not has_work(self._folder, number, self._how):
             return None
         lease = take(self._folder.leases, f"{number:05d}")
         if lease is None:
@@ -134,7 +135,7 @@ class Shelf:
         self.held[number] = lease
         self._open[number] = shard = OpenShard(self._folder, number, lease, self._how)
         self._how.at("leased")
-        if not shard.left:  # another process was quicker
-            self._close(number)
+        if not shard.left:  # another process was quicker, or was stopped before it packed
+            self._close(number, whole=True)
             return None
         return shard

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_cxr_cf.batch.engines.open_shard import left_of
+from monai_cxr_cf.batch.engines.open_shard import has_work
 from monai_cxr_cf.batch.how import How
 from monai_cxr_cf.batch.store.files import make_folders, save_text
 from monai_cxr_cf.batch.store.run_folder import RunFolder
@@ -73,7 +73,7 @@ def write_jobs(
         BadRequest: an option that the script must set itself, or that is none.
     """
     _check(options)
-    numbers = [n for n in range(folder.read().shards) if left_of(folder, n, how)[0]]
+    numbers = [n for n in range(folder.read().shards) if has_work(folder, n, how)]
     place, most = folder.path / FOLDER, size or max_array_size()
     make_folders(place)
     told = {

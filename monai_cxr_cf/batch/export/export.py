@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_cxr_cf.batch.edit_work import ALL
 from monai_cxr_cf.batch.export.samples import ARMS, COPIES, EDITED, REAL, Wanted, samples
 from monai_cxr_cf.batch.export.sheet import sheet
 from monai_cxr_cf.batch.export.writers import Folders, Parquets, Tars, Writer
@@ -56,6 +57,9 @@ def export(folder: RunFolder, out: Path, kind: str, wanted: Wanted) -> Exported:
         BadRequest: nothing to export, or a patient in two splits.
     """
     run, found = folder.read(), Exported()
+    if run.fingerprint.get("keep", ALL) != ALL:
+        raise BadRequest("The batch kept reports alone: there is no image to export.",
+                         hint="Run it with --keep all.")  # fmt: skip
     with staged(out) as place:
         writer = WRITERS[kind](place)
         for sample in samples(folder, wanted, found.left):

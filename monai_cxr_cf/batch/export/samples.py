@@ -14,10 +14,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_cxr_cf.batch.compact import rows
+from monai_cxr_cf.batch.compact import by_shard
 from monai_cxr_cf.batch.edit_work import REPORT
 from monai_cxr_cf.batch.export.labels import after, asked, moved, of_source, split_of
 from monai_cxr_cf.batch.rows.columns import Row
+from monai_cxr_cf.batch.store.packs import row_files
 from monai_cxr_cf.batch.store.results import DONE
 from monai_cxr_cf.batch.store.run_folder import RunFolder
 from monai_cxr_cf.dicom.reading.options import ReadOptions
@@ -67,22 +68,22 @@ def samples(folder: RunFolder, wanted: Wanted, left: Counter[str]) -> Iterator[S
     written: set[str] = set()
     splits: dict[str, str] = {}
     shown, radiograph, real = "", None, None
-    for row, history in rows(folder):
+    for number, row, history in by_shard(folder):
         if not history.settled or history.last["state"] != DONE:
             left[str(history.last.get("state", "not done"))] += 1
             continue
-        place = folder.row(history.last["key"])
         name = _name(row)
-        if radiograph is None or real is None or shown != name:
-            radiograph, real = _real(row, place, wanted, name)
-            shown = name
-        if splits.setdefault(real.patient, real.split) != real.split:
-            raise BadRequest("A patient stands in two groups of the manifest.",
-                             hint="Mend the column group, or patient.")  # fmt: skip
-        if real.id not in written:
-            written.add(real.id)
-            yield real
-        yield from _edited(row, place, radiograph, real, wanted=wanted, left=left)
+        with row_files(folder, number, history.last["key"]) as place:
+            if radiograph is None or real is None or shown != name:
+                radiograph, real = _real(row, place, wanted, name)
+                shown = name
+            if splits.setdefault(real.patient, real.split) != real.split:
+                raise BadRequest("A patient stands in two groups of the manifest.",
+                                 hint="Mend the column group, or patient.")  # fmt: skip
+            if real.id not in written:
+                written.add(real.id)
+                yield real
+            yield from _edited(row, place, radiograph, real, wanted=wanted, left=left)
 
 
 def _name(row: Row) -> str:

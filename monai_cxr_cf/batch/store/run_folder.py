@@ -4,7 +4,8 @@
 run.json               settings, weights, version, columns: the fingerprint; rows and shards
 plan/00000.jsonl       the rows of a shard, in their order; never changed
 results/00000.jsonl    a line for every row that is finished, refused or failed; only it counts
-rows/ab/cd/KEY/        what an edit wrote
+rows/ab/cd/KEY/        what an edit wrote; rows/NNNNN/KEY/ until a shard is packed
+packs/00000.tar        with --output tar or parquet: the finished rows of a shard
 aside/, leases/        what is being built, and by whom
 quarantine.csv         rows that will not be tried again, and why
 """
@@ -12,6 +13,7 @@ quarantine.csv         rows that will not be tried again, and why
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from monai_cxr_cf.errors import BadRequest, UnreadableInput
 
 SCHEMA = 1
 RUN, QUARANTINE = "run.json", "quarantine.csv"
+FOLDERS = "folders"  # rows stay as they were committed
 OTHER = "Use the same ones to go on, or name another --out."
 
 
@@ -59,9 +62,29 @@ class RunFolder:
         """Where one holder of a shard builds."""
         return self.all_aside / f"{number:05d}.{epoch}"
 
-    def row(self, key: str) -> Path:
-        """Where a finished row lies."""
+    def row(self, key: str, number: int | None = None) -> Path:
+        """Where a finished row lies; of a shard, if it is going to be packed."""
+        if number is not None and self.output != FOLDERS:
+            return self.loose(number) / key
         return self.rows / key[:2] / key[2:4] / key
+
+    @cached_property
+    def output(self) -> str:
+        """What finished rows become: folders, tar or parquet."""
+        return str(self.read().fingerprint.get("output", FOLDERS))
+
+    def loose(self, number: int) -> Path:
+        """Finished rows of a shard that are not packed yet."""
+        return self.rows / f"{number:05d}"
+
+    def pack(self, number: int) -> Path:
+        """The packed rows of a shard."""
+        return self.path / "packs" / f"{number:05d}.{self.output}"
+
+    def shard_of(self, aside: Path) -> int | None:
+        """Whose rows are built in a folder of a worker, below ``aside``."""
+        name = aside.parent.name.partition(".")[0]
+        return int(name) if name.isdecimal() else None
 
     def read_plan(self, number: int) -> Iterator[Row]:
         """The rows of a shard, in their order."""
@@ -107,7 +130,8 @@ class RunFolder:
         """BadRequest if no batch must begin here: a file, or a folder with files of others."""
         if self.path.exists() and not self.path.is_dir():
             raise BadRequest("--out names a file; expected a folder.", hint="Name a new folder.")
-        ours = {RUN, QUARANTINE, "slurm", "plan", "results", "rows", "aside", "leases"}
+        ours = {RUN, QUARANTINE, "slurm", "plan", "results", "rows", "packs", "sources", "aside",
+                "leases"}  # fmt: skip
         present = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
         if not self.begun() and present - ours:
             raise BadRequest(

@@ -5,10 +5,10 @@ import argparse
 import json
 from typing import Any
 
-from monai_cxr_cf.batch.edit_work import EditWork
+from monai_cxr_cf.batch.edit_work import ALL, EditWork
 from monai_cxr_cf.batch.how import How
 from monai_cxr_cf.batch.rows.columns import request_of
-from monai_cxr_cf.batch.store.run_folder import RunFolder
+from monai_cxr_cf.batch.store.run_folder import FOLDERS, RunFolder
 from monai_cxr_cf.commands.options import add_cache_flags, cache_from
 from monai_cxr_cf.commands.say import count
 from monai_cxr_cf.errors import BadRequest
@@ -100,6 +100,7 @@ def work_of(folder: RunFolder, args: argparse.Namespace | None = None) -> EditWo
     models = {} if first is None else first.request
     chosen: dict[str, Any] = {n: models[n] for n in ("backbone", "segmenter") if n in models}
     chosen |= {name: told[name] for name in ("device", "precision", "compiled", "arrays")}
+    chosen["keep"] = told.get("keep", ALL)
     return EditWork(**chosen, **({} if args is None else cache_from(args)))
 
 
@@ -107,5 +108,7 @@ def settings_from(args: argparse.Namespace) -> dict[str, Any]:
     """What the bytes of a row depend on besides the manifest: device, precision, threads."""
     told = {"device": args.device, "precision": args.precision, "compiled": args.compile}
     settings = {**told, "threads": args.threads or 1, "arrays": args.arrays}
+    settings |= {} if args.output == FOLDERS else {"output": args.output}
+    settings |= {} if args.keep == ALL else {"keep": args.keep}
     found: dict[str, Any] = json.loads(json.dumps(settings))
     return found

@@ -5,8 +5,10 @@ import csv
 import io
 import json
 import os
+import shutil
 import tarfile
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from monai_cxr_cf.batch.export.export import export
 from monai_cxr_cf.batch.export.labels import SHARES
 from monai_cxr_cf.batch.export.samples import ARMS, Wanted, samples
 from monai_cxr_cf.batch.perform import Desk, perform
+from monai_cxr_cf.batch.store.files import make_folders
+from monai_cxr_cf.batch.store.packs import pack
 from monai_cxr_cf.batch.store.results import Results
 from monai_cxr_cf.batch.store.run_folder import RunFolder
 from monai_cxr_cf.cli import main
@@ -47,7 +51,7 @@ def run(tiny_folder, root, tmp_path_factory):
         stream.write("b.dcm,cardiomegaly,,p2,test,No Finding,PA,1\n")
         stream.write("hand.dcm,cardiomegaly,,p3,test,,PA,1\n")
     folder = RunFolder(base / "run")
-    lay_out(folder, Plan(path, common={"backbone": str(tiny_folder), "strength": 1.0}))
+    lay_out(folder, Plan(path, common={"backbone": str(tiny_folder), "strength": 1.0, "png": True}))
     work = EditWork(backbone=str(tiny_folder), device="cpu")
     desk = Desk(work, work.load(), folder)
     results = Results(folder.results(0))
@@ -155,6 +159,63 @@ def test_parquet_with_pictures(run, tmp_path):
     assert first["labels"] == ["Edema", "cardiomegaly"]
     assert Image.open(io.BytesIO(first["edit"]["bytes"])).mode == "L"
     assert parquet.read_table(out / "real-test.parquet").to_pylist()[0]["edit"] is None
+
+
+def test_datasets_loads_the_tables(run, tmp_path):
+    datasets = pytest.importorskip("datasets", reason="needs the extra dev")
+    out = tmp_path / "tables"
+    export(run, out, "parquet", ANY)
+    files = {name: str(out / f"counterfactuals-{name}.parquet") for name in ("train", "test")}
+    found = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
+    assert {name: len(found[name]) for name in found} == {"train": 2, "test": 1}
+    first = found["train"][0]
+    assert (first["image"].mode, first["image"].size) == ("L", first["edit"].size)
+    assert first["labels"] == ["Edema", "cardiomegaly"]
+    assert not set(found["train"]["patient"]) & set(found["test"]["patient"])
+
+
+def test_webdataset_loads_the_shards(run, tmp_path):
+    webdataset = pytest.importorskip("webdataset", reason="needs the extra dev")
+    out = tmp_path / "shards"
+    export(run, out, "webdataset", ANY)
+    shard = str(out / "duplicates-train-000000.tar")
+    found = list(webdataset.WebDataset(shard, shardshuffle=False).decode("l8"))
+    assert [sample["json"]["labels"] for sample in found] == [["Edema"], ["Edema"]]
+    assert found[0]["png"].shape == found[0]["organs.png"].shape
+    assert set(np.unique(found[0]["organs.png"])) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_rows_that_were_packed_export_the_same(kind, run, tmp_path):
+    """What ``--output`` leaves of the batch."""
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(run.path, folder.path)
+    told = folder.read()
+    folder.save(replace(told, fingerprint={**told.fingerprint, "output": kind}))
+    make_folders(folder.loose(0))
+    for place in list(run.path.glob("rows/*/*/*")):
+        shutil.copytree(place, folder.loose(0) / place.name)
+    pack(folder, 0)
+    for name, place in (("one", run), ("two", folder)):
+        export(place, tmp_path / name, "webdataset", ANY)
+    for path in (tmp_path / "one").glob("*.tar"):
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+    if kind == "tar":
+        return
+    datasets = pytest.importorskip("datasets", reason="needs the extra dev")
+    rows = datasets.Dataset.from_parquet(str(folder.pack(0)), cache_dir=str(tmp_path / "cache"))
+    assert len(rows) == 4
+    assert rows[0]["images"][0].mode in ("L", "I;16")
+    assert json.loads(rows[0]["report"])["notice"].startswith("SYNTHETIC")
+    assert "seg.dcm" in [file["path"] for file in rows[0]["files"]]
+
+
+def test_reports_alone_cannot_be_exported(run, tmp_path):
+    folder, told = RunFolder(tmp_path / "run"), run.read()
+    folder.path.mkdir()
+    folder.save(replace(told, fingerprint={**told.fingerprint, "keep": "report"}))
+    with pytest.raises(BadRequest, match="kept reports alone"):
+        export(folder, tmp_path / "out", "folder", ANY)
 
 
 def test_two_exports_are_the_same_bytes(run, tmp_path):
