@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A batch from its first row to its last, on this machine: all of it, or some shards."""
+"""A batch from its first row to its last, by an engine: all of it, or some shards."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -10,13 +10,14 @@ from monai_cxr_cf.batch.engines.local import Local
 from monai_cxr_cf.batch.how import How
 from monai_cxr_cf.batch.perform import Work
 from monai_cxr_cf.batch.quarantine import write_quarantine
-from monai_cxr_cf.batch.store.lease import alone
+from monai_cxr_cf.batch.store.learn import Learner
 from monai_cxr_cf.batch.store.results import Line
-from monai_cxr_cf.batch.store.run_folder import Run, RunFolder, with_weights
+from monai_cxr_cf.batch.store.run_folder import Run, RunFolder
 from monai_cxr_cf.errors import BadRequest
 
 DONE, SOME_FAILED, STOPPED = 0, 1, 3  # exit codes
-LEASE = "plan"
+Tell = Callable[[Sequence[Line]], None]
+Engine = Callable[[RunFolder, Work, How, Tell, Sequence[int]], str]  # why it stopped early, or ""
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,21 @@ class Ended:
         return SOME_FAILED if self.counts.failed else DONE
 
 
+def on_this_machine(
+    folder: RunFolder, work: Work, how: How, tell: Tell, numbers: Sequence[int]
+) -> str:
+    """The local engine."""
+    return Local(folder, work, how, tell=tell, learn=Learner(folder)).run(numbers)
+
+
 def run(
     folder: RunFolder,
     work: Work,
     how: How,
     *,
-    tell: Callable[[Sequence[Line]], None] = lambda lines: None,
+    tell: Tell = lambda lines: None,
     shards: Iterable[int] | None = None,
+    engine: Engine = on_this_machine,
 ) -> Ended:
     """Do what is left of a batch.
 
@@ -50,6 +59,7 @@ def run(
         how: the settings.
         tell: called with new lines, a few times a second.
         shards: numbers; None: all, and ``quarantine.csv`` is written at the end.
+        engine: where; such as ``engines.on_ray.OnRay()``.
 
     Raises:
         BadRequest: no such shard; or a model has other weights than when the batch was begun.
@@ -57,16 +67,7 @@ def run(
     """
     told = folder.read()
     numbers = _checked(told, shards)
-    known = dict(told.weights)
-
-    def learn(weights: dict[str, str]) -> None:
-        if any(known.get(model) != digest for model, digest in weights.items()):
-            with alone(folder.leases, LEASE):
-                now = with_weights(folder.read(), weights)
-                folder.save(now)
-            known.update(now.weights)
-
-    stopped = Local(folder, work, how, tell=tell, learn=learn).run(numbers)
+    stopped = engine(folder, work, how, tell, numbers)
     if shards is None:
         write_quarantine(folder)
     return Ended(count(folder, None if shards is None else numbers), stopped)

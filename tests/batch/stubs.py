@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.batch.begin import Plan, lay_out
+from monai_cxr_cf.batch.engines.on_ray import OnRay
 from monai_cxr_cf.batch.how import How
 from monai_cxr_cf.batch.points import unwatched
 from monai_cxr_cf.batch.rows.columns import Row
-from monai_cxr_cf.batch.run import run
+from monai_cxr_cf.batch.run import on_this_machine, run
 from monai_cxr_cf.batch.store.run_folder import RunFolder
 from monai_cxr_cf.errors import UnreadableInput, UnsupportedImage
+from tests.batch import stubs
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,13 @@ def main(words: list[str]) -> int:
     at = unwatched
     if "point" in told:
         at = partial(die_once, told["point"], told["group"], told["flag"])
-    plan = Plan(Path(told["manifest"]), shard=told.get("shard", 4))
+    settings = told.get("settings", {})
+    plan = Plan(Path(told["manifest"]), settings=settings, shard=told.get("shard", 4))
     lay_out(folder, plan, at)
-    work = Stub(**told.get("work", {}))
-    ended = run(folder, work, How(**{"workers": 2, **told.get("how", {})}, at=at))
+    work = stubs.Stub(**told.get("work", {}))  # by its module's name, which Ray's actors know
+    how = How(**{"workers": 2, **told.get("how", {})}, at=at)
+    engine = OnRay(told["ray"]) if "ray" in told else on_this_machine
+    ended = run(folder, work, how, engine=engine)
     sys.stdout.write(json.dumps({**ended.counts.as_dict(), "stopped": ended.stopped}) + "\n")
     return ended.exit_code
 

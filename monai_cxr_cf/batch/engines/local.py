@@ -53,13 +53,15 @@ class Local:
         self._starts = self._hired = self._rows = self._failures = 0
         self._stopped = ""
 
-    def run(self, numbers: Iterable[int]) -> str:
+    def run(self, numbers: Iterable[int], *, stay: bool = False) -> str:
         """Do the rows of these shards; returns why it stopped before the end, or "".
+
+        With ``stay`` idle workers wait for the next run.
 
         Raises:
             CxrError: a worker could not load what it needs, or its weights are others.
         """
-        self._shelf = Shelf(self._folder, self._how, numbers)
+        self._stopped, self._shelf = "", Shelf(self._folder, self._how, numbers)
         with self._listening(), beating(self._shelf.held):
             try:
                 while not self._stopped and not self._shelf.over():
@@ -72,7 +74,7 @@ class Local:
                     raise
                 self._stopped = DISK
             finally:
-                self._end()
+                self._end(stay=stay and not self._stopped and self._shelf.over())
         return self._stopped
 
     def _feed(self) -> None:
@@ -178,9 +180,10 @@ class Local:
             self._looked = time.monotonic()
             self._tell(written)
 
-    def _end(self) -> None:
-        """Write what is finished, drop what is not."""
-        for worker in self._workers:
+    def _end(self, *, stay: bool) -> None:
+        """Write what is finished, drop what is not; workers without a row may stay."""
+        for worker in [w for w in self._workers if w.tasks or not stay]:
+            self._workers.remove(worker)
             worker.end()
         if self._stopped != DISK:
             self._flush()

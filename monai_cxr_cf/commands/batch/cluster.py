@@ -1,27 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cxr-cf batch run --engine slurm``: the shards as an array of a cluster."""
+"""``cxr-cf batch run --engine``: this machine, an array of SLURM jobs, or actors on Ray."""
 
 import argparse
 import shlex
 from typing import Any
 
+from monai_cxr_cf.batch.engines.on_ray import OnRay
 from monai_cxr_cf.batch.engines.slurm import can_submit, submit, write_jobs
+from monai_cxr_cf.batch.run import Engine, on_this_machine
 from monai_cxr_cf.batch.store.run_folder import RunFolder
-from monai_cxr_cf.commands.batch.flags import how_from
+from monai_cxr_cf.commands.batch.flags import how_from, positive
 from monai_cxr_cf.commands.say import say, show
 from monai_cxr_cf.errors import BadRequest
 
-ENGINES = ("local", "slurm")
+ENGINES = ("local", "ray", "slurm")
 VALUES = ("workers", "timeout", "memory_gb", "max_attempts", "stop_after_failures", "cache",
           "cache_mb")  # fmt: skip
 
 
 def add_engine_flags(parser: Any) -> None:
     """Where rows are done."""
-    parser.add_argument("--engine", choices=ENGINES, default="local",
-                        help="this machine, or an array of SLURM jobs [local]")  # fmt: skip
-    parser.add_argument("--sbatch", default="", metavar="OPTIONS",
-                        help='of slurm, e.g. "--gres=gpu:1 --time=4:00:00"')  # fmt: skip
+    group = parser.add_argument_group("where; may differ at every start")
+    group.add_argument("--engine", choices=ENGINES, default="local",
+                       help="this machine, actors on Ray, or SLURM jobs [local]")  # fmt: skip
+    group.add_argument("--address", default="", metavar="ADDRESS",
+                       help="of ray: one that runs, or auto [one is started here]")  # fmt: skip
+    group.add_argument("--gpus-per-worker", type=positive, metavar="SHARE",
+                       help="of ray: .5 puts two on one GPU [1 where there is one]")  # fmt: skip
+    group.add_argument("--sbatch", default="", metavar="OPTIONS",
+                       help='of slurm, e.g. "--gres=gpu:1 --time=4:00:00"')  # fmt: skip
+
+
+def check_engine(args: argparse.Namespace) -> None:
+    """BadRequest for flags of an engine that is not asked for."""
+    of = {"address": "ray", "gpus_per_worker": "ray", "sbatch": "slurm"}
+    for name, engine in of.items():
+        if getattr(args, name) and args.engine != engine:
+            flag = name.replace("_", "-")
+            raise BadRequest(
+                f"--{flag} is of --engine {engine}.", hint="Leave it away, or name it."
+            )
+    if args.sample and args.engine != "local":
+        raise BadRequest("--sample runs on this machine.", hint="Leave --engine away.")
+
+
+def engine_from(folder: RunFolder, args: argparse.Namespace) -> Engine:
+    """The engine that this process drives; a shard of a cluster is worked on here."""
+    if getattr(args, "engine", "") != "ray":
+        return on_this_machine
+    return OnRay(args.address, args.gpus_per_worker, str(folder.read().fingerprint["device"]))
 
 
 def run_on_slurm(folder: RunFolder, args: argparse.Namespace) -> int:

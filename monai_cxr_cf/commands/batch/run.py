@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cxr-cf batch run``: a manifest in, committed results out, on this machine."""
+"""``cxr-cf batch run``: a manifest in, committed results out."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,12 +10,20 @@ from typing import Any
 from monai_cxr_cf import __version__
 from monai_cxr_cf.batch.begin import SHARD, BadRows, Plan, lay_out
 from monai_cxr_cf.batch.count import count as count_rows
+from monai_cxr_cf.batch.edit_work import ALL, KEPT
 from monai_cxr_cf.batch.forecast import dry_run, forecast, sample
 from monai_cxr_cf.batch.rows.manifest import Bad
 from monai_cxr_cf.batch.run import STOPPED, Ended
 from monai_cxr_cf.batch.run import run as run_batch
-from monai_cxr_cf.batch.store.run_folder import QUARANTINE, RunFolder
-from monai_cxr_cf.commands.batch.cluster import add_engine_flags, run_on_slurm
+from monai_cxr_cf.batch.store.packs import KINDS as OUTPUTS
+from monai_cxr_cf.batch.store.packs import PARQUET, check_kind
+from monai_cxr_cf.batch.store.run_folder import FOLDERS, QUARANTINE, RunFolder
+from monai_cxr_cf.commands.batch.cluster import (
+    add_engine_flags,
+    check_engine,
+    engine_from,
+    run_on_slurm,
+)
 from monai_cxr_cf.commands.batch.flags import (
     add_field_flag,
     add_how_flags,
@@ -28,7 +36,6 @@ from monai_cxr_cf.commands.batch.flags import (
 from monai_cxr_cf.commands.batch.show import Watch, tell_counts, time_in_words
 from monai_cxr_cf.commands.say import add_place_flags, count, place_from, say, show
 from monai_cxr_cf.devices import check_place
-from monai_cxr_cf.errors import BadRequest
 
 EXAMPLES = """\
 examples:
@@ -36,6 +43,7 @@ examples:
   cxr-cf batch run manifest.csv --out results --sample 8 --workers 2 --price-per-hour 1.2
   cxr-cf batch run manifest.csv --out results --workers 2
   cxr-cf batch run manifest.csv --out results --retry-failed
+  cxr-cf batch run manifest.csv --out results --engine ray --address auto --workers 16
   cxr-cf batch run manifest.csv --out results --engine slurm --sbatch "--gres=gpu:1 --time=4:00:00"
   cxr-cf batch run manifest.csv --out results --prepare     lay out the shards, run nothing
 
@@ -76,6 +84,11 @@ def add(parts: Any, common: argparse.ArgumentParser) -> None:
     rows.add_argument("--shard-size", type=count, default=SHARD, metavar="N",
                       help=f"rows that one process takes at a time [{SHARD}]")  # fmt: skip
     rows.add_argument("--arrays", action="store_true", help="also write masks.npz")
+    rows.add_argument("--output", choices=OUTPUTS, default=FOLDERS,
+                      help="a folder a row, or a file a shard: tar for WebDataset, parquet "
+                      "with PNG inside [folders]")  # fmt: skip
+    rows.add_argument("--keep", choices=KEPT, default=ALL,
+                      help="report: of a row's files its report.json alone [all]")  # fmt: skip
     add_engine_flags(parser)
     add_place_flags(parser)
     add_how_flags(parser)
@@ -85,16 +98,17 @@ def add(parts: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check, lay out, and do what was asked of it."""
     check_place(**{k: v for k, v in place_from(args).items() if k != "compiled"})
+    check_kind(args.output)
+    png = {"png": True} if args.output == PARQUET else {}
     plan = Plan(
         args.manifest,
-        common=common_from(args),
+        common={**png, **common_from(args)},
         settings=settings_from(args),
         shard=args.shard_size,
         skip_bad=args.skip_bad,
     )
     how_from(args, 1)  # a wrong flag is told before the manifest is read
-    if args.sample and args.engine != "local":
-        raise BadRequest("--sample runs on this machine.", hint="Leave --engine away.")
+    check_engine(args)
     if args.dry_run:
         return _dry_run(plan, args)
     folder = RunFolder(args.out)
@@ -145,7 +159,10 @@ def _run(
     watch = Watch(count_rows(folder, shards), talker)
     watch.keep = only is not None
     try:
-        ended = run_batch(folder, work_of(folder, args), how, tell=watch, shards=shards)
+        engine = engine_from(folder, args)
+        ended = run_batch(
+            folder, work_of(folder, args), how, tell=watch, shards=shards, engine=engine
+        )
     finally:
         watch.close()
     return ended, watch
