@@ -24,7 +24,8 @@ from monai_cxr_cf.batch.store.run_folder import RunFolder
 from monai_cxr_cf.errors import ResourceExhausted
 
 LOOK_S, WEIGH_S = 0.25, 1.0
-QUICK_S, AHEAD = 0.05, 16  # rows as quick as this are handed out so many at a time
+QUICK_S = 0.05  # rows as quick as this are handed out several at a time:
+AHEAD, AHEAD_S = 64, 0.8  # so many, and no more than take so long
 STARTS = 3  # workers in a row that may die while loading
 INTERRUPTED = "It was asked to stop."
 DISK = "The disk is full: make room."
@@ -68,6 +69,7 @@ class Local:
                     self._feed()
                     self._hear()
                     self._look()
+                    self._feed()  # they work while the lines are synced
                     self._flush()
             except OSError as error:
                 if not is_full(error):
@@ -82,7 +84,7 @@ class Local:
         quick = self._pace < QUICK_S
         for worker in self._workers:
             if worker.ready and not worker.tasks:
-                tasks = self._shelf.take(AHEAD if quick else 1)
+                tasks = self._shelf.take(self._many() if quick else 1)
                 if not tasks:
                     break
                 worker.give(tasks, together=quick)
@@ -91,6 +93,10 @@ class Local:
         for _ in range(min(room, self._shelf.queued(room + free) - free) if room else 0):
             self._hired += 1
             self._workers.append(hire(self._contract, self._hired))
+
+    def _many(self) -> int:
+        """Rows that are handed out at a time where they are quick."""
+        return max(1, min(AHEAD, round(AHEAD_S / max(self._pace, 1e-4))))
 
     def _hear(self) -> None:
         """Wait for records, not for long; take them all."""
