@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files, folders, globs or a collection in, a manifest out: every radiograph with every edit.
+"""Files, folders, archives, a store or a collection in; out: every radiograph with every edit.
 
 An edit is a prompt, or a cell of the grid, or both.
 """
@@ -13,8 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
-from monai_cxr_cf.batch.rows.columns import FINDING, check_columns, checked, fields, request_of
+from monai_cxr_cf.batch.rows.columns import (
+    FINDING,
+    check_columns,
+    checked,
+    fields,
+    is_remote,
+    request_of,
+)
 from monai_cxr_cf.batch.rows.table import LINES
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.errors import BadRequest, UnreadableInput
@@ -61,16 +69,22 @@ def edits(prompts: Sequence[str], grid: str, common: Mapping[str, str]) -> list[
     return found
 
 
-def sources(words: Sequence[str]) -> Iterator[Source]:
-    """The radiographs that files, folders and globs name, each once.
+def sources(words: Sequence[str], packed: Path, date: str | None = None) -> Iterator[Source]:
+    """The radiographs that files, folders, globs, zip files, DICOMDIRs and stores name, each once.
+
+    Args:
+        words: as a user gives them; http and https: the root of a DICOMweb store.
+        packed: a folder for what zip files hold; made if there is one.
+        date: of the studies of a store.
 
     Raises:
-        UnreadableInput: a word names nothing, or a folder without an image.
+        UnreadableInput: a word names nothing, or what holds no image.
     """
-    from monai_cxr_cf.dicom.reading.series import find_by_patient
-
     seen: set[str] = set()
     for number, word in enumerate(words):
+        if is_remote(word):
+            yield from _of_store(word, date, f"{number + 1}." if len(words) > 1 else "")
+            continue
         paths = [word] if Path(word).exists() else sorted(glob.glob(word, recursive=True))
         if not paths:
             raise UnreadableInput(
@@ -78,16 +92,41 @@ def sources(words: Sequence[str]) -> Iterator[Source]:
                 code="no_file",
                 hint="Check the path.",
             )
-        for path in map(Path, paths):
-            found = [(path, "")]
-            if path.is_dir():
-                with withheld():
-                    found = find_by_patient(path)
-            for image, patient in found:
+        for place, path in enumerate(map(Path, paths)):
+            group = f"{number + 1}." if len(words) > 1 else ""
+            group += f"{place + 1}." if len(paths) > 1 else ""
+            for image, patient in _images(path, packed / f"{number + 1}-{place + 1}"):
                 if str(image) not in seen:
                     seen.add(str(image))
-                    own = patient if len(words) == 1 else f"{number + 1}.{patient}"
-                    yield Source(str(image), {"patient": own} if patient else {})
+                    yield Source(str(image), {"patient": group + patient} if patient else {})
+
+
+def _images(path: Path, packed: Path) -> list[tuple[Path, str]]:
+    """The images that a path stands for, with words for their patients."""
+    from monai_cxr_cf.dicom.reading.archive import is_dicomdir, listed, unpack
+    from monai_cxr_cf.dicom.reading.series import find_by_patient
+
+    with withheld():
+        if path.is_dir():
+            return find_by_patient(path)
+        if is_zipfile(path):
+            unpack(path, packed)
+            return find_by_patient(packed)
+        if is_dicomdir(path):
+            return find_by_patient(path.parent, listed(path))
+    return [(path, "")]
+
+
+def _of_store(url: str, date: str | None, group: str) -> Iterator[Source]:
+    from monai_cxr_cf.dicom.store.survey import Survey
+
+    found = Survey(url).images(date)
+    if not found:
+        raise UnreadableInput("The store has no CR or DX image that fits.", code="no_image",
+                              hint="Look: cxr-cf pacs find URL.")  # fmt: skip
+    for image, patient in found:
+        uids = {"study": image.study, "series": image.series, "instance": image.instance}
+        yield Source("", {"pacs": url, **uids, "patient": group + patient})
 
 
 def collection(
@@ -121,17 +160,22 @@ def collection(
     return found, list(counts.lines())
 
 
+def check_manifest_name(path: Path) -> None:
+    """BadRequest for a name of another kind, or a file that is there."""
+    if not path.name.lower().endswith((".csv", *LINES)):
+        raise BadRequest(f"'{path.name}' is no name for a manifest.", hint="Such as manifest.csv.")
+    if path.exists():
+        raise BadRequest(f"The file '{path.name}' is there already.", hint="Name another --out.")
+
+
 def write_manifest(path: Path, chosen: Sequence[Source], asked: Sequence[Cells]) -> int:
     """Every source with every edit; returns how many rows. CSV or JSON lines, by the name.
 
     Raises:
         BadRequest: a name of another kind, or a file that is there.
     """
+    check_manifest_name(path)
     name = path.name.lower()
-    if not name.endswith((".csv", *LINES)):
-        raise BadRequest(f"'{path.name}' is no name for a manifest.", hint="Such as manifest.csv.")
-    if path.exists():
-        raise BadRequest(f"The file '{path.name}' is there already.", hint="Name another --out.")
     path.parent.mkdir(parents=True, exist_ok=True)
     base, part = path.parent.absolute(), path.with_name(f".{path.name}.part")
     rows = [
@@ -182,4 +226,6 @@ def _is_field(name: str) -> bool:
 def _shown(path: str, base: Path) -> str:
     """Relative to the manifest where it lies below it."""
     whole = Path(path).absolute()
+    if not path:
+        return ""  # in a store
     return os.fspath(whole.relative_to(base) if whole.is_relative_to(base) else whole)

@@ -11,6 +11,7 @@ from typing import Any
 import monai_cxr_cf
 from monai_cxr_cf.batch.rows.columns import Row
 from monai_cxr_cf.batch.rows.manifest import file_sha256
+from monai_cxr_cf.batch.store.fetched import local
 from monai_cxr_cf.batch.store.files import remove
 from monai_cxr_cf.calibration import FILE
 from monai_cxr_cf.dicom.privacy import withheld
@@ -47,6 +48,7 @@ class EditWork:
         cache_bytes: likewise.
         arrays: also write masks.npz.
         keep: "report": of a row's files its report alone.
+        sources: where what lies in a DICOMweb store is fetched to.
     """
 
     backbone: str = BACKBONE
@@ -58,6 +60,7 @@ class EditWork:
     cache_bytes: int = CACHE_BYTES
     arrays: bool = False
     keep: str = ALL
+    sources: Path = Path("sources")
 
     def load(self) -> Parts:
         """Libraries and networks, as the first row needs them."""
@@ -92,7 +95,7 @@ class EditWork:
         """
         from monai_cxr_cf.runs.record import identity
 
-        request = row.edit
+        request = local(row, self.sources).edit
         told = {
             "request": identity(request),
             "beside": [request.png, self.arrays],
@@ -106,7 +109,8 @@ class EditWork:
         """The edit."""
         from monai_cxr_cf import pipeline
 
-        pipeline.run(row.edit, folder, networks=parts.networks, arrays=self.arrays)
+        request = local(row, self.sources).edit
+        pipeline.run(request, folder, networks=parts.networks, arrays=self.arrays)
         for path in folder.iterdir() if self.keep != ALL else ():
             if path.is_dir():
                 remove(path)

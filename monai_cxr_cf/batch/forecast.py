@@ -10,7 +10,7 @@ from typing import Any
 from monai_cxr_cf.batch.begin import Plan
 from monai_cxr_cf.batch.compact import rows
 from monai_cxr_cf.batch.how import How
-from monai_cxr_cf.batch.rows.columns import in_fields, read_row
+from monai_cxr_cf.batch.rows.columns import in_fields, is_remote, read_row
 from monai_cxr_cf.batch.rows.manifest import Bad
 from monai_cxr_cf.batch.rows.table import read_table
 from monai_cxr_cf.batch.store.results import DONE, REFUSED, Line
@@ -26,6 +26,7 @@ class Looked:
     radiographs: int
     bad: tuple[Bad, ...]  # rows that are wrong in themselves
     refused: tuple[Bad, ...]  # rows whose header the reader refuses
+    elsewhere: int = 0  # rows whose source lies in a store, and was not looked at
 
 
 def dry_run(plan: Plan, tell: Callable[[int], None] = lambda rows: None) -> Looked:
@@ -37,7 +38,7 @@ def dry_run(plan: Plan, tell: Callable[[int], None] = lambda rows: None) -> Look
     """
     from monai_cxr_cf.dicom.reading.read import check_source
 
-    bad, refused, seen, count = [], [], {}, 0
+    bad, refused, seen, count, elsewhere = [], [], {}, 0, 0
     base = plan.manifest.parent.absolute()
     for number, cells in read_table(plan.manifest):
         count += 1
@@ -50,13 +51,16 @@ def dry_run(plan: Plan, tell: Callable[[int], None] = lambda rows: None) -> Look
         except BadRequest as error:
             bad.append(Bad(number, str(error)))
             continue
+        if is_remote(row.path):
+            elsewhere += 1
+            continue
         reading = row.edit.reading
         if (row.path, reading) not in seen:
             seen[row.path, reading] = _refusal(lambda: check_source(row.path, reading))  # noqa: B023
         if seen[row.path, reading]:
             refused.append(Bad(number, seen[row.path, reading]))
     paths = {path for path, _ in seen}
-    return Looked(count, len(paths), tuple(bad), tuple(refused))
+    return Looked(count, len(paths), tuple(bad), tuple(refused), elsewhere)
 
 
 def _refusal(look: Callable[[], None]) -> str:

@@ -22,7 +22,7 @@ from monai_cxr_cf.runs.failures import typed
 
 FULL = "full"  # a state that is never written: the run stops
 OWN_FAULT = (BadRequest, UnreadableInput, UnsupportedImage)
-PASSING = ("no_file",)  # a file that was there when the manifest was checked may come back
+PASSING = ("no_file", "not_in_store")  # what was there when the rows were checked may come back
 Record = dict[str, Any]
 
 

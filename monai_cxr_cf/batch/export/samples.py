@@ -18,6 +18,7 @@ from monai_cxr_cf.batch.compact import by_shard
 from monai_cxr_cf.batch.edit_work import REPORT
 from monai_cxr_cf.batch.export.labels import after, asked, moved, of_source, split_of
 from monai_cxr_cf.batch.rows.columns import Row
+from monai_cxr_cf.batch.store.fetched import local
 from monai_cxr_cf.batch.store.packs import row_files
 from monai_cxr_cf.batch.store.results import DONE
 from monai_cxr_cf.batch.store.run_folder import RunFolder
@@ -75,7 +76,8 @@ def samples(folder: RunFolder, wanted: Wanted, left: Counter[str]) -> Iterator[S
         name = _name(row)
         with row_files(folder, number, history.last["key"]) as place:
             if radiograph is None or real is None or shown != name:
-                radiograph, real = _real(row, place, wanted, name)
+                here = local(row, folder.sources)
+                radiograph, real = _real(here, place, wanted, name)
                 shown = name
             if splits.setdefault(real.patient, real.split) != real.split:
                 raise BadRequest("A patient stands in two groups of the manifest.",

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cells of a manifest's row in, one checked row out; the names of its columns say what is what.
+"""The cells of a manifest's row in, one checked row out; names of columns say what is what.
 
-``path`` is the radiograph. Any field of ``request.schema.json`` may be a column under its own name,
-its parts with dots (``reading.allow_raster``, ``overrides.boost.eta``). ``finding``, ``side``,
-``zone``, ``severity`` and ``direction`` stand for one entry of ``findings``. ``id``, ``patient``
-and ``group`` are kept beside it, and so is every further column.
+``path`` is the radiograph; or ``pacs``, ``study``, ``series`` and ``instance`` name it in a
+DICOMweb store. Any field of ``request.schema.json`` may be a column under its own name, its parts
+with dots (``reading.allow_raster``, ``overrides.boost.eta``). ``finding``, ``side``, ``zone``,
+``severity`` and ``direction`` stand for one entry of ``findings``. ``id``, ``patient`` and
+``group`` are kept beside it, and so is every further column.
 """
 
 import difflib
@@ -22,9 +23,9 @@ from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.request import EditRequest, from_json, schema
 from monai_cxr_cf.runs.result import refuse_words
 
-OWN = ("id", "path", "patient", "group")
+ELSEWHERE = ("pacs", "study", "series", "instance")  # a DICOMweb store's root URL, and what in it
+OWN = ("id", "path", "patient", "group", *ELSEWHERE)
 FINDING = ("finding", "side", "zone", "severity", "direction")
-ELSEWHERE = ("study", "series", "instance")
 PLACES = ("masks", "roi")  # further files of a row
 LONGEST_ID = 200
 FLAG = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
@@ -38,7 +39,7 @@ class Row:
 
     number: int  # in the manifest, from 1
     id: str
-    path: str  # absolute
+    path: str  # absolute, or an address in a DICOMweb store
     given: str  # the path as the manifest has it
     request: Mapping[str, Any]  # fields of request.schema.json but ``source``
     patient: str = ""
@@ -77,11 +78,6 @@ def check_columns(names: Iterable[str]) -> None:
     """BadRequest for a column that is most likely a misspelt field, or that is not read here."""
     known = (*OWN, *FINDING, *fields())
     for name in names:
-        if name in ELSEWHERE:
-            raise BadRequest(
-                f"The column '{name}' asks a PACS; a manifest names files.",
-                hint="Fetch them first (cxr-cf pacs --help) and give their place in 'path'.",
-            )
         if name in known or "." in name:
             continue
         close = difflib.get_close_matches(name.casefold(), known, 1, LIKE)
@@ -106,18 +102,43 @@ def read_row(number: int, cells: Mapping[str, Any], base: Path, common: Mapping[
         other = {"prompt": "findings", "findings": "prompt"}.get(name)
         if name not in request and other not in request:
             request[name] = value
-    path = str(cells.get("path") or "").strip()
-    if not path:
-        raise BadRequest("It names no file in 'path'.")
+    path = _source(cells)
     for name in PLACES:
         if name in request:
             request[name] = str(_placed(base, request[name]))
     checked(json.dumps({**request, **_like(request)}, sort_keys=True))
-    place = _placed(base, path)
-    if not place.exists():
+    place = path if is_remote(path) else str(_placed(base, path))
+    if not is_remote(path) and not Path(place).exists():
         raise BadRequest("The file of 'path' is not there.")
     name, patient, group = (str(cells.get(n, "")).strip() for n in ("id", "patient", "group"))
-    return _named(Row(number, name, str(place), path, request, patient, group, more))
+    return _named(Row(number, name, place, path, request, patient, group, more))
+
+
+def is_remote(path: str) -> bool:
+    """Whether a source lies in a DICOMweb store."""
+    return path.startswith(("http://", "https://"))
+
+
+def _source(cells: Mapping[str, Any]) -> str:
+    """What the row says of its source: a path as it is given, or an address."""
+    told = {name: str(cells.get(name) or "").strip() for name in ("path", *ELSEWHERE)}
+    path, *where = told.values()
+    if bool(path) == any(where):
+        raise BadRequest("It names no file in 'path'." if not path else
+                         "It has both 'path' and a place in a store; expected one.")  # fmt: skip
+    if path:
+        if is_remote(path):
+            raise BadRequest("Its 'path' is an address; expected a file.",
+                             hint="Columns pacs, study, series and instance name a source "
+                             "in a DICOMweb store.")  # fmt: skip
+        return path
+    if not all(where):
+        raise BadRequest(f"It lacks {', '.join(n for n in ELSEWHERE if not told[n])}.")
+    from monai_cxr_cf.dicom.store.remote import check_uids, check_url
+
+    check_uids(*where[1:])
+    study, series, instance = where[1:]
+    return f"{check_url(where[0])}/studies/{study}/series/{series}/instances/{instance}"
 
 
 def request_of(cells: Mapping[str, Any]) -> dict[str, Any]:

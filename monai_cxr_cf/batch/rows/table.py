@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from monai_cxr_cf.batch.rows.columns import ELSEWHERE
 from monai_cxr_cf.data.csv_text import GZIP, MARKS, check_names
 from monai_cxr_cf.errors import INSTALL_EXTRA, BadRequest, ComponentMissing, UnreadableInput
 
@@ -50,7 +51,7 @@ def _csv(path: Path) -> Iterator[tuple[int, Cells | str]]:
         with _text(path) as stream:
             reader = csv.reader(stream, strict=True)
             names = [name.strip() for name in next(reader, [])]
-            check_names(path.name, names, {"path"})
+            check_names(path.name, names, _needed(names))
             number = 0
             for cells in reader:
                 if not any(cells):
@@ -64,6 +65,11 @@ def _csv(path: Path) -> Iterator[tuple[int, Cells | str]]:
         raise UnreadableInput(
             f"{path.name} is no CSV in UTF-8.", hint="Save it as CSV with commas in UTF-8."
         ) from error
+
+
+def _needed(names: list[str]) -> set[str]:
+    """Columns that name the source."""
+    return set(ELSEWHERE) if "study" in names and "path" not in names else {"path"}
 
 
 def _text(path: Path) -> IO[str]:
@@ -105,7 +111,8 @@ def _parquet(path: Path) -> Iterator[tuple[int, Cells | str]]:
         file = parquet.ParquetFile(path)
     except (ArrowInvalid, OSError) as error:
         raise UnreadableInput(f"{path.name} is no Parquet file.", hint="Write it again.") from error
-    check_names(path.name, list(file.schema_arrow.names), {"path"})
+    names = list(file.schema_arrow.names)
+    check_names(path.name, names, _needed(names))
     number = 0
     for batch in file.iter_batches(1024):
         for row in batch.to_pylist():

@@ -6,6 +6,7 @@ plan/00000.jsonl       the rows of a shard, in their order; never changed
 results/00000.jsonl    a line for every row that is finished, refused or failed; only it counts
 rows/ab/cd/KEY/        what an edit wrote; rows/NNNNN/KEY/ until a shard is packed
 packs/00000.tar        with --output tar or parquet: the finished rows of a shard
+sources/               what was fetched from a DICOMweb store
 aside/, leases/        what is being built, and by whom
 quarantine.csv         rows that will not be tried again, and why
 """
@@ -46,8 +47,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().absolute()
         self.run_file = self.path / RUN
-        self.leases, self.rows, self.all_aside = (
-            self.path / name for name in ("leases", "rows", "aside")
+        self.leases, self.rows, self.all_aside, self.sources = (
+            self.path / name for name in ("leases", "rows", "aside", "sources")
         )
 
     def plan(self, number: int) -> Path:

@@ -100,7 +100,7 @@ def work_of(folder: RunFolder, args: argparse.Namespace | None = None) -> EditWo
     models = {} if first is None else first.request
     chosen: dict[str, Any] = {n: models[n] for n in ("backbone", "segmenter") if n in models}
     chosen |= {name: told[name] for name in ("device", "precision", "compiled", "arrays")}
-    chosen["keep"] = told.get("keep", ALL)
+    chosen |= {"keep": told.get("keep", ALL), "sources": folder.sources}
     return EditWork(**chosen, **({} if args is None else cache_from(args)))
 
 

@@ -199,6 +199,7 @@ def _dry_run(plan: Plan, args: argparse.Namespace) -> int:
     """What would be refused; 1 if a row is bad, since the run would not begin."""
     looked = dry_run(plan, lambda rows: None)
     found = {"rows": looked.rows, "radiographs": looked.radiographs}
+    found |= {"in_a_store": looked.elsewhere}
     if args.json:
         lists = {"bad": looked.bad, "refused": looked.refused}
         show({**found, **{name: [vars(row) for row in rows] for name, rows in lists.items()}})
@@ -206,6 +207,8 @@ def _dry_run(plan: Plan, args: argparse.Namespace) -> int:
     for kind, rows in (("bad", looked.bad), ("would be refused", looked.refused)):
         for row in rows:
             say(f"row {row.number} {kind}: {row.message}")
+    if looked.elsewhere:
+        say(f"{looked.elsewhere:,} rows of a DICOM store were not looked at")
     say(f"{looked.rows:,} rows, {looked.radiographs:,} radiographs: {len(looked.bad):,} bad rows, "
         f"{len(looked.refused):,} that the reader would refuse. Nothing was written.")  # fmt: skip
     return 1 if looked.bad else 0

@@ -5,6 +5,7 @@ Where it holds no DICOM image, PNG and JPEG count.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydicom import dcmread
@@ -49,8 +50,10 @@ def find_images(folder: Path) -> list[Path]:
     return found
 
 
-def find_by_patient(folder: Path) -> list[tuple[Path, str]]:
+def find_by_patient(folder: Path, files: Sequence[Path] | None = None) -> list[tuple[Path, str]]:
     """Every image below a folder, however many, each with a word for its patient: p1, p2, ...
+
+    With ``files``, of those alone.
 
     The word says only which images are of one patient; "" where none is named. Pictures have none.
 
@@ -59,9 +62,10 @@ def find_by_patient(folder: Path) -> list[tuple[Path, str]]:
     """
     numbers: dict[str, str] = {"": ""}
     found = []
-    for path, (patient, _, _), _ in _images(folder, limited=False):
+    for path, (patient, _, _), _ in _images(folder, limited=False, files=files):
         found.append((path, numbers.setdefault(patient, f"p{len(numbers)}")))
-    found = found or [(path, "") for path in _pictures(folder, limited=False)]
+    if files is None and not found:
+        found = [(path, "") for path in _pictures(folder, limited=False)]
     if not found:
         raise _no_image("at least one")
     return found
@@ -110,9 +114,11 @@ def _files(folder: Path, *, limited: bool) -> list[Path]:
     return files
 
 
-def _images(folder: Path, *, limited: bool = True) -> list[tuple[Path, _Key, str]]:
+def _images(
+    folder: Path, *, limited: bool = True, files: Sequence[Path] | None = None
+) -> list[tuple[Path, _Key, str]]:
     found = []
-    for path in _files(folder, limited=limited):
+    for path in _files(folder, limited=limited) if files is None else files:
         entry = _describe(path)
         if entry is not None:
             found.append((path, *entry))

@@ -84,14 +84,14 @@ class Pacs:
         self._session.hooks["response"].append(self._hear)
 
     def find_series(
-        self, study: str | None = None, *, date: str | None = None, limit: int = 200
+        self, study: str | None = None, *, date: str | None = None, limit: int | None = 200
     ) -> tuple[SeriesFound, ...]:
         """Series of CR and DX images, by QIDO.
 
         Args:
             study: only of this study.
             date: only of studies of this day or range, ``YYYYMMDD`` or ``YYYYMMDD-YYYYMMDD``.
-            limit: at most so many of each modality.
+            limit: at most so many of each modality; None: all.
         """
         check_uids(*filter(None, [study]))
         if date is not None and not re.fullmatch(r"\d{8}(-\d{8})?", date):
@@ -101,9 +101,12 @@ class Pacs:
         with remote(), self._as_json():
             for modality in MODALITIES:
                 answers = self._client.search_for_series(
-                    study, search_filters={**filters, "Modality": modality}, limit=limit
+                    study,
+                    search_filters={**filters, "Modality": modality},
+                    limit=limit,
+                    get_remaining=limit is None,
                 )
-                found += _parsed(answers, partial(_series, modality=modality))
+                found += parsed(answers, partial(_series, modality=modality))
         # A store that ignores the filter lists everything, twice.
         return tuple(one for one in dict.fromkeys(found) if one.modality in MODALITIES)
 
@@ -115,7 +118,7 @@ class Pacs:
             answers = self._client.search_for_instances(
                 study, search_filters=filters, fields=["Modality", "Rows", "Columns"], limit=500
             )
-        found = _parsed(answers, _instance)
+        found = parsed(answers, instance_of)
         return tuple(i for i in found if series or i.modality in (*MODALITIES, ""))
 
     def _hear(self, response: "Response", *args: Any, **more: Any) -> None:
@@ -244,7 +247,7 @@ def pixel_hash(ds: Dataset) -> str:
     return sha256(pixels).hexdigest()
 
 
-def _parsed(answers: Iterable[Any] | None, make: Callable[[Dataset], T]) -> list[T]:
+def parsed(answers: Iterable[Any] | None, make: Callable[[Dataset], T]) -> list[T]:
     """What a store's JSON says; null is an empty list. RemoteFailure for what is no DICOM JSON."""
     try:
         with withheld():
@@ -267,7 +270,8 @@ def _series(ds: Dataset, modality: str) -> SeriesFound:
     )
 
 
-def _instance(ds: Dataset) -> Instance:
+def instance_of(ds: Dataset) -> Instance:
+    """An entry of a list of instances."""
     return Instance(
         _uid(ds, "StudyInstanceUID"),
         _uid(ds, "SeriesInstanceUID"),

@@ -105,12 +105,37 @@ def test_a_wrong_cell_gives_a_sentence(cells, said, tmp_path):
         ("severty", "nearly 'severity'"),
         ("Prompt", "nearly 'prompt'"),
         ("seed", "nearly 'seeds'"),
-        ("study", "asks a PACS"),
     ],
 )
 def test_a_column_that_is_most_likely_a_slip_is_refused(name, said):
     with pytest.raises(BadRequest, match=said):
         check_columns([name])
+
+
+STORE = {"pacs": "https://p.example/web/", "study": "1.2", "series": "1.3", "instance": "1.4"}
+
+
+def test_a_place_in_a_store_is_an_address(tmp_path):
+    (tmp_path / "a.dcm").touch()
+    found = row(tmp_path, {**STORE, "prompt": "edema", "path": ""})
+    assert found.path == "https://p.example/web/studies/1.2/series/1.3/instances/1.4"
+    assert (found.given, found.more) == (found.path, {})
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"path": "a.dcm"}, "both 'path' and a place in a store"),
+        ({"path": "", "series": "", "instance": ""}, "It lacks series, instance"),
+        ({"path": "", "study": "../x"}, "must be DICOM UIDs"),
+        ({"path": "", "pacs": "https://me:secret@p.example"}, "Credentials do not belong"),
+        ({"path": "https://p.example/x", **dict.fromkeys(STORE, "")}, "is an address; expected a"),
+    ],
+)
+def test_a_place_that_is_none_is_refused(cells, said, tmp_path):
+    (tmp_path / "a.dcm").touch()
+    with pytest.raises(BadRequest, match=said):
+        row(tmp_path, {**STORE, "prompt": "edema", **cells})
 
 
 def test_columns_of_data_sets_pass():
