@@ -24,7 +24,7 @@ from monai_cxr_cf.batch.store.run_folder import RunFolder
 from monai_cxr_cf.errors import ResourceExhausted
 
 LOOK_S, WEIGH_S = 0.25, 1.0
-QUICK_S = 0.05  # rows as quick as this are handed out several at a time:
+QUICK_S = 0.2  # rows as quick as this are handed out several at a time:
 AHEAD, AHEAD_S = 64, 0.8  # so many, and no more than take so long
 STARTS = 3  # workers in a row that may die while loading
 INTERRUPTED = "It was asked to stop."
