@@ -44,6 +44,7 @@ from tests.batch.stubs import Stub
 PROMPTS = ("moderate left pleural effusion", "cardiomegaly")
 CXR_CF = (sys.executable, "-m", "monai_cxr_cf.cli")
 ROW_S = 0.05
+TOLD: dict[str, Any] = {"work": {"seconds": ROW_S}, "shard": 5}
 
 
 def main() -> int:
@@ -70,16 +71,17 @@ def kills(work: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Batches of stub rows, each killed until it comes to its end between two kills."""
     chance, wanted, done, batches, groups = random.Random(args.seed), int(args.count), 0, 0, 0
     manifest = write_manifest(work / "in", args.rows)
-    batch(work / "undisturbed", manifest)
     began = time.monotonic()
+    batch(work / "undisturbed", manifest, **TOLD)
+    whole = time.monotonic() - began  # a kill comes at any moment of so long a run
     while done < wanted:
-        folder, batches, patience = work / f"run{batches}", batches + 1, 1.0
+        folder, batches = work / f"run{batches}", batches + 1
         while True:
-            process = start(folder, manifest, work={"seconds": ROW_S}, shard=5)
-            time.sleep(chance.uniform(0.2, 2.0) * patience)
+            process = start(folder, manifest, **TOLD)
+            time.sleep(chance.uniform(0.0, whole))
             if process.poll() is not None or done == wanted:
                 break
-            done, patience, group = done + 1, patience * 1.1, chance.random() < 0.5
+            done, group = done + 1, chance.random() < 0.5
             groups += group
             os.killpg(process.pid, signal.SIGKILL) if group else process.kill()
             process.communicate()

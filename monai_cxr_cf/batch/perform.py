@@ -103,7 +103,7 @@ def _attempt(desk: Desk, row: Row, aside: Path) -> _Draft:
     try:
         at("begun")
         key = work.key(parts, row)
-        final = desk.folder.row(key, desk.folder.shard_of(aside))
+        final = desk.folder.row(key)
         record: Record = {"state": DONE, "key": key, "weights": dict(work.weights(parts, row))}
         facts = known(work, final)
         if facts is not None:

@@ -67,7 +67,8 @@ class OnRay:
             except ray.exceptions.RayError as error:
                 raise RemoteFailure(
                     f"Ray ended the batch ({type(error).__name__}).", code="ray",
-                    hint="Its log says more; the same command goes on with what is left.",
+                    hint="Are this program and the folder on all its machines? Its log says more; "
+                    "the same command goes on.",
                 ) from error  # fmt: skip
             except KeyboardInterrupt:
                 if not stopped:
@@ -175,7 +176,7 @@ def _error(told: Mapping[str, str]) -> CxrError:
 
 
 def _imported() -> Any:
-    """Ray, quiet: no telemetry, and on the terminal nothing but errors."""
+    """Ray, quiet: no telemetry, and on the terminal nothing but what we say."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -186,7 +187,7 @@ def _imported() -> Any:
         ) from error
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
-            handler.setLevel(logging.ERROR)
+            handler.setLevel(logging.CRITICAL)
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
 

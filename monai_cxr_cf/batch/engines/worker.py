@@ -51,7 +51,7 @@ def serve(pipe: Connection, contract: Contract) -> None:
     except Exception as error:
         pipe.send((BROKEN, typed(error)))
         return
-    desk = Desk(contract.work, parts, RunFolder(contract.folder), contract.at)
+    folder = RunFolder(contract.folder)
     pipe.send((READY, weights))
     lists: list[list[Row]]
     while True:
@@ -59,6 +59,7 @@ def serve(pipe: Connection, contract: Contract) -> None:
             lists, aside = pipe.recv()
         except EOFError:
             return
+        desk = Desk(contract.work, parts, folder.places(aside), contract.at)
         for rows in lists:
             for record in perform(desk, rows, aside):
                 pipe.send((ROW, record))

@@ -41,6 +41,17 @@ class Run:
     schema: int = SCHEMA
 
 
+@dataclass(frozen=True)
+class Loose:
+    """Finished rows of a shard, side by side, until they are packed."""
+
+    path: Path
+
+    def row(self, key: str) -> Path:
+        """Where a finished row lies."""
+        return self.path / key
+
+
 class RunFolder:
     """Paths of a batch."""
 
@@ -82,10 +93,11 @@ class RunFolder:
         """The packed rows of a shard."""
         return self.path / "packs" / f"{number:05d}.{self.output}"
 
-    def shard_of(self, aside: Path) -> int | None:
-        """Whose rows are built in a folder of a worker, below ``aside``."""
-        name = aside.parent.name.partition(".")[0]
-        return int(name) if name.isdecimal() else None
+    def places(self, aside: Path) -> "RunFolder | Loose":
+        """Where rows belong that a worker builds in its folder below ``aside``."""
+        if self.output == FOLDERS:
+            return self
+        return Loose(self.loose(int(aside.parent.name.partition(".")[0])))
 
     def read_plan(self, number: int) -> Iterator[Row]:
         """The rows of a shard, in their order."""

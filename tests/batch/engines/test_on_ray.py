@@ -18,13 +18,25 @@ from monai_cxr_cf.batch.run import run
 from monai_cxr_cf.batch.store.run_folder import RunFolder
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.commands.batch import run as run_command
-from monai_cxr_cf.errors import BadRequest, ComponentMissing
+from monai_cxr_cf.errors import BadRequest, ComponentMissing, RemoteFailure
 from tests.batch.folders import batch, contents, keys, leftovers, start, states, write_manifest
 from tests.batch.stubs import Stub, die_once
 from tests.posix import posix
 
 pytestmark = posix
 ROWS, SHARD = 14, 4
+
+
+def gone():
+    """What unpickling finds where the program is not."""
+    raise ModuleNotFoundError("No module named 'monai_cxr_cf'")
+
+
+class Elsewhere(Stub):
+    """A work that an actor cannot load."""
+
+    def __reduce__(self):
+        return gone, ()
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +132,14 @@ def test_an_error_of_an_actor_is_told_as_it_was_raised_there(ray, tmp_path):
     with pytest.raises(BadRequest, match="another weights of stub") as caught:
         run(folder, Stub(model="others"), How(), engine=OnRay())
     assert (caught.value.code, caught.value.hint[:12]) == ("other_settings", "Use the same")
+
+
+def test_a_machine_without_the_program_is_told(ray, tmp_path, capfd):
+    folder = laid_out(tmp_path / "run", write_manifest(tmp_path / "in", 2))
+    with pytest.raises(RemoteFailure, match=r"Ray ended the batch \(.*program and the folder"):
+        run(folder, Elsewhere(), How(), engine=OnRay())
+    assert "Traceback" not in capfd.readouterr().err
+    assert not states(folder.path)
 
 
 def test_by_the_command(ray, tmp_path, capsys, monkeypatch):
