@@ -89,7 +89,7 @@ def kills(work: Path, args: argparse.Namespace) -> dict[str, Any]:
         check(process.returncode == 0, error)
         check(keys(folder) == keys(work / "undisturbed"), "a row was lost")
         check(contents(folder) == contents(work / "undisturbed"), "other bytes")
-        check(not leftovers(folder), "leftovers")
+        check(not leftovers(folder), f"leftovers: {leftovers(folder)}")
         shutil.rmtree(folder)
     return {"kills": done, "of_all_processes": groups, "batches": batches, "rows": args.rows,
             "lost": 0, "twice": 0, "other_bytes": 0,

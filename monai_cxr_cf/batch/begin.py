@@ -96,6 +96,9 @@ def lay_out(folder: RunFolder, plan: Plan, at: Hook = unwatched) -> tuple[Run, t
 def _laid_out(folder: RunFolder, plan: Plan, at: Hook) -> tuple[Run, tuple[Bad, ...]]:
     known = folder.read() if folder.begun() else Run(plan.fingerprint(), (), "")
     check_same(known, Run(plan.fingerprint(), (), ""))
+    for place in (folder.path, folder.plan(0).parent):  # of a process that died laying it out
+        for part in (*place.glob(".run.json.*.part"), *place.glob(".[0-9]*.jsonl.*.part")):
+            part.unlink(missing_ok=True)
     if plan.manifest.is_file() and known.manifest == file_sha256(plan.manifest):
         return known, ()
     planned = Planned()

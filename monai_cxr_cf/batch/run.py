@@ -10,7 +10,9 @@ from monai_cxr_cf.batch.engines.local import Local
 from monai_cxr_cf.batch.how import How
 from monai_cxr_cf.batch.perform import Work
 from monai_cxr_cf.batch.quarantine import write_quarantine
+from monai_cxr_cf.batch.store.files import remove, subfolders
 from monai_cxr_cf.batch.store.learn import Learner
+from monai_cxr_cf.batch.store.lease import alive
 from monai_cxr_cf.batch.store.results import Line
 from monai_cxr_cf.batch.store.run_folder import Run, RunFolder
 from monai_cxr_cf.errors import BadRequest
@@ -70,7 +72,16 @@ def run(
     stopped = engine(folder, work, how, tell, numbers)
     if shards is None:
         write_quarantine(folder)
+        _tidy(folder)
     return Ended(count(folder, None if shards is None else numbers), stopped)
+
+
+def _tidy(folder: RunFolder) -> None:
+    """Remove what was being built when its process died and nobody opened its shard again."""
+    for old in subfolders(folder.all_aside):
+        lease = folder.leases / old.name
+        if not lease.exists() or not alive(lease):
+            remove(old)
 
 
 def _checked(told: Run, shards: Iterable[int] | None) -> list[int]:

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from monai_cxr_cf.batch.points import POINTS
+from monai_cxr_cf.batch.store.lease import take
 from tests.batch.folders import (
     batch,
     contents,
@@ -105,6 +106,21 @@ def test_a_damaged_folder_without_a_line_is_made_anew(manifest, undisturbed, tmp
     batch(tmp_path / "run", manifest, **told)
     for picture in (tmp_path / "run" / "rows").rglob("picture"):
         picture.write_text("half")
+    assert batch(tmp_path / "run", manifest)[0] == 0
+    check(tmp_path / "run", undisturbed)
+
+
+def test_what_a_dead_process_left_is_swept(manifest, undisturbed, tmp_path):
+    """Killed after its last line, or while it laid out: nobody opens that shard again."""
+    batch(tmp_path / "run", manifest)
+    (tmp_path / "run/aside/00000.1/3/half").mkdir(parents=True)
+    (tmp_path / "run/plan/.00001.jsonl.77.part").touch()
+    (tmp_path / "run/.run.json.77.part").touch()
+    held = take(tmp_path / "run/leases", "00001")  # by this process, which lives
+    (tmp_path / f"run/aside/{held.path.name}").mkdir()
+    assert batch(tmp_path / "run", manifest)[0] == 0
+    assert leftovers(tmp_path / "run") == [held.path.name]
+    held.release()
     assert batch(tmp_path / "run", manifest)[0] == 0
     check(tmp_path / "run", undisturbed)
 
