@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from monai_cxr_cf.batch.engines.worker import Contract, serve
+from monai_cxr_cf.batch.engines.worker import ROWS, Contract, serve
 from monai_cxr_cf.batch.rows.columns import Row
 
 
@@ -59,7 +59,8 @@ class Worker:
         found = []
         try:
             while self.pipe.poll():
-                found.append(self.pipe.recv())
+                kind, told = self.pipe.recv()
+                found += [(kind, each) for each in told] if kind == ROWS else [(kind, told)]
         except (EOFError, ConnectionResetError):
             self.over = True
         return found

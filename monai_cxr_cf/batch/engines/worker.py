@@ -20,7 +20,7 @@ from monai_cxr_cf.batch.rows.columns import Row
 from monai_cxr_cf.batch.store.run_folder import RunFolder
 from monai_cxr_cf.runs.failures import quiet_libraries, typed
 
-READY, BROKEN, ROW = "ready", "broken", "row"
+READY, BROKEN, ROWS = "ready", "broken", "rows"
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ def serve(pipe: Connection, contract: Contract) -> None:
             return
         desk = Desk(contract.work, parts, folder.places(aside), contract.at)
         for rows in lists:
-            for record in perform(desk, rows, aside):
-                pipe.send((ROW, record))
+            pipe.send((ROWS, perform(desk, rows, aside)))
 
 
 def _follow() -> None:
