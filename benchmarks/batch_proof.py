@@ -54,6 +54,7 @@ def main() -> int:
     parser.add_argument("count", help="of kills; of workers, with commas; of radiographs")
     parser.add_argument("--rows", type=int, default=40, help="of a batch; of ray: a worker")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="of the loop; 1, as of a worker: same bytes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", help="where to work; the disk matters")
     args = parser.parse_args()
@@ -119,11 +120,12 @@ def on_ray(work: Path, args: argparse.Namespace) -> dict[str, Any]:
 def throughput(work: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Seconds of a shell loop and of a batch over the same edits."""
     sources = radiographs(work / "in", int(args.count))
+    threads = ["--threads", args.threads] if args.threads else []
     began = time.monotonic()
     for source in sources:
         for number, prompt in enumerate(PROMPTS):
             out = work / "loop" / f"{source.stem}-{number}"
-            call("edit", source, "--prompt", prompt, "--out", out)
+            call("edit", source, "--prompt", prompt, "--out", out, *threads)
     loop, began = time.monotonic() - began, time.monotonic()
     words = [word for prompt in PROMPTS for word in ("--prompt", prompt)]
     call("batch", "plan", source.parent, *words, "--out", work / "m.csv")
@@ -140,6 +142,7 @@ def throughput(work: Path, args: argparse.Namespace) -> dict[str, Any]:
         "loop_s": round(loop, 1),
         "batch_s": round(whole, 1),
         "ratio": round(loop / whole, 2),
+        "threads_of_the_loop": args.threads,
         "same_bytes": same,
     }
 
@@ -152,6 +155,7 @@ def radiographs(folder: Path, count: int) -> list[Path]:
     folder.mkdir()
     for number in range(count):
         ds = dcmread(ROOT / "docs" / "example.dcm")
+        ds.decompress()
         ds.SOPInstanceUID = f"{ds.SOPInstanceUID[:50]}.{number}"
         ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
         ds.PixelData = np.roll(ds.pixel_array, number - count // 2, axis=1).tobytes()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.data.csv_text import filled
+from monai_cxr_cf.dicom.store.remote import check_uids, check_url
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.request import EditRequest, from_json, schema
 from monai_cxr_cf.runs.result import refuse_words
@@ -134,8 +135,6 @@ def _source(cells: Mapping[str, Any]) -> str:
         return path
     if not all(where):
         raise BadRequest(f"It lacks {', '.join(n for n in ELSEWHERE if not told[n])}.")
-    from monai_cxr_cf.dicom.store.remote import check_uids, check_url
-
     check_uids(*where[1:])
     study, series, instance = where[1:]
     return f"{check_url(where[0])}/studies/{study}/series/{series}/instances/{instance}"
