@@ -69,12 +69,14 @@ def edits(prompts: Sequence[str], grid: str, common: Mapping[str, str]) -> list[
     return found
 
 
-def sources(words: Sequence[str], packed: Path, date: str | None = None) -> Iterator[Source]:
+def sources(
+    words: Sequence[str], packed: Path | None = None, date: str | None = None
+) -> Iterator[Source]:
     """The radiographs that files, folders, globs, zip files, DICOMDIRs and stores name, each once.
 
     Args:
         words: as a user gives them; http and https: the root of a DICOMweb store.
-        packed: a folder for what zip files hold; made if there is one.
+        packed: a folder for what zip files hold, made if there is one; None: local images alone.
         date: of the studies of a store.
 
     Raises:
@@ -82,7 +84,7 @@ def sources(words: Sequence[str], packed: Path, date: str | None = None) -> Iter
     """
     seen: set[str] = set()
     for number, word in enumerate(words):
-        if is_remote(word):
+        if packed is not None and is_remote(word):
             yield from _of_store(word, date, f"{number + 1}." if len(words) > 1 else "")
             continue
         paths = [word] if Path(word).exists() else sorted(glob.glob(word, recursive=True))
@@ -95,13 +97,13 @@ def sources(words: Sequence[str], packed: Path, date: str | None = None) -> Iter
         for place, path in enumerate(map(Path, paths)):
             group = f"{number + 1}." if len(words) > 1 else ""
             group += f"{place + 1}." if len(paths) > 1 else ""
-            for image, patient in _images(path, packed / f"{number + 1}-{place + 1}"):
+            for image, patient in _images(path, packed and packed / f"{number + 1}-{place + 1}"):
                 if str(image) not in seen:
                     seen.add(str(image))
                     yield Source(str(image), {"patient": group + patient} if patient else {})
 
 
-def _images(path: Path, packed: Path) -> list[tuple[Path, str]]:
+def _images(path: Path, packed: Path | None) -> list[tuple[Path, str]]:
     """The images that a path stands for, with words for their patients."""
     from monai_cxr_cf.dicom.reading.archive import is_dicomdir, listed, unpack
     from monai_cxr_cf.dicom.reading.series import find_by_patient
@@ -109,7 +111,7 @@ def _images(path: Path, packed: Path) -> list[tuple[Path, str]]:
     with withheld():
         if path.is_dir():
             return find_by_patient(path)
-        if is_zipfile(path):
+        if packed is not None and is_zipfile(path):
             unpack(path, packed)
             return find_by_patient(packed)
         if is_dicomdir(path):
