@@ -143,9 +143,9 @@ REFUSED = {
     ),
     "shifted latents": (lambda f: config(f, "vae", shift_factor=0.1), BadRequest, "shifts"),
     "another text encoder": (
-        lambda f: config(f, "text_encoder", model_type="bert"),
+        lambda f: config(f, "text_encoder", model_type="t5"),
         BadRequest,
-        "kind bert",
+        "kind t5",
     ),
     "a key too many": (
         lambda f: renamed(f, "text_encoder", lambda k: k + "_old" if "final" in k else k),

@@ -25,7 +25,7 @@ def edit(**fields) -> dict:
     """A row of an edit that did all it should."""
     values = {
         "patient": "p1", "input": "i1", "group": "add left effusion", "cell": "c", "config": "c",
-        "backbone": "b", "finding": "pleural effusion", "side": "left", "zone": None,
+        "backbone": "b", "finding": "pleural effusion", "side": "left", "zone": None, "view": "PA",
         "direction": "add", "kind": "edit", "seed": 0, "geometry_gain": 3.0, "seconds": 1.0,
         "j1_before": {"pleural effusion": 0.1, "nodule": 0.1},
         "j1_after": {"pleural effusion": 0.6, "nodule": 0.1},

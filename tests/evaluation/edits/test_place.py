@@ -22,7 +22,7 @@ def header(device="cpu", dtype=torch.float32):
     networks = SimpleNamespace(
         backbone=lambda spec: backbone, segmenter=lambda kind: SimpleNamespace(sha256="1" * 64)
     )
-    bench = SimpleNamespace(networks=networks, judges={}, lpips=None)
+    bench = SimpleNamespace(networks=networks, judges={}, lpips=None, extra=None)
     return header_of([TRIAL], bench, Tools())
 
 
