@@ -228,6 +228,18 @@ def test_wrong_flags_are_refused_before_anything(words, said, call, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("nowhere.csv", "The manifest does not exist"), ("scans.txt", "of the kind '.txt'")],
+)
+def test_what_is_no_manifest_is_refused_and_nothing_is_begun(name, said, call, tmp_path):
+    (tmp_path / "scans.txt").write_text("a,b")
+    code, _, warned = call("run", tmp_path / name, "--out", tmp_path / "run")
+    assert code == 2
+    assert said in warned
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_without_a_batch(call, tmp_path):
     for part in ("status", "verify", "compact"):
         code, _, warned = call(part, tmp_path)

@@ -87,11 +87,12 @@ def check_manifest(
         UnreadableInput, BadRequest: the file as a whole is no manifest; it lacks planned rows.
     """
     planned = planned or Planned()
+    table = read_table(path)  # first: it says so where there is none
     found = Checked(file_sha256(path), stream)
     groups: dict[bytes, int] = {}
     columns: dict[str, None] = {}
     seen: set[bytes] = set()
-    for number, cells in read_table(path):
+    for number, cells in table:
         if isinstance(cells, str):
             found.bad.append(Bad(number, cells))
             continue
