@@ -58,7 +58,9 @@ def _points(pairs: Sequence[tuple[float, float]]) -> str:
 
 
 def shares(entry: Mapping[str, Any]) -> Iterator[str]:
-    """A bar an organ: the share of the effect that its pixels carry."""
+    """A bar an organ: the share of the effect that its pixels carry; nothing of too small a one."""
+    if not entry["organs"]:
+        return
     yield '<table class="bars"><caption>Share of the effect, by organ and zone</caption><tbody>'
     for kind in ("organs", "zones"):
         for name, share in entry[kind].items():
