@@ -186,7 +186,7 @@ def _imported() -> Any:
             "The engine ray needs the package ray.", hint=INSTALL_EXTRA.format("ray")
         ) from error
     for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler):
+        if type(handler).__module__.partition(".")[0] == "ray":  # others are the program's own
             handler.setLevel(logging.CRITICAL)
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray

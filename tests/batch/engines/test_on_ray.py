@@ -2,6 +2,7 @@
 """A real Ray of two processors gives what one machine and single shards give."""
 
 import json
+import logging
 import signal
 import sys
 import time
@@ -148,6 +149,20 @@ def test_by_the_command(ray, tmp_path, capsys, monkeypatch):
     words = ["batch", "run", str(manifest), "--out", str(tmp_path / "run"), "--engine", "ray"]
     assert main([*words, "--workers", "2", "--json", "--device", "cpu"]) == 0
     assert json.loads(capsys.readouterr().out)["done"] == 5
+
+
+def test_what_a_program_listens_with_is_not_silenced(ray):
+    """The engine runs within other programs, too: only Ray's own handlers are quiet."""
+    logger, own = logging.getLogger("ray.data"), logging.StreamHandler()
+    logger.addHandler(own)
+    try:
+        on_ray._imported()
+        assert own.level == logging.NOTSET
+    finally:
+        logger.removeHandler(own)
+    rays = [each for each in logger.handlers if type(each).__module__.startswith("ray.")]
+    assert rays
+    assert {each.level for each in rays} == {logging.CRITICAL}
 
 
 def test_what_is_committed_needs_no_ray(tmp_path, monkeypatch):
