@@ -87,8 +87,7 @@ def check_manifest(
         UnreadableInput, BadRequest: the file as a whole is no manifest; it lacks planned rows.
     """
     planned = planned or Planned()
-    table = read_table(path)  # first: it says so where there is none
-    found = Checked(file_sha256(path), stream)
+    table, found = read_table(path), Checked(file_sha256(path), stream)  # or says there is none
     groups: dict[bytes, int] = {}
     columns: dict[str, None] = {}
     seen: set[bytes] = set()
