@@ -96,7 +96,7 @@ def side_obeyed(row: Row) -> bool | None:
     shifts = row["mean_shift_side"]
     if shifts is None or row["kind"] == "sham":
         return None
-    sign = VOCABULARY[row["finding"]].sign * (-1 if row["direction"] == "remove" else 1)
+    sign = VOCABULARY[row["finding"]].sense(row["direction"])
     return bool(sign * shifts["asked"] > max(0.0, sign * shifts["other"]))
 
 
