@@ -103,7 +103,7 @@ def on_ray(work: Path, args: argparse.Namespace) -> dict[str, Any]:
     for workers in map(int, args.count.split(",")):
         manifest = write_manifest(work / f"in{workers}", args.rows * workers)
         folder = RunFolder(work / f"run{workers}")
-        lay_out(folder, Plan(manifest, shard=20))
+        lay_out(folder, Plan(manifest))
         run(folder, Stub(seconds=ROW_S), How(workers=workers), engine=OnRay())
         times = sorted(line["t"] for line in lines(folder.path))
         quarter = len(times) // 4

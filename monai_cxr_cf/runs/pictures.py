@@ -42,6 +42,7 @@ STYLE = {
 }
 PANEL = 3.1  # inches a panel of the preview is wide
 MOST = 1200  # pixels of the longer side that a picture is drawn from: more would not show
+PACKED = 4  # zlib level of a figure: half the time of 6, an eighth more bytes
 GREY = 255.0  # display units to grey levels
 SMALLEST = 4 / 255  # a colour scale never zooms in further: rounding must not look like change
 
@@ -225,6 +226,6 @@ def save_figure(figure: Figure, path: Path, *, crop: bool = False, kind: str = "
     """Write a figure as PNG without date and version, and let it go."""
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
-    told = {"pnginfo": png_info(kind)}
+    told: dict[str, Any] = {"pnginfo": png_info(kind), "compress_level": PACKED}
     figure.savefig(path, format="png", bbox_inches="tight" if crop else None, pil_kwargs=told)
     figure.clear()  # its parts know each other: they would wait for the collector
