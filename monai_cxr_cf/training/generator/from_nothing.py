@@ -29,6 +29,7 @@ from monai_cxr_cf.training.generator.monitor import PipelineParts
 from monai_cxr_cf.training.generator.pipeline_folder import build_unet, start_from
 from monai_cxr_cf.training.generator.pool import prepare_pool
 from monai_cxr_cf.training.generator.pretrain_text import pretrain_text
+from monai_cxr_cf.training.generator.shorten_text import longer, shorten_text
 from monai_cxr_cf.training.generator.text import build_text_encoder, caption_corpus, train_tokenizer
 from monai_cxr_cf.training.images import generator_rows
 from monai_cxr_cf.training.loop import Ema, load_state, read_recipe, save_state
@@ -46,14 +47,16 @@ class DiffusionRecipe(DenoiserRecipe):
     channels: tuple[int, ...] = (64, 128, 192, 192)  # of the UNet, per level
     text_width: int = 256
     text_layers: int = 4
-    text_steps: int = 500  # pretraining of the text encoder; 0 = none
+    text_steps: int = 500  # before the UNet: of the text encoder; 0 = none
     real: int = 4  # real radiographs a batch
     twins: int = 3  # pairs a batch, same noise; without twins and crossed no pair is drawn
     crossed: int = 3  # pairs a batch, one noised, the other the target
     versions: int = 2  # of each real radiograph in the pool, augmented
     draws: int = 6  # drawn twins of each radiograph without findings
     least_side: int = 0  # px, of the file; radiographs with a shorter side are left out
-    go_on: bool = False  # start from OUT/pipeline: its UNet, text encoder and tokenizer
+    # Start from OUT/pipeline: its UNet, text encoder and tokenizer. An encoder of more layers than
+    # text_layers is shortened first, in text_steps.
+    go_on: bool = False
 
     @property
     def mix(self) -> Mix:
@@ -94,7 +97,7 @@ def train_diffusion(
         pool = _loaded(made, recipe)
     if resume:
         run.restore()
-    elif recipe.text_steps and not recipe.go_on:
+    elif recipe.text_steps and (run.teacher is not None or not recipe.go_on):
         run.pretrain([rows[i] for i in sorted(rows)])
     maker = BatchMaker(
         pool,
@@ -152,8 +155,10 @@ class FromNothing(Trainer):
         side, width = vae.config.sample_size // 8, recipe.text_width
         unet = build_unet(recipe.channels, text_width=width, latent_side=side)
         text = build_text_encoder(tokenizer, width=width, layers=recipe.text_layers)
+        shorten = recipe.go_on and recipe.text_steps > 0
+        self.teacher = longer(out / "pipeline", recipe.text_layers) if shorten else None
         if recipe.go_on:
-            start_from(out / "pipeline", unet, text)
+            start_from(out / "pipeline", unet, text if self.teacher is None else None)
         networks = PipelineParts(unet, text, tokenizer, vae)
         self.text_steps = recipe.text_steps
         super().__init__(
@@ -174,6 +179,10 @@ class FromNothing(Trainer):
     def _pretrain(self, rows: list[Any]) -> None:
         """It is small: the CPU's job, so that every machine starts from the same states."""
         text, seed = self.model["text"].cpu(), self.recipe.seed
-        error = pretrain_text(text, self.tokenizer, rows, steps=self.text_steps, seed=seed)
+        told: dict[str, Any] = {"steps": self.text_steps, "seed": seed}
+        if self.teacher is None:
+            error = pretrain_text(text, self.tokenizer, rows, **told)
+        else:
+            error = shorten_text(text, self.teacher, self.tokenizer, rows, **told)
         text.to(self.accelerator.device)
         self.journal.write(0, text_error=error)

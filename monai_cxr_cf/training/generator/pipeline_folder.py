@@ -16,6 +16,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from monai_cxr_cf.errors import BadRequest
@@ -57,18 +58,20 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-def start_from(folder: Path, unet: UNet2DConditionModel, text: CLIPTextModel) -> None:
-    """Give both networks the weights of a pipeline folder.
+def start_from(folder: Path, unet: UNet2DConditionModel, text: CLIPTextModel | None) -> None:
+    """Give both networks, or the UNet alone, the weights of a pipeline folder.
 
     Raises:
         BadRequest: its networks have another shape.
     """
-    stored = {
-        unet: load_file(folder / "unet" / "diffusion_pytorch_model.safetensors"),
-        text: load_file(folder / "text_encoder" / "model.safetensors"),
-    }
-    for network, weights in stored.items():
-        own = network.state_dict()
+    stored: list[tuple[nn.Module | None, str]] = [
+        (unet, "unet/diffusion_pytorch_model.safetensors"),
+        (text, "text_encoder/model.safetensors"),
+    ]
+    for network, name in stored:
+        if network is None:
+            continue
+        weights, own = load_file(folder / name), network.state_dict()
         bare = {name.removeprefix(PREFIX): weight for name, weight in weights.items()}
         named = {name: bare.get(name.removeprefix(PREFIX)) for name in own}
         other = [n for n, w in named.items() if w is None or w.shape != own[n].shape]

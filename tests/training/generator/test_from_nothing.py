@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import CLIPTokenizer
 
 from monai_cxr_cf.data.folder import read_index
 from monai_cxr_cf.diffusion.model.backbone import load_backbone
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.training.autoencoder.recipe import AutoencoderRecipe, build
 from monai_cxr_cf.training.generator import denoiser, pool
-from monai_cxr_cf.training.generator.batches import Batch, BatchMaker
+from monai_cxr_cf.training.generator.batches import Batch, BatchMaker, tokenize
+from monai_cxr_cf.training.generator.captions import Caption
 from monai_cxr_cf.training.generator.from_nothing import (
     DiffusionRecipe,
     FromNothing,
@@ -27,6 +29,8 @@ from monai_cxr_cf.training.generator.from_nothing import (
     train_diffusion,
 )
 from monai_cxr_cf.training.generator.latents import Pool
+from monai_cxr_cf.training.generator.shorten_text import first_and_last
+from monai_cxr_cf.training.generator.text import build_text_encoder
 from monai_cxr_cf.training.loop import load_state, read_recipe
 
 SMALL = (
@@ -54,6 +58,41 @@ def test_a_run_goes_on_from_a_pipeline_s_weights(
     shutil.rmtree(tmp_path / "pipeline")
     with pytest.raises(ComponentMissing, match="goes on from a pipeline"):
         FromNothing(replace(form, go_on=True), tmp_path, None)
+
+
+def test_a_longer_text_encoder_is_shortened_to_say_the_same(
+    plain: Path, small_data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(plain / "vae", tmp_path / "vae")
+    shutil.copytree(plain / "pipeline", tmp_path / "pipeline")
+    tokenizer = CLIPTokenizer.from_pretrained(tmp_path / "pipeline/tokenizer")
+    torch.manual_seed(1)
+    long = build_text_encoder(tokenizer, width=32, layers=3)
+    long.save_pretrained(tmp_path / "pipeline/text_encoder")
+    form = read_recipe(plain / "plain.yaml", DiffusionRecipe)
+    run = FromNothing(replace(form, go_on=True, text_steps=60), tmp_path, None)
+    tokens, _ = tokenize(tokenizer, [Caption("left pleural effusion, PA view"), Caption("")])
+
+    def off(text: torch.nn.Module) -> float:
+        with torch.no_grad():
+            here, there = (net(tokens).last_hidden_state for net in (text, long))
+        return float((here - there).square().mean() / there.var())
+
+    bare = build_text_encoder(tokenizer, width=32, layers=1)
+    bare.load_state_dict(
+        {n: w for n, w in first_and_last(long.state_dict(), 1, 3).items() if n in bare.state_dict()}
+    )
+    for name, weight in bare.state_dict().items():
+        if "layers.0" in name:
+            assert torch.equal(weight, long.state_dict()[name.replace("layers.0", "layers.2")])
+    run.pretrain(read_index(small_data))
+    assert off(run.model["text"]) < 0.5 * off(bare)
+    again = FromNothing(replace(form, go_on=True, text_steps=60), tmp_path, None)
+    again.pretrain([])  # text.pt is read
+    states = (r.model["text"].state_dict() for r in (run, again))
+    assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
+    with pytest.raises(BadRequest, match="no network of the recipe's shape"):
+        FromNothing(replace(form, go_on=True, text_steps=0, text_layers=4), tmp_path, None)
 
 
 def recipe(root: Path, name: str) -> DiffusionRecipe:
