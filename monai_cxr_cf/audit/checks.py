@@ -86,8 +86,8 @@ def order(
         return Check(name, None, None, words + f"{len(negative)} without are labelled")
     auc = auc_of([scores[n] for n in positive], [scores[n] for n in negative])
     other = auc_of([inverted[n] for n in positive], [inverted[n] for n in negative])
-    words = f"AUC of '{label}' on {len(known)} labelled radiographs {auc:.2f}, with black and "
-    words += f"white exchanged {other:.2f}"
+    words = f"AUC of '{label}' on {len(known)} labelled radiographs, {len(positive)} with it, "
+    words += f"{auc:.2f}, with black and white exchanged {other:.2f}"
     if auc < 0.5 < other:
         words += ": the declared polarity looks wrong"
     return Check(name, bool(auc >= 0.5 or other <= auc), round(auc, 4), words)

@@ -14,13 +14,17 @@ Sentence = dict[str, Any]
 MOVES, IGNORES = "moves", "ignores"
 CARRIES = 0.2  # shares from here on are named
 EMPTY, HALF = 0.01, 0.5  # a sham that changed less, against its edit, is empty
+TOLD = ("looks_at", "inverted", "nothing_shown")  # after these, what is unclear is told as well
+STILL = 1e-3  # a spread below is no spread
 MARGIN_NOISE = 1.0  # of the margin: what an unseen grain may move
 
 
 def page(figures: Figures) -> dict[str, list[Sentence]]:
     """The four answers and the limits, as lists of sentences."""
+    looks = [*_looks(figures)] or [_none(figures)]
+    told = looks[0]["code"] in TOLD
     return {
-        "looks_at": [*_looks(figures)] or [_none(figures)],
+        "looks_at": [*looks, *(_open(figures) if told else ())],
         "ignores": [*_ignores(figures)],
         "fooled_by": [*_fooled(figures)] or [_not_fooled(figures)],
         "how_sure": [*_sure(figures)],
@@ -44,7 +48,7 @@ def _looks(figures: Figures) -> Iterator[Sentence]:
         words = f"{_capital(entry['name'])}: its score '{entry['label']}' "
         words += f"{'rises' if up else 'falls'} by {_signed(entry)} beyond its sham"
         wrong = up != (entry["direction"] == "add")
-        words += _places(entry) + "."
+        words += _places(entry) + "." + _beside(figures, entry)
         if wrong:
             words += " It moves the wrong way: the score looks inverted."
             other = entry["with_polarity_exchanged"]
@@ -61,9 +65,39 @@ def _places(entry: Mapping[str, Any]) -> str:
     found = ""
     if organs:
         found = "; of that, " + ", ".join(f"{share:.0%} {_place(name)}" for name, share in organs)
+        found += ", as they were outlined before the edit"
     if zones:
-        found += f" (mostly the {_place(zones[0][0])}, {zones[0][1]:.0%})"
+        found += f" (of the zones of the lungs, {zones[0][1]:.0%} {_place(zones[0][0])})"
     return found
+
+
+def _beside(figures: Figures, entry: Mapping[str, Any]) -> str:
+    """What a change without meaning does to the same score, and what else the edit moves."""
+    scrambled = entry["elsewhere"]["scrambled"]
+    found = ""
+    if scrambled["value"] is not None:
+        found = f" A scrambled change, as large and at the same place: {_signed(scrambled)}."
+    others = [e for e in figures["off_target"] if e["name"] == entry["name"] and e["says"] == MOVES]
+    if others:
+        others.sort(key=lambda e: -abs(e["value"]))
+        words = ", ".join(f"'{e['label']}' {e['value']:+.2f}" for e in others)
+        found += f" It moves other scores as well: {words}."
+    return found
+
+
+def _open(figures: Figures) -> Iterator[Sentence]:
+    """Findings of which nobody can tell, and why."""
+    most, least = figures["tests"]["page_one"], figures["margin"]
+    for entry in figures["effects"]:
+        if entry["says"] in (MOVES, IGNORES) or entry["value"] is None:
+            continue
+        words = f"Neither shown nor ruled out: {entry['name']}. Its score '{entry['label']}' moves "
+        words += f"by {_signed(entry)}; "
+        if entry["p_holm"] > most:
+            words += f"p is {entry['p_holm']:.2g} with all tests together, {most:g} is asked."
+        else:
+            words += f"that is less than {least:g} on average, though not in the whole interval."
+        yield _sentence("unclear", words, of=[entry["name"]])
 
 
 def _largest(shares: Mapping[str, float]) -> list[tuple[str, float]]:
@@ -76,7 +110,7 @@ def _place(name: str) -> str:
         return "outside lungs and heart"
     side, _, zone = name.partition("_")
     zones = {"costophrenic": "costophrenic angle", "upper": "upper zone", "mid": "middle zone",
-             "lower": "lower zone above it"}  # fmt: skip
+             "lower": "lower zone"}  # fmt: skip
     return f"{side} {zones.get(zone, zone)}" if zone else side
 
 
@@ -110,7 +144,10 @@ def _ignores(figures: Figures) -> Iterator[Sentence]:
         own = [entry for entry in figures[kind] if entry["says"] == IGNORES]
         for label in dict.fromkeys(entry["label"] for entry in own):
             names = [entry[key] for entry in own if entry["label"] == label]
-            words = f"'{label}' moved by less than {figures['margin']:g}, the whole 95 % interval, "
+            words = "" if kind == "effects" else "Marks and acquisition: "
+            words += (
+                f"'{label}' moved by less than {figures['margin']:g}, the whole 95 % interval, "
+            )
             words += f"under: {'; '.join(names)}."
             yield _sentence("ignores", words, label=label, of=names)
 
@@ -134,25 +171,23 @@ def _not_fooled(figures: Figures) -> Sentence:
 
 def _sure(figures: Figures) -> Iterator[Sentence]:
     tests = figures["tests"]
-    words = f"{figures['patients']} patients, {figures['radiographs']} radiographs. With all "
-    words += f"{tests['number']} tests of this page together, chance names something here in at "
-    words += (
-        f"most {tests['page_one']:.0%} of audits, and in {tests['alpha']:.0%} in the whole report."
-    )
+    words = f"{figures['patients']} patients, {figures['radiographs']} radiographs. All "
+    words += f"{tests['number']} tests of this page (edits {len(figures['effects'])}, marks and "
+    words += f"acquisition {len(figures['shifts'])}) are corrected together: chance puts something "
+    words += f"on this page in at most {tests['page_one']:.0%} of audits, into the whole report in "
+    words += f"{tests['alpha']:.0%}."
     yield _sentence("tests", words)
-    seen = [entry["smallest_seen"] for entry in figures["effects"]]
-    if not figures["effects"]:
+    seen = [(entry["name"], entry["smallest_seen"]) for entry in figures["effects"]]
+    if not seen:
         yield _sentence("no_edits", "No edit passed, so nothing is known about findings.")
-    elif None in seen:
+    elif any(least is None for _, least in seen):
         words = f"Too few patients for some findings: with fewer than {tests['patients_needed']} "
         yield _sentence("too_few", words + "nothing could have been shown.")
-    elif seen:
-        words = f"An effect of {max(0.01, *seen):.2f} would have been found in four of five audits."
+    else:
+        words = "; ".join(f"{name} {max(0.01, least):.2f}" for name, least in seen)
+        words = f"So large an effect would have been found in four of five audits: {words}."
         yield _sentence("power", words)
-    open_ = [e["name"] for e in figures["effects"] if e["says"] not in (MOVES, IGNORES)]
-    if open_:
-        words = f"Neither shown nor ruled out: {'; '.join(dict.fromkeys(open_))}."
-        yield _sentence("unclear", words, of=open_)
+    yield from _narrow(figures)
     yield from _shams(figures)
     for entry in (each for each in figures["maps"] if each["label"] == "mass"):
         words = (
@@ -168,11 +203,21 @@ def _sure(figures: Figures) -> Iterator[Sentence]:
             yield _sentence(check["name"].partition(":")[0], _capital(check["words"]) + ".")
 
 
+def _narrow(figures: Figures) -> Iterator[Sentence]:
+    """Scores that hardly differ between patients: the margin is much for them."""
+    watched = {entry["label"] for entry in figures["effects"]}
+    for entry in figures["noise"]:
+        if entry["label"] in watched and STILL < entry["spread"] < figures["margin"]:
+            words = f"'{entry['label']}' differs by {entry['spread']:.3f} (SD) between these "
+            words += f"patients, so {figures['margin']:g} is much for it: see --margin."
+            yield _sentence("narrow", words, label=entry["label"])
+
+
 def _shams(figures: Figures) -> Iterator[Sentence]:
     """Whether the shams are a noise floor, and whether a change without meaning does as much."""
     if any(entry["sham_size"] < EMPTY for entry in figures["effects"]):
-        words = "The shams of these settings change next to no pixel, so they are no noise floor; "
-        yield _sentence("empty_shams", words + "scrambled changes (below, in the figures) are.")
+        words = "The shams of these settings change next to no pixel. The noise floor is a change "
+        yield _sentence("empty_shams", words + "as large at the same place, scrambled.")
     for entry in figures["effects"]:
         other = entry["elsewhere"]["scrambled"]
         if entry["says"] == MOVES and abs(other["value"]) >= HALF * abs(entry["value"]):
@@ -186,7 +231,7 @@ def _shams(figures: Figures) -> Iterator[Sentence]:
 def _limits(figures: Figures) -> Iterator[Sentence]:
     for entry in figures["edits"]:
         words = f"{_capital(entry['name'])}: {entry['passed']} of {entry['asked']} edits passed "
-        words += "the verdict and count here; "
+        words += "the verdict (did they do what was asked, and nothing else?) and count here; "
         words += (
             f"an independent judge saw the finding in {entry['proven']} of them."
             if entry["proven"]

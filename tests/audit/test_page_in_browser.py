@@ -31,7 +31,7 @@ def browser(tmp_path):
 
 
 def test_the_report_is_read_by_keyboard(browser):
-    assert "costophrenic angle, 100%" in browser.text("page-one")
+    assert "100% left costophrenic angle" in browser.text("page-one")
     assert browser.driver.find_element("id", "limits").is_displayed()
     browser.keys(Keys.TAB)
     assert browser.driver.switch_to.active_element.text == "Skip to the details"

@@ -4,6 +4,8 @@
 The edits are stubs; the classifiers, the audit's scoring, figures and sentences are the real ones.
 """
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -44,7 +46,9 @@ def test_left_costophrenic_pixels_are_named(reports):
     assert (sentence["code"], sentence["of"]) == ("looks_at", LEFT)
     assert sentence["organs"]["left_lung"] >= 0.95
     assert sentence["zones"]["left_costophrenic"] >= 0.95
-    assert "100% left lung (mostly the left costophrenic angle, 100%)" in sentence["words"]
+    assert "of that, 100% left lung, as they were" in sentence["words"]
+    assert "(of the zones of the lungs, 100% left costophrenic angle)" in sentence["words"]
+    assert "A scrambled change, as large and at the same place: +0.02" in sentence["words"]
     assert RIGHT in answers["ignores"][0]["of"]
     assert marks(answers) == []
     effect = figures["effects"][0]
@@ -91,6 +95,25 @@ def test_page_one_says_how_sure_and_what_it_cannot_say(reports):
     assert "too_few" in [code for code, _ in codes(few, "how_sure")]
     assert codes(few, "looks_at") == [("not_known", None)]
     assert "Not known: edits of 4 patients count" in few["looks_at"][0]["words"]
+
+
+def test_page_one_tells_what_else_moves_what_is_open_and_which_scores_are_narrow(reports):
+    figures = deepcopy(reports["corner"][0])
+    own = figures["effects"][0]
+    figures["off_target"] = [{"name": LEFT, "label": "Edema", "value": 0.12, "says": "moves"}]
+    figures["noise"] = [{"label": own["label"], "moved": 0.0, "spread": 0.031}]
+    answers = page(figures)
+    words = answers["looks_at"][0]["words"]
+    assert words.endswith("It moves other scores as well: 'Edema' +0.12.")
+    (narrow,) = (s["words"] for s in answers["how_sure"] if s["code"] == "narrow")
+    assert "differs by 0.031 (SD) between these patients, so 0.05 is much for it" in narrow
+    for p, why in ((0.041, "p is 0.041 with all tests together, 0.03 is asked"),
+                   (0.01, "less than 0.05 on average, though not in the whole")):  # fmt: skip
+        own.update(says="unclear", p_holm=p, value=0.04)
+        looks = page(figures)["looks_at"]
+        assert [sentence["code"] for sentence in looks] == ["nothing_shown", "unclear"]
+        assert f"Neither shown nor ruled out: {LEFT}. Its score" in looks[1]["words"]
+        assert why in looks[1]["words"]
 
 
 def learnt(mark, share, rng):

@@ -12,8 +12,8 @@ WIDTH, HEIGHT, PAD = 340, 190, 34
 EDIT, SHAM = "#1b5e9b", "#8a8a8a"
 
 
-def curve(entry: Mapping[str, Any]) -> str:
-    """Rise of a score over severity, edits and shams, with 95 % bands."""
+def curve(entry: Mapping[str, Any], *, sampled: bool = False) -> str:
+    """Rise of a score over severity or share of the change, edits and shams, with 95 % bands."""
     levels = [0.0, *entry["levels"]]
     rows = {kind: [{"value": 0.0, "low": 0.0, "high": 0.0}, *entry[kind]]
             for kind in ("sham", "edited")}  # fmt: skip
@@ -44,8 +44,9 @@ def curve(entry: Mapping[str, Any]) -> str:
     for level in levels:
         parts.append(f'<text x="{x(level):.1f}" y="{HEIGHT - 14}" text-anchor="middle">'
                      f"{level:g}</text>")  # fmt: skip
-    title = f"{entry['name']}: rise of '{entry['label']}' over severity"
-    words = "severity (1 = the whole edit); line: edit, dashes: sham"
+    along = "severity" if sampled else "share of the change"
+    title = f"{entry['name']}: rise of '{entry['label']}' over {along}"
+    words = f"{along} (1 = the whole edit); line: edit, dashes: sham"
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 2}" text-anchor="middle">{words}</text>')
     return (
         f'<svg role="img" aria-label="{escape(title)}" viewBox="0 0 {WIDTH} {HEIGHT}" '
@@ -61,8 +62,11 @@ def shares(entry: Mapping[str, Any]) -> Iterator[str]:
     """A bar an organ: the share of the effect that its pixels carry; nothing of too small a one."""
     if not entry["organs"]:
         return
-    yield '<table class="bars"><caption>Share of the effect, by organ and zone</caption><tbody>'
+    yield '<table class="bars"><caption>Share of the effect: organs of the source, together 100 %'
+    yield "</caption><tbody>"
     for kind in ("organs", "zones"):
+        if kind == "zones" and entry[kind]:
+            yield '<tr><th colspan="3" scope="rowgroup">zones of the lungs, from 5 %</th></tr>'
         for name, share in entry[kind].items():
             if kind == "zones" and abs(share) < 0.05:
                 continue

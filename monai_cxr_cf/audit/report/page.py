@@ -12,11 +12,13 @@ from typing import Any
 from monai_cxr_cf.audit.report.charts import curve, heat, shares
 from monai_cxr_cf.audit.report.pictures import Example
 from monai_cxr_cf.evaluation.edits.page import STYLE
+from monai_cxr_cf.shifts.table import SHIFTS
 
 Told = Mapping[str, Any]
 TITLES = (("looks_at", "What it looks at"), ("ignores", "What it ignores"),
           ("fooled_by", "What fools it"), ("how_sure", "How sure that is"),
           ("limits", "What this cannot say"))  # fmt: skip
+FEW = 5  # flips that a median needs
 MORE = """
 .skip { position: absolute; left: -99rem; } .skip:focus { left: 1rem; top: 1rem; background: #fff; }
 a:focus, summary:focus, [tabindex]:focus { outline: 3px solid #1b5e9b; outline-offset: 2px; }
@@ -32,9 +34,10 @@ svg text { font: 9px system-ui, sans-serif; fill: #333; }
 .bar { display: inline-block; height: .8em; background: #1b5e9b; }
 """
 READ = (
-    "A counterfactual is the same radiograph with one finding drawn in or taken out; outside the "
-    "marked region no pixel differs. A sham is the same edit without the finding: what it does to "
-    "a score is the noise floor. Scores are the classifier's own, from 0 to 1."
+    "Two things were done to their radiographs. Edits: one finding is drawn in or taken out, and "
+    "outside the marked region no pixel differs; beside each stands its sham, the same edit "
+    "without the finding. Marks and acquisition: letters, borders, exposure, JPEG and the like, "
+    "computed exactly. Scores are the classifier's own, from 0 to 1."
 )
 
 
@@ -48,20 +51,21 @@ def html(told: Told, examples: Sequence[Example]) -> str:
         f"<title>{escape(title)}</title><style>{STYLE}{MORE}</style></head><body>",
         '<a class="skip" href="#more">Skip to the details</a><main>',
         f"<h1>{escape(title)}</h1>",
-        f"<p>{figures['patients']} patients. {READ} <strong>Synthetic pictures, for research "
-        "only; no statement about any patient.</strong></p>",
+        f"<p>{figures['patients']} patients. {READ} <strong>Edited pictures are synthetic; for "
+        "research only; no statement about any patient.</strong></p>",
         *_answers(told["page_one"]),
+        f'<p class="note">{_rule(figures)}</p>',
         '<h2 id="more">The figures behind it</h2>',
     ]
     sections = (
-        ("Findings: how the score follows the severity", _findings(figures)),
+        ("Findings: how the score follows the edit", _findings(told)),
         ("Marks and acquisition: the same patient, taken otherwise", _shifts(figures)),
         ("All other scores", heat(figures["off_target"])),
         ("Finding and mark together", _tables(figures)),
         ("Subgroups", _subgroups(figures)),
         ("Calibration and noise", _calibration(figures)),
         ("Saliency maps", _maps(figures)),
-        ("Is the classifier called rightly?", _checks(figures)),
+        ("Does the classifier get what it expects?", _checks(figures)),
         ("Examples", _examples(examples)),
         ("Which edits count, and what everything was made with", _made(told)),
     )
@@ -81,8 +85,17 @@ def _answers(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str
     yield "</div>"
 
 
+def _rule(figures: Told) -> str:
+    """When something moves a score, when it does not."""
+    return (
+        f"<b>moves</b>: p below {figures['tests']['page_one']:g} with all tests of this page "
+        f"together (Holm), and {figures['margin']:g} or more on average. <b>ignores</b>: the whole "
+        f"95 % interval within {figures['margin']:g}. <b>unclear</b>: neither."
+    )
+
+
 def _number(value: float | None, digits: int = 2, sign: str = "+") -> str:
-    return "–" if value is None else f"{value:{sign}.{digits}f}"
+    return "–" if value is None else f"{round(value, digits) + 0.0:{sign}.{digits}f}"
 
 
 def _interval(entry: Mapping[str, Any]) -> str:
@@ -102,32 +115,40 @@ def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) ->
     yield "</tbody></table></div>"
 
 
-def _findings(figures: Told) -> Iterator[str]:
+def _findings(told: Told) -> Iterator[str]:
+    figures, sampled = told["figures"], told["edits"]["levels_by"] == "sampled"
     curves = {(c["name"], c["label"]): c for c in figures["curves"]}
     for entry in figures["effects"]:
         line = curves[entry["name"], entry["label"]]
-        flips = entry["flips"]
-        counts = ", ".join(f"{number} {kind}" for kind, number in flips["counts"].items() if number)
         words = [
             f"beyond its sham {_interval(entry)}, p {entry['p_holm']:.3g} (Holm), "
             f"{entry['patients']} patients: {entry['says']}",
             f"shams alone move the score by {_number(entry['sham_band'][0])} to "
             f"{_number(entry['sham_band'][1])}",
-            f"rank correlation with severity {_number(line['monotone']['value'])}, slope "
-            f"{_number(line['slope']['value'])}",
-            f"operating point {flips['threshold']:g}: {counts or 'no score of its own'}; a median "
-            f"flip needs {_number(flips['level'], sign='')} of the change, or "
-            f"{_number(flips['area'], sign='')} of its area",
+            _flips(entry, told["model"]["declared"].get("thresholds") or {}),
             f"a scrambled change as large {_interval(entry['elsewhere']['scrambled'])}; the same "
             f"change mirrored {_interval(entry['elsewhere']['mirrored'])}, outside all "
             f"organs {_interval(entry['elsewhere']['outside'])}",
         ]
+        if sampled:  # blended levels are smooth by construction
+            words.append(f"rank correlation with severity {_number(line['monotone']['value'])}")
         yield f"<h3>{escape(entry['name'])}: '{escape(entry['label'])}'</h3>"
-        yield f'<div class="row">{curve(line)}<div>'
+        yield f'<div class="row">{curve(line, sampled=sampled)}<div>'
         yield from shares(entry)
         yield "</div><ul>" + "".join(f"<li>{escape(w)}</li>" for w in words) + "</ul></div>"
-    blend = "Blended levels are smooth by construction: the rank correlation says little there."
-    yield f'<p class="note">{blend}</p>'
+
+
+def _flips(entry: Told, declared: Told) -> str:
+    """How many edits take the score over its operating point, and with how little."""
+    flips = entry["flips"]
+    counts = ", ".join(f"{kind}: {number}" for kind, number in flips["counts"].items() if number)
+    words = f"operating point {flips['threshold']:g}"
+    words += "" if entry["label"] in declared else " (not declared)"
+    words += f": {counts or 'no score of its own'}"
+    if flips["counts"].get("flips", 0) < FEW:
+        return words
+    words += f"; half of the flips need {_number(flips['level'], sign='')} of the change or less, "
+    return words + f"or all of it in {_number(flips['area'], sign='')} of its pixels"
 
 
 def _shifts(figures: Told) -> Iterator[str]:
@@ -143,7 +164,7 @@ def _shifts(figures: Told) -> Iterator[str]:
 def _tables(figures: Told) -> Iterator[str]:
     keys = ("neither", "mark_only", "finding_only", "both")
     rows = [
-        [f"{e['name']}, {e['mark'].replace('_', ' ')}", e["label"],
+        [f"{e['name']}; {SHIFTS[e['mark']].words}", e["label"],
          *(_number(e[key], sign="") for key in keys), _interval(e["interaction"])]
         for e in figures["tables"]
     ]  # fmt: skip
@@ -189,13 +210,15 @@ def _maps(figures: Told) -> Iterator[str]:
 
 
 def _checks(figures: Told) -> Iterator[str]:
-    words = {True: "right", False: "wrong", None: "not known"}
+    words = {True: "nothing against it", False: "wrong", None: "not known"}
     rows = [[e["words"], words[e["passed"]]] for e in figures["checks"]]
     yield from _table("Checks", ("check", "result"), rows)
 
 
 def _examples(examples: Sequence[Example]) -> Iterator[str]:
-    yield "<p>By rule: of every edit the one that moved its score most, the median, the least.</p>"
+    yield "<p>By rule: of every edit the one that moved its score most, up or down, the median, the"
+    yield " least. The lines under a picture are the edit's own verdict. A classifier that is named"
+    yield " there judges edits; where it is the one audited, it was not heard.</p>"
     for each in examples:
         alt = escape(f"source, region, counterfactual and change of {each.caption}")
         yield f'<figure><img alt="{alt}" src="data:image/jpeg;base64,{each.data}">'
