@@ -100,7 +100,7 @@ def test_inception_gives_the_activations_of_torch_fidelity_s() -> None:
         weight.data = torch.from_numpy((drawn * scale).astype(np.float32))
     x = np.random.RandomState(5).standard_normal((1, 3, 107, 107)).astype(np.float32)
     told = json.loads(STORED.read_text(encoding="utf-8"))["results"]["inception"]
-    theirs = torch.tensor(np.frombuffer(base64.b64decode(told), np.float32))
+    theirs = torch.tensor(np.frombuffer(base64.b85decode(told), np.float32))
     with torch.no_grad():
         ours = made(torch.from_numpy(x))[0, ::64]
     assert float(theirs.std()) > 0.1

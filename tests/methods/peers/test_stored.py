@@ -188,7 +188,7 @@ def test_a_frame_of_latent_shift_is_that_of_its_package() -> None:
     scale = bench.backbone.vae.config.scaling_factor
     p, slope = gradient(bench, bench.task.scorer, bench.z0 / scale)
     frame = bench.backbone.vae.decode(bench.z0 / scale - 20 * slope).sample.mean(1) / 2 + 0.5
-    theirs = torch.tensor(np.frombuffer(base64.b64decode(told), np.float32)).view(16, 16)
+    theirs = torch.tensor(np.frombuffer(base64.b85decode(told), np.float32)).view(16, 16)
     assert torch.allclose(frame[0, ::4, ::4], theirs, atol=1e-6)
     values = {"as_published": True, "change": 0.01}
     down = latent_shift(bench, choose("latent_shift", values).settings)

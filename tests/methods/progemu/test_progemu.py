@@ -128,7 +128,7 @@ def test_the_image_tokenizer_gives_the_published_one_s_codes_and_pixels(folder) 
     assert codes.flatten().tolist() == TOLD["progemu"]["codes"]
     assert len(set(TOLD["progemu"]["codes"])) > 2
     text = TOLD["results"]["progemu pixels"]
-    theirs = torch.tensor(np.frombuffer(base64.b64decode(text), np.float32)).view(8, 8)
+    theirs = torch.tensor(np.frombuffer(base64.b85decode(text), np.float32)).view(8, 8)
     assert torch.allclose(pixels[::4, ::4], theirs, atol=1e-4 * float(theirs.abs().max()))
 
 
