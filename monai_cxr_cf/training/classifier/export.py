@@ -102,5 +102,6 @@ def write_judge(folder: Path, network: JudgeNetwork, config: dict[str, Any]) -> 
     part = folder / "model.part"
     save_file(weights_of(network), str(part))
     os.replace(part, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(config, separators=(",", ":")) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")
     write_card(folder)
