@@ -21,6 +21,9 @@ examples: train all that is shipped, from a folder with index.csv and images/ (d
   cxr-cf train diffusion --data cxr --out mini              makes mini/pipeline: a new cxr-mini
   cxr-cf train classifier --data cxr --out j1               the judge J1; --recipe classifier_j2: J2
 
+  cxr-cf train instruct --data cxr --out orders             rivals of 8 and 9 channels over
+  cxr-cf train inpaint --data cxr --out holes               cxr-mini's UNet, or that of --start
+
 fine-tune a Stable Diffusion v1 model on reports, the paper's setting:
   cxr-cf train diffusion --start SD15 --data DIR --layout mimic-cxr-jpg --out tuned
   accelerate launch --num_processes 4 -m monai_cxr_cf.cli train diffusion --start SD15 ...
@@ -39,6 +42,7 @@ texture for a decoder that is trained, on fixed latents:
 
 needs, in the checkout: pip install -c constraints.txt '.[train]'
 """
+WIDENED = ("inpaint", "instruct")
 SEVERAL = ("autoencoder", "diffusion")  # trainings that several processes can share
 
 
@@ -63,7 +67,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
                         help="bar (log lines without a terminal), JSON lines, or none")  # fmt: skip
     parser.add_argument("--lpips", type=Path, metavar="DIR",
                         help="LPIPS weights, for the autoencoder's recipe texture")  # fmt: skip
-    tune = parser.add_argument_group("fine-tuning (diffusion only)")
+    tune = parser.add_argument_group("fine-tuning (diffusion only; --start: instruct, inpaint)")
     tune.add_argument(
         "--start", metavar="MODEL", help="diffusers folder, .safetensors file, or cached hub id"
     )
@@ -96,6 +100,8 @@ def _add_cleaner(tune: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; progress goes to the talker, the place of the weights to standard output."""
     tuning = args.start or args.layout != "folder" or args.reports
+    if args.what in WIDENED:
+        tuning = args.layout != "folder" or args.reports
     if tuning and args.what != "diffusion":
         raise BadRequest(f"--start, --layout and --reports are not for {args.what}.", code="usage")
     if args.lpips and args.what != "autoencoder":
@@ -217,6 +223,19 @@ def _finetune(args: argparse.Namespace, recipe: Path) -> Path:
     )
 
 
+def _widened(args: argparse.Namespace, recipe: Path) -> Path:
+    from monai_cxr_cf.training.generator.widened import train_widened
+
+    return train_widened(
+        args.what,
+        recipe,
+        args.data,
+        out=args.out,
+        start=args.start or "",
+        pace=(args.resume, args.max_minutes),
+    )
+
+
 def _classifier(args: argparse.Namespace, recipe: Path) -> Path:
     from monai_cxr_cf.training.classifier.train import train_classifier
 
@@ -230,5 +249,6 @@ STARTERS = {
     "autoencoder": _autoencoder,
     "classifier": _classifier,
     "diffusion": _diffusion,
+    **dict.fromkeys(WIDENED, _widened),
     "segmentation": _segmentation,
 }

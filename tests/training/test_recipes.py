@@ -9,6 +9,7 @@ import pytest
 from monai_cxr_cf.training.autoencoder.recipe import AutoencoderRecipe
 from monai_cxr_cf.training.generator.finetune import FinetuneRecipe
 from monai_cxr_cf.training.generator.from_nothing import DiffusionRecipe
+from monai_cxr_cf.training.generator.widened import WidenedRecipe
 from monai_cxr_cf.training.loop import read_recipe
 
 RECIPES = {
@@ -20,6 +21,8 @@ RECIPES = {
     "diffusion_finish": DiffusionRecipe,
     "diffusion_plain": DiffusionRecipe,
     "finetune": FinetuneRecipe,
+    "inpaint": WidenedRecipe,
+    "instruct": WidenedRecipe,
 }
 
 
@@ -41,7 +44,7 @@ def test_the_fine_tuning_defaults_are_the_paper_s(root: Path) -> None:
     assert planned.steps == 5000
 
 
-@pytest.mark.parametrize("kind", [AutoencoderRecipe, DiffusionRecipe, FinetuneRecipe])
+@pytest.mark.parametrize("kind", [*dict.fromkeys(RECIPES.values())])
 def test_every_key_is_documented(kind: type, root: Path) -> None:
     text = (root / "docs" / "training.md").read_text(encoding="utf-8")
     missing = [field.name for field in fields(kind) if f"`{field.name}`" not in text]

@@ -20,6 +20,7 @@ from monai_cxr_cf.devices import dtype_of
 from monai_cxr_cf.diffusion.model.checkpoints import KINDS, Parts, read_folder
 from monai_cxr_cf.diffusion.model.encoders import BERT_POSITIONS
 from monai_cxr_cf.diffusion.model.single_file import read_single_file, stem_channels
+from monai_cxr_cf.diffusion.model.widened import NOTE, read_widened
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -99,22 +100,18 @@ def load_backbone(
 ) -> Backbone:
     """Load ``spec``: a shipped name in ``models``, a diffusers folder, a hub id, or one file.
 
-    ``device`` is one of torch, ``precision`` one of ``devices.PRECISIONS``, for the UNet.
+    A folder may hold what is new of a widened UNet (``widened``). ``device`` is one of torch,
+    ``precision`` one of ``devices.PRECISIONS``, for the UNet.
 
     Raises:
         BadRequest: the weights are pickled, or of another architecture; float16 on a CPU.
         ComponentMissing: nothing is found, or a part of it is missing or incomplete.
     """
-    path = models / spec if (models / spec).is_dir() else Path(spec).expanduser()
-    if path.suffix in PICKLED:
-        raise BadRequest(
-            f"'{path.name}' holds pickled weights, which can run code when they are read.",
-            hint="Convert it to safetensors.",
-        )
-    if path.is_file():
-        parts = read_single_file(path, models=models)
+    path = place_of(spec, models=models)
+    if (path / NOTE).is_file():
+        parts = read_widened(path, lambda base: _read(base, models))
     else:
-        parts = read_folder(path if path.is_dir() else _hub_folder(spec))
+        parts = _read(spec, models)
     size = sum(weight.numel() for weight in parts.unet.parameters())
     dtype = dtype_of(precision, device=device, parameters=size)
     return assemble(
@@ -122,19 +119,38 @@ def load_backbone(
     )
 
 
+def place_of(spec: str, *, models: Path) -> Path:
+    """Where ``spec`` would lie on this machine, unless it is a hub id."""
+    return models / spec if (models / spec).is_dir() else Path(spec).expanduser()
+
+
+def _read(spec: str, models: Path) -> Parts:
+    path = place_of(spec, models=models)
+    if path.suffix in PICKLED:
+        raise BadRequest(
+            f"'{path.name}' holds pickled weights, which can run code when they are read.",
+            hint="Convert it to safetensors.",
+        )
+    if path.is_file():
+        return read_single_file(path, models=models)
+    return read_folder(path if path.is_dir() else _hub_folder(spec))
+
+
 def kind_of(spec: str, *, models: Path) -> str | None:
     """The kind of UNet that ``spec`` names, before weights are read.
 
     None where that cannot be told; loading then says what is wrong.
     """
-    path = models / spec if (models / spec).is_dir() else Path(spec).expanduser()
+    path = place_of(spec, models=models)
     if path.is_file():
         return KINDS.get(stem_channels(path) or 0)
-    config = path / "unet" / "config.json"
+    note, config = path / NOTE, path / "unet" / "config.json"
     try:
+        if note.is_file():
+            return str(json.loads(note.read_text(encoding="utf-8"))["kind"])
         told = json.loads(config.read_text(encoding="utf-8"))
         return KINDS.get(int(told.get("in_channels", 4)))
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError, KeyError):
         return None
 
 

@@ -55,6 +55,11 @@ class Batch:
     columns: Tensor  # (B, 77) 1 where a token names a drawn finding
     place: Tensor  # (B, h, w) 0..1 where it was drawn
     kind: Tensor  # (B,) 0 real, 1 twin, 2 crossed
+    beside: Tensor | None = None  # (B, C, h, w) what a UNet of 4 + C channels sees besides
+
+    def seen(self, noisy: Tensor) -> Tensor:
+        """All input channels of the UNet, for the noised latents."""
+        return noisy if self.beside is None else torch.cat([noisy, self.beside.to(noisy)], 1)
 
 
 @dataclass
@@ -149,7 +154,7 @@ class BatchMaker:
         """
         if rng.random() >= self.mix.siblings:
             return None
-        same = [i for i in self._family(index) if i != index]
+        same = [i for i in family(self.pool, index) if i != index]
         if not same:
             return None
         first = self.pool.drawings[index][0]
@@ -158,13 +163,6 @@ class BatchMaker:
         draw = rng.random()
         choice = moved if moved and draw < 0.6 else alike if alike and draw < 0.75 else same
         return int(rng.choice(choice))
-
-    def _family(self, index: int) -> list[int]:
-        """Neighbouring pairs with the same untouched twin."""
-        pool = self.pool
-        near = range(max(0, index - _FAMILY), min(len(pool.plain), index + _FAMILY + 1))
-        own = [i for i in near if pool.pair_ids[i] == pool.pair_ids[index]]
-        return [i for i in own if np.array_equal(pool.plain[i], pool.plain[index])]
 
     def _dropped(self, caption: Caption, rng: np.random.Generator) -> Caption:
         return Caption("") if rng.random() < self.mix.dropout else caption
@@ -190,6 +188,13 @@ class BatchMaker:
             place=torch.from_numpy(np.stack(samples.place)).float() / 255,
             kind=torch.tensor(samples.kind),
         )
+
+
+def family(pool: Pool, index: int) -> list[int]:
+    """Neighbouring pairs with the same untouched twin."""
+    near = range(max(0, index - _FAMILY), min(len(pool.plain), index + _FAMILY + 1))
+    own = [i for i in near if pool.pair_ids[i] == pool.pair_ids[index]]
+    return [i for i in own if np.array_equal(pool.plain[i], pool.plain[index])]
 
 
 def _place(drawing: Drawing) -> tuple[str, str]:

@@ -191,7 +191,7 @@ class Trainer:
             maps = stack.enter_context(watched(unet)) if supervised else []
             states = worker["text"](batch.tokens.to(device)).last_hidden_state
             noisy_last = self.masters.cast(noisy.contiguous(memory_format=torch.channels_last))
-            output = unet(noisy_last, batch.level.to(device), states).sample
+            output = unet(batch.seen(noisy_last), batch.level.to(device), states).sample
         losses = denoising_loss(output, noisy, target, alpha_bar, recipe.snr_cap)
         loss = losses.mean()
         figures = {"loss": loss.item(), "images": float(len(losses))}
@@ -217,16 +217,20 @@ class Trainer:
         self._checked = self.progress.step
         if self.accelerator.is_main_process:
             parts = self.averaged()
-            figures = caption_gap(parts, batch, LEVELS)
-            figures["text_spread"] = text_spread(parts)
-            sensitivity = prompt_sensitivity(parts, probe, out=self.out / "edits.png")
-            figures |= {f"sensitivity_{k}": v for k, v in sensitivity.items()}
+            figures = self.look(parts, batch, probe)
             self.journal.write(self.progress.step, **figures)
             self.journal.curves()
-            sample_sheet(parts, probe.shape[-1], self.out / "samples.png", seeds=1)
             self._keep(parts, figures["validation"])
             self.save()
         self.accelerator.wait_for_everyone()
+
+    def look(self, parts: PipelineParts, batch: Batch, probe: Tensor) -> dict[str, float]:
+        """Draw the sheets; the figures of a check, ``validation`` among them."""
+        figures = caption_gap(parts, batch, LEVELS)
+        figures["text_spread"] = text_spread(parts)
+        sensitivity = prompt_sensitivity(parts, probe, out=self.out / "edits.png")
+        sample_sheet(parts, probe.shape[-1], self.out / "samples.png", seeds=1)
+        return figures | {f"sensitivity_{k}": v for k, v in sensitivity.items()}
 
     def _keep(self, parts: PipelineParts, validation: float) -> None:
         """Write the pipeline folder, unless an earlier check was better and ``select`` minds."""
@@ -234,8 +238,12 @@ class Trainer:
         self.best = min(self.best, validation)
         if self.recipe.select == "validation" and not better:
             return
+        self.write(parts, self.out / "pipeline")
+
+    def write(self, parts: PipelineParts, folder: Path) -> None:
+        """Write what an edit loads."""
         save_pipeline(
-            self.out / "pipeline",
+            folder,
             unet=parts.unet,
             vae=self.vae,
             text_encoder=parts.text_encoder,

@@ -99,7 +99,7 @@ def train_finetune(
     """
     keep_freed()
     recipe = read_recipe(config, FinetuneRecipe)
-    loaded = load_start(start or _noted(out), out, resume=resume)
+    loaded = load_start(start or noted(out), out, resume=resume)
     team = start_accelerator(recipe.precision)
     cache = cached(loaded, collection, recipe, out=out / "latents", team=team)
     recipe = recipe.planned(team.num_processes, cache.learnt)
@@ -166,7 +166,8 @@ def load_start(spec: str, out: Path, *, resume: bool) -> Backbone:
     return loaded
 
 
-def _noted(out: Path) -> str:
+def noted(out: Path) -> str:
+    """The start that ``out`` names, or nothing."""
     note = out / STARTED
     return str(json.loads(note.read_text(encoding="utf-8"))["start"]) if note.is_file() else ""
 

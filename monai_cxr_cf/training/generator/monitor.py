@@ -28,6 +28,7 @@ PROBES = (  # prompt, opposite prompt, where the change belongs: side of the ima
     ("severe cardiomegaly", "normal heart size", (0.3, 0.85, 0.4, 0.85)),
     ("severe right upper lobe consolidation", "clear lungs", (0.1, 0.5, 0.1, 0.5)),
 )
+GUIDANCE = 5.0
 SAMPLES = (
     "normal heart size, clear lungs, PA view",
     "large left pleural effusion, PA view",
@@ -75,7 +76,7 @@ def caption_gap(parts: PipelineParts, batch: Batch, levels: tuple[int, ...]) -> 
         time = torch.full((len(states),), level, device=device)
         noisy = schedule.add_noise(target, noise, time)
         right, wrong = (
-            (parts.unet(noisy, time, s).sample.float() - noise).square().mean().item()
+            (parts.unet(batch.seen(noisy), time, s).sample.float() - noise).square().mean().item()
             for s in (states, states.roll(1, 0))
         )
         gaps[f"gap_{level}"] = (wrong - right) / right
@@ -100,11 +101,12 @@ def generate(
     noise: Tensor,
     source: Tensor | None = None,
     strength: float = 1.0,
-    guidance: float = 5.0,
+    beside: Tensor | None = None,
 ) -> Tensor:
     """DDIM (``parts.steps``, eta 0) with guidance: scaled latents (B, 4, h, w) for B prompts.
 
     With ``source`` (scaled latents) the run starts at ``strength`` of the schedule, else in noise.
+    ``beside``: further input channels.
     """
     scheduler: DDIMScheduler = build_scheduler()
     count = parts.steps
@@ -115,9 +117,10 @@ def generate(
     states, empty = parts.states(prompts), parts.states([""]).expand(len(prompts), -1, -1)
     for time in times:
         with torch.autocast(parts.device.type, torch.bfloat16):
-            target = parts.unet(z, time, states).sample.float()
-            plain = parts.unet(z, time, empty).sample.float()
-        z = scheduler.step(plain + guidance * (target - plain), time, z).prev_sample
+            given = z if beside is None else torch.cat([z, beside.to(z)], 1)
+            target = parts.unet(given, time, states).sample.float()
+            plain = parts.unet(given, time, empty).sample.float()
+        z = scheduler.step(plain + GUIDANCE * (target - plain), time, z).prev_sample
     return z
 
 

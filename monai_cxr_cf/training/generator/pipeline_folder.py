@@ -92,9 +92,7 @@ def save_pipeline(
     tokenizer: CLIPTokenizer,
 ) -> Path:
     """Write the folder (float16 safetensors) beside ``out``, then put it in its place at once."""
-    part, old = out.with_name(out.name + ".part"), out.with_name(out.name + ".old")
-    for leftover in (part, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    part = begun(out)
     pipeline = StableDiffusionPipeline(
         unet=unet,
         vae=vae,
@@ -114,6 +112,20 @@ def save_pipeline(
         _compact(path)
     for name, part_ in _networks(pipeline).items():
         part_.to(dtypes[name])  # type: ignore[arg-type]
+    return put_in_place(part, out)
+
+
+def begun(out: Path) -> Path:
+    """The empty place beside the folder ``out`` in which it is written; it is not there yet."""
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    return part
+
+
+def put_in_place(part: Path, out: Path) -> Path:
+    """The finished folder ``part`` instead of ``out``, at once."""
+    old = out.with_name(out.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         os.replace(out, old)
     os.replace(part, out)
