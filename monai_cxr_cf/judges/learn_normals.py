@@ -109,7 +109,7 @@ def learn(data: Path, models: Path, *, out: Path) -> Path:
     }
     aucs = discrimination(measured(data, held, segmenter), learnt)
     result = about | learnt | {"auc_on_test": aucs}
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(result, separators=(",", ":")) + "\n", encoding="utf-8")
     return out
 
 
