@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn pairs in, the batches of a UNet that sees the picture out; functions of (seed, step).
-
-``Orders``: one twin beside the noise, the other wanted, and an order that says the difference.
-``Holes``: mask and masked picture beside the noise, and the caption of the whole.
-"""
+"""Drawn pairs in, the batches of a UNet that sees the picture out; functions of (seed, step)."""
 
 from __future__ import annotations
 
@@ -65,7 +61,7 @@ class Pairs:
 
 
 class Orders(Pairs):
-    """For 8 channels: the picture's latent is unscaled, as InstructPix2Pix has it."""
+    """For 8 channels: one twin, unscaled as InstructPix2Pix has it; the other is wanted."""
 
     def sample(self, rng: np.random.Generator) -> tuple[Array, Array, str]:
         """An order in the words of ``prompts.compose.instruction``; both ways of a pair alike."""
@@ -105,10 +101,7 @@ class Holes(Pairs):
 
 
 def hidden(out: Path, encoder: Encoder, pairs: Rendered, seed: int) -> dict[str, Array]:
-    """``masks`` (P, h, w), and ``masked`` (2, P, 4, h, w): latents of both twins under them.
-
-    Kept in ``out`` (.npz), since to encode them in each step would cost more than the step.
-    """
+    """``masks`` (P, h, w), and ``masked`` (2, P, 4, h, w): of both twins; kept in ``out``."""
     if not out.is_file():
         masks = np.stack([_hole(place, np.random.default_rng([seed, number]))
                           for number, place in enumerate(pairs.masks)])  # fmt: skip

@@ -32,10 +32,10 @@ from monai_cxr_cf.training.generator.monitor import PipelineParts, caption_gap, 
 from monai_cxr_cf.training.generator.orders import Array, Holes, Orders, hidden
 from monai_cxr_cf.training.generator.pipeline_folder import begun, put_in_place
 from monai_cxr_cf.training.generator.pool import prepare_pool
-from monai_cxr_cf.training.images import generator_rows
 from monai_cxr_cf.training.loop import read_recipe
 from monai_cxr_cf.training.memory import keep_freed
 from monai_cxr_cf.training.processes import start_accelerator
+from monai_cxr_cf.weights import models_folder
 
 FORMS = {"instruct": Orders, "inpaint": Holes}
 
@@ -80,8 +80,7 @@ def train_widened(
 ) -> Path:
     """Train a UNet of ``kind`` over that of ``start`` (cxr-mini), and write ``out/pipeline``.
 
-    Pool and files are those of ``train_diffusion``; ``inpaint`` keeps masked.npz besides.
-    ``pace``: whether to go on from state.pt, bit-exactly, and the minutes.
+    Pool and files are those of ``train_diffusion``. ``pace``: whether to go on, and minutes.
 
     Raises:
         BadRequest: the recipe trains what is not kept, no 4-channel UNet, or no pairs.
@@ -91,14 +90,13 @@ def train_widened(
     loaded = load_start(start or noted(out) or "cxr-mini", out, resume=resume)
     if recipe.text_rate or recipe.attention_weight or loaded.kind != "text":
         raise BadRequest(
-            f"A UNet of 4 channels is widened, with text_rate and attention_weight 0; the recipe "
-            f"has {recipe.text_rate} and {recipe.attention_weight}, "
-            f"'{Path(loaded.name).name}' {CHANNELS[loaded.kind]} channels."
+            "Only a UNet of 4 channels is widened, with text_rate and attention_weight 0; found "
+            f"{CHANNELS[loaded.kind]}, {recipe.text_rate} and {recipe.attention_weight}."
         )
     if not (out / "vae" / "config.json").is_file():
         loaded.vae.save_pretrained(out / "vae")
     made = prepare_pool(data, out, versions=1, draws=recipe.draws, least_side=recipe.least_side)
-    pool, rows = Pool.load(made), {row.id: row for row in generator_rows(read_index(data))}
+    pool, rows = Pool.load(made), {row.id: row for row in read_index(data)}
     if not pool.pair_ids:
         raise BadRequest("pool.npz has no drawn pairs.", hint="Delete it, and let draws be 1.")
     run = Widened(kind, recipe, loaded, out, minutes)
@@ -152,7 +150,9 @@ class Widened(Trainer):
         part, place = begun(folder), Path(self.loaded.name).expanduser()
         part.mkdir()
         save_file(learnt(parts.unet), part / WEIGHTS, metadata={"format": "pt"})
-        name = str(place.resolve()) if place.exists() else self.loaded.name
+        name = self.loaded.name
+        if place.exists() and not (models_folder() / name).is_dir():
+            name = str(place.resolve())
         note = {"backbone": name, "kind": self.kind, "unet": unet_files(self.loaded.files)}
         (part / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
         put_in_place(part, folder)

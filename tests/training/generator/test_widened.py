@@ -51,7 +51,7 @@ def trained(request, small_data, tiny_folder, tmp_path_factory):
     return request.param, out
 
 
-def test_what_is_kept_is_small_and_edits(trained, tiny_folder) -> None:
+def test_what_is_kept_edits(trained) -> None:
     kind, out = trained
     folder = out / "pipeline"
     assert sorted(p.name for p in folder.iterdir()) == [NOTE, WEIGHTS]
@@ -70,8 +70,6 @@ def test_what_is_kept_is_small_and_edits(trained, tiny_folder) -> None:
                    for n in ("original", "0.up", "0.down"))  # fmt: skip
     assert up.any()
     assert torch.allclose(made.unet.get_parameter(f"{key}.weight"), w + up @ down, atol=1e-3)
-    before = load_backbone(str(tiny_folder), models=out).unet
-    assert torch.equal(before.conv_out.weight, made.unet.conv_out.weight)
 
 
 def test_a_stopped_run_resumes_bit_exactly(trained, small_data, tmp_path, monkeypatch) -> None:
@@ -90,10 +88,10 @@ def test_a_stopped_run_resumes_bit_exactly(trained, small_data, tmp_path, monkey
             train_widened(kind, out / "r.yaml", small_data, out=out)
     assert load_state(out / "state.pt")["step"] == 2
     train_widened(kind, out / "r.yaml", small_data, out=out, pace=(True, None))
-    first, second = (load_state(folder / "state.pt") for folder in (done, out))
-    assert all(torch.equal(w, second["model"][n]) for n, w in first["model"].items())
-    average = second["ema"]["shadow"]
-    assert all(torch.equal(w, average[n]) for n, w in first["ema"]["shadow"].items())
+    states = [load_state(folder / "state.pt") for folder in (done, out)]
+    first, second = ({**s["model"], **{f"ema {k}": w for k, w in s["ema"]["shadow"].items()}}
+                     for s in states)  # fmt: skip
+    assert all(torch.equal(w, second[n]) for n, w in first.items())
 
 
 def test_what_does_not_belong_together_is_refused(trained, tmp_path, tiny_folder) -> None:
@@ -107,9 +105,11 @@ def test_what_does_not_belong_together_is_refused(trained, tmp_path, tiny_folder
     with pytest.raises(ComponentMissing, match="of 'own' cannot be read"):
         load_backbone(str(folder), models=tmp_path)
     (tmp_path / "r.yaml").write_text("text_rate: 1")
-    for start, recipe, words in ((out / "pipeline", out, "'pipeline' [89] channels"),
-                                 (tiny_folder, tmp_path, "has 1 and 0.0")):  # fmt: skip
-        with pytest.raises(BadRequest, match=words):
+    for start, recipe, found in (
+        (out / "pipeline", out, "[89], 0.0"),
+        (tiny_folder, tmp_path, "4, 1"),
+    ):
+        with pytest.raises(BadRequest, match=f"found {found} and 0.0"):
             train_widened(kind, recipe / "r.yaml", tmp_path, out=tmp_path, start=str(start))
 
 
