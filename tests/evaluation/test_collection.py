@@ -111,6 +111,12 @@ def test_the_command_line_edits_and_ablates_what_it_holds(
     laws = ["evaluate", "ablation", *where, "--out", str(tmp_path / "laws"), "--edits", "1"]
     assert main([*laws, "--seeds", "1", "--presets", "default", "--judge", "none"]) == 0
     assert "w/o regional prompt" in (tmp_path / "laws" / "table.md").read_text()
+    methods = ["evaluate", "methods", *where, "--out", str(tmp_path / "m"), "--methods", "sdedit"]
+    assert main([*methods, "--quick", "--no-table2", "--cells", "edema"]) == 0
+    said = capsys.readouterr()
+    assert f"{layout}: " in said.err
+    assert "All edits take about 0 min" in said.err
+    assert "| `sdedit` |" in (tmp_path / "m" / "table1.md").read_text()
 
 
 def test_the_generator_s_evaluation_takes_it_too(

@@ -61,6 +61,8 @@ def add(kinds: Any, common: argparse.ArgumentParser) -> None:
                         help="finished pictures of another program, with manifest.csv")  # fmt: skip
     parser.add_argument("--quick", action="store_true",
                         help="one radiograph a view, one seed, a quarter of the steps")  # fmt: skip
+    parser.add_argument("--axioms", action="store_true",
+                        help="null edits in a row, and add, then remove: axioms.md")  # fmt: skip
     parser.add_argument("--no-table2", action="store_true", help="leave the ablation out")
     parser.add_argument("--split", default="test", metavar="NAME", help="of index.csv (test)")
     _add_networks(parser)
@@ -121,7 +123,7 @@ def evaluate(args: argparse.Namespace, entries: Any, tools: Any) -> dict[str, An
     from monai_cxr_cf.evaluation.cohort import held_out
     from monai_cxr_cf.evaluation.edits.inputs import COLUMNS
     from monai_cxr_cf.evaluation.methods.entries import able, foreign, write_asked
-    from monai_cxr_cf.evaluation.methods.run import Cast, evaluate_methods, hastened
+    from monai_cxr_cf.evaluation.methods.run import Cast, evaluate_methods, hastened, minutes
 
     bench = tools.load(args.out)
     found, why = able(entries, bench.networks, default=args.backbone)
@@ -141,8 +143,11 @@ def evaluate(args: argparse.Namespace, entries: Any, tools: Any) -> dict[str, An
         data=data,
         reals=tuple(held_out(data, args.split, COLUMNS)),
         quick=args.quick,
+        axioms=args.axioms,
         notes=tuple(f"{name}: {code}" for name, code in sorted(chosen.refused.items())),
     )
+    expected = minutes(chosen.trials, cast.entries, bench.networks) / args.workers
+    announcer(args)(f"All edits take about {expected:.0f} min; judging them, and Table 2, more.")
     if not args.no_table2:
         _table2(args, data)
     return evaluate_methods(chosen.trials, cast, args.out, tools, progress=edits.teller(args))

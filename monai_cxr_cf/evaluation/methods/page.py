@@ -23,7 +23,7 @@ def page(
     cases: Path | None,
     plot: Path | None,
 ) -> str:
-    """The page as one string; Table 2 is taken from ``table2.md`` if it is there."""
+    """The page as one string; Table 2 and axioms are taken from ``out`` if they are there."""
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -40,10 +40,10 @@ def page(
         "<h2>Valid edits</h2>",
         *tables(markdown(found, table.costs)),
     ]
-    second = out / "table2.md"
-    if second.is_file():
-        parts += ["<h2>Table 2: each law switched off</h2>"]
-        parts += tables(second.read_text(encoding="utf-8"))
+    for name, title in (("table2", "Table 2: each law switched off"), ("axioms", "Axioms")):
+        if (out / f"{name}.md").is_file():
+            parts.append(f"<h2>{title}</h2>")
+            parts += tables((out / f"{name}.md").read_text(encoding="utf-8"))
     return "\n".join([*parts, "</main></body></html>", ""])
 
 

@@ -12,14 +12,17 @@ from monai_cxr_cf.catalogue.row import Unit
 from monai_cxr_cf.catalogue.table import TABLE
 from monai_cxr_cf.data.folder import Row as Radiograph
 from monai_cxr_cf.data.folder import load_image
+from monai_cxr_cf.diffusion.cost.estimate import estimate, seconds_per_f
 from monai_cxr_cf.diffusion.cost.meter import ratios
 from monai_cxr_cf.diffusion.task import Progress
 from monai_cxr_cf.evaluation.cohort import findings
+from monai_cxr_cf.evaluation.edits.measure import settings_of
 from monai_cxr_cf.evaluation.edits.protocol import Trial
 from monai_cxr_cf.evaluation.edits.runner import Tools, run_cells
 from monai_cxr_cf.evaluation.edits.store import PICTURES, read_header
 from monai_cxr_cf.evaluation.edits.valid import judged
-from monai_cxr_cf.evaluation.methods.entries import Entry, trials_of, write_asked
+from monai_cxr_cf.evaluation.methods import axioms
+from monai_cxr_cf.evaluation.methods.entries import FOREIGN, Entry, trials_of, write_asked
 from monai_cxr_cf.evaluation.methods.figure import draw_cases, draw_plot
 from monai_cxr_cf.evaluation.methods.page import page
 from monai_cxr_cf.evaluation.methods.paper import Table, paper_lines, table1
@@ -39,6 +42,7 @@ class Cast:
         why: methods that were left out, and the reason.
         data, reals: folder, and its rows of the split.
         quick: methods ran with fewer steps than published.
+        axioms: chains of edits, too.
     """
 
     entries: tuple[Entry, ...]
@@ -46,6 +50,7 @@ class Cast:
     data: Path
     reals: tuple[Radiograph, ...] = ()
     quick: bool = False
+    axioms: bool = False
     notes: tuple[str, ...] = field(default=())
 
 
@@ -88,6 +93,10 @@ def evaluate_methods(
     texts = {"table1.md": table1(table), "validity.md": markdown(found, costs)}
     for name, text in texts.items():
         write_text(out / name, text)
+    if cast.axioms:
+        own = [trial for trial in every if trial.settings.method != FOREIGN]
+        told = axioms.table(axioms.chains(own, bench, out, header["weights"]), rows)
+        write_text(out / "axioms.md", told)
     kept = judged(rows, header["judges"])
     shown = draw_cases(kept, names, out / PICTURES, out / "cases.jpg")
     plotted = draw_plot(figures, out / "plot.png")
@@ -98,6 +107,18 @@ def evaluate_methods(
 def json_of(table: Table, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What ``--json`` prints."""
     return table.as_dict() | {"validity": list(found)}
+
+
+def minutes(trials: Sequence[Trial], entries: Sequence[Entry], networks: Networks) -> float:
+    """Of all edits in one process: F of each by the seconds of one; no judging."""
+    each, total = costs_of(networks, entries), 0.0
+    speed = {spec: seconds_per_f(networks.backbone(spec)) for spec in {e.backbone for e in entries}}
+    for trial in trials_of(trials, entries):
+        spec, f = trial.settings.backbone, each[trial.settings.method]
+        if f is None:
+            f = estimate(networks.backbone(spec), settings_of(trial, networks)).f
+        total += f * speed[spec] * len(trial.seeds)
+    return total / 60
 
 
 def real_vectors(extra: Any, cast: Cast, asked: set[str]) -> dict[str, Any]:

@@ -3,12 +3,19 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from monai_cxr_cf import pipeline
 from monai_cxr_cf.cli import main
 from tests.evaluation.edits.test_runner import data
 
@@ -80,16 +87,41 @@ def test_tables_page_and_pictures_are_there(whole) -> None:
         assert cases.width == 4 * 154
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_table(asked, whole, tmp_path) -> None:
-    out = tmp_path / "again"
-    out.mkdir()
-    for name in ("run.json", "pictures", "asked.csv"):
-        copy = shutil.copytree if (whole / name).is_dir() else shutil.copy
-        copy(whole / name, out / name)
-    rows = (whole / "rows.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    (out / "rows.jsonl").write_text("".join(rows[:3]) + rows[3][:40], encoding="utf-8")
+def test_a_run_that_was_killed_goes_on_to_the_same_table(asked, whole, tmp_path, root) -> None:
+    out, command = tmp_path / "again", [sys.executable, "-m", "monai_cxr_cf.cli", *asked, "--out"]
+    run = subprocess.Popen([*command, str(out)], env=os.environ | {"PYTHONPATH": str(root)})
+    rows = out / "rows.jsonl"
+    while run.poll() is None and not (rows.is_file() and rows.read_text().count("\n") >= 3):
+        time.sleep(0.02)
+    run.kill()
+    assert run.wait() == -signal.SIGKILL
+    text = (whole / "rows.jsonl").read_text(encoding="utf-8")
+    assert 3 <= rows.read_text().count("\n") < text.count("\n")
+    with rows.open("a", encoding="utf-8") as stream:
+        stream.write(text[:40])  # it may be killed amid a row
     assert main([*asked, "--out", str(out)]) == 0
     assert timeless(out) == timeless(whole)
+
+
+def test_axioms_have_a_line_a_method(asked, whole, tmp_path, monkeypatch) -> None:
+    out, edit = shutil.copytree(whole, tmp_path / "out"), pipeline.edit
+
+    def composites(*given, raw):  # random weights draw no chest: the next edit would be refused
+        run, (picture,) = edit(*given, raw=raw)
+        return run, [replace(picture, raw=None)]
+
+    for patch in (composites, None):  # a second start makes no edit
+        monkeypatch.setattr(pipeline, "edit", patch)
+        assert main([*asked, "--out", str(out), "--axioms"]) == 0
+    lines = (out / "axioms.md").read_text(encoding="utf-8").splitlines()[4:]
+    assert [x.split("`")[1] for x in lines] == ["regulated", *METHODS[:2]]
+    ours, *others = map(json.loads, (out / "axioms.jsonl").read_text().splitlines())
+    assert len(others) == 3 * 2 - 1  # a radiograph of each view
+    assert all(row["10 null edits"] > 0 < row["added, then removed"] for row in (ours, *others))
+    shams = map(json.loads, (out / "rows.jsonl").read_text().splitlines())
+    sham = next(r for r in shams if r["kind"] == "sham" and r["patient"] == ours["patient"])
+    assert ours["one null edit"] == pytest.approx(sham["extra"]["l1"], abs=0.3)  # 8 bits
+    assert "<h2>Axioms</h2>" in (out / "index.html").read_text(encoding="utf-8")
 
 
 def test_finished_pictures_enter_the_table_without_a_word_on_their_validity(
