@@ -38,7 +38,7 @@ def chains(trials: Sequence[Trial], bench: Bench, out: Path, weights: Any) -> li
         key = key_of({"trial": first.identity, "weights": weights})
         if key not in kept:
             trial, edit = replace(first, seeds=first.seeds[:1]), first.edit
-            words = f"no {edit.side or ''} {edit.finding}".replace("  ", " ")
+            words = " ".join(["no", *filter(None, [edit.side]), edit.finding])
             back = replace(trial, edit=replace(edit, direction="remove", prompt=words))
             null = _chain([replace(trial, sham=True)] * TIMES, bench)
             values = (null[0], null[-1], _chain([trial, back], bench)[-1])

@@ -121,19 +121,14 @@ class Widened(Trainer):
     """A UNet whose stem and low-rank updates learn."""
 
     def __init__(
-        self,
-        kind: str,
-        recipe: WidenedRecipe,
-        loaded: Backbone,
-        out: Path,
-        max_minutes: float | None = None,
+        self, kind: str, recipe: WidenedRecipe, loaded: Backbone, out: Path, minutes: float | None
     ) -> None:
         self.kind, self.loaded = kind, loaded
         torch.manual_seed(recipe.seed)
         add_updates(loaded.unet, CHANNELS[kind], recipe)
         parts = PipelineParts(loaded.unet, loaded.text_encoder, loaded.tokenizer, loaded.vae)
         team = start_accelerator(recipe.precision)
-        super().__init__(recipe, parts, out=out, accelerator=team, max_minutes=max_minutes)
+        super().__init__(recipe, parts, out=out, accelerator=team, max_minutes=minutes)
 
     def look(self, parts: PipelineParts, batch: Batch, probe: Tensor) -> dict[str, float]:
         """samples.png: what the UNet sees, what is wanted, what it makes."""
@@ -147,10 +142,10 @@ class Widened(Trainer):
 
     def write(self, parts: PipelineParts, folder: Path) -> None:
         """What is new, float16, and what it stands on."""
-        part, place = begun(folder), Path(self.loaded.name).expanduser()
+        part, name = begun(folder), self.loaded.name
         part.mkdir()
         save_file(learnt(parts.unet), part / WEIGHTS, metadata={"format": "pt"})
-        name = self.loaded.name
+        place = Path(name).expanduser()
         if place.exists() and not (models_folder() / name).is_dir():
             name = str(place.resolve())
         note = {"backbone": name, "kind": self.kind, "unet": unet_files(self.loaded.files)}
