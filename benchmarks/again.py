@@ -135,7 +135,7 @@ def main() -> None:
     command = f"python benchmarks/again.py {chosen.source} --rounds {chosen.rounds}"
     facts = {"command": command, "machine": platform.machine(), "python": sys.version.split()[0]}
     told = {**facts, "prompts": PROMPTS, "edits": found, "ratios": ratios(found)}
-    chosen.out.write_text(json.dumps(told, indent=1) + "\n")
+    chosen.out.write_text(json.dumps(told, separators=(",", ":")) + "\n")
     sys.stdout.write(table(found) + "\n")
 
 
