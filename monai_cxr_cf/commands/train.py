@@ -103,7 +103,8 @@ def run(args: argparse.Namespace) -> int:
     if args.what in WIDENED:
         tuning = args.layout != "folder" or args.reports
     if tuning and args.what != "diffusion":
-        raise BadRequest(f"--start, --layout and --reports are not for {args.what}.", code="usage")
+        start = "" if args.what in WIDENED else "--start, "
+        raise BadRequest(f"{start}--layout and --reports are not for {args.what}.", code="usage")
     if args.lpips and args.what != "autoencoder":
         raise BadRequest(f"--lpips is not for {args.what}.", code="usage")
     _check_words(args)

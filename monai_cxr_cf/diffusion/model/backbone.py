@@ -147,7 +147,8 @@ def kind_of(spec: str, *, models: Path) -> str | None:
     note, config = path / NOTE, path / "unet" / "config.json"
     try:
         if note.is_file():
-            return str(json.loads(note.read_text(encoding="utf-8"))["kind"])
+            kind = json.loads(note.read_text(encoding="utf-8"))["kind"]
+            return kind if kind in KINDS.values() else None
         told = json.loads(config.read_text(encoding="utf-8"))
         return KINDS.get(int(told.get("in_channels", 4)))
     except (OSError, ValueError, AttributeError, TypeError, KeyError):

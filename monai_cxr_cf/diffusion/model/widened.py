@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from monai_cxr_cf.catalogue.row import CHANNELS
@@ -20,6 +22,7 @@ from monai_cxr_cf.diffusion.model.checkpoints import Parts, sha256_file
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 
 NOTE, WEIGHTS, STEM = "widened.json", "widened.safetensors", "conv_in.weight"
+WRONG = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError)
 
 
 def unet_files(files: Mapping[str, str]) -> dict[str, str]:
@@ -45,31 +48,27 @@ def read_widened(folder: Path, load: Callable[[str], Parts]) -> Parts:
         ComponentMissing: a file of the folder cannot be read.
         BadRequest: that backbone has another UNet now.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         told = json.loads((folder / NOTE).read_text(encoding="utf-8"))
         base, channels, unet = str(told["backbone"]), CHANNELS[told["kind"]], told["unet"]
-        stored = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        parts, stored = load(base), load_file(folder / WEIGHTS)
+        if unet_files(parts.files) != unet:
+            raise BadRequest(
+                f"'{folder.name}' stands on another UNet than that of '{Path(base).name}' now.",
+                hint="Give back the weights it was trained over, or train it anew.",
+            )
+        widen(parts.unet, channels)
+        _put(parts.unet, stored)
+    except WRONG as error:
         raise ComponentMissing(
             f"{NOTE} or {WEIGHTS} of '{folder.name}' cannot be read.", hint="Copy both again."
         ) from error
-    parts = load(base)
-    if unet_files(parts.files) != unet:
-        raise BadRequest(
-            f"'{folder.name}' stands on another UNet than the one that '{Path(base).name}' holds.",
-            hint="Give back the weights it was trained over, or train it anew.",
-        )
-    widen(parts.unet, channels)
-    _put(parts.unet, stored)
     return replace(parts, files={**parts.files, f"unet/{WEIGHTS}": sha256_file(folder / WEIGHTS)})
 
 
 @torch.no_grad()
 def _put(unet: Any, stored: dict[str, Tensor]) -> None:
-    unet.conv_in.weight.copy_(stored.pop(STEM))
+    unet.conv_in.weight.copy_(stored.pop(STEM).view_as(unet.conv_in.weight))
     for name in sorted({key.rpartition(".")[0] for key in stored}):
         weight = unet.get_parameter(name)
         up, down = (stored[f"{name}.{which}"].float() for which in ("up", "down"))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save
 
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.diffusion.model.backbone import kind_of, load_backbone
@@ -99,11 +100,15 @@ def test_what_does_not_belong_together_is_refused(trained, tmp_path, tiny_folder
     folder = shutil.copytree(out / "pipeline", tmp_path / "own")
     told = json.loads((folder / NOTE).read_text())
     (folder / NOTE).write_text(json.dumps(told | {"unet": {"unet/x": "0" * 64}}))
-    with pytest.raises(BadRequest, match="'own' stands on another UNet than the one that 'tiny'"):
+    with pytest.raises(BadRequest, match="'own' stands on another UNet than that of 'tiny' now"):
         load_backbone(str(folder), models=tmp_path)
-    (folder / WEIGHTS).write_bytes(b"")
-    with pytest.raises(ComponentMissing, match="of 'own' cannot be read"):
-        load_backbone(str(folder), models=tmp_path)
+    (folder / NOTE).write_text(json.dumps(told))
+    for broken in (b"", save({"conv_in.weight": torch.zeros(1)}), save({})):
+        (folder / WEIGHTS).write_bytes(broken)
+        with pytest.raises(ComponentMissing, match="of 'own' cannot be read"):
+            load_backbone(str(folder), models=tmp_path)
+    (folder / NOTE).write_text('{"kind": "ink"}')
+    assert kind_of(str(folder), models=out) is None
     (tmp_path / "r.yaml").write_text("text_rate: 1")
     for start, recipe, found in (
         (out / "pipeline", out, "[89], 0.0"),
