@@ -29,6 +29,7 @@ from monai_cxr_cf.batch.begin import Plan, lay_out
 from monai_cxr_cf.batch.edit_work import EditWork
 from monai_cxr_cf.batch.how import How
 from monai_cxr_cf.batch.rows.manifest import file_sha256
+from monai_cxr_cf.batch.run import Engine, on_this_machine
 from monai_cxr_cf.batch.run import run as run_batch
 from monai_cxr_cf.batch.store.results import Line
 from monai_cxr_cf.batch.store.run_folder import RunFolder
@@ -77,9 +78,9 @@ def lay_out_edits(audit: Audit) -> None:
     lay_out(audit.folder, Plan(audit.manifest, common=audit.common, settings=settings))
 
 
-def edit(audit: Audit, tell: Tell) -> str:
+def edit(audit: Audit, tell: Tell, engine: Engine = on_this_machine) -> str:
     """Make the edits that are missing; returns why it stopped before the end, or ""."""
-    return run_batch(audit.folder, audit.work, audit.how, tell=tell).stopped
+    return run_batch(audit.folder, audit.work, audit.how, tell=tell, engine=engine).stopped
 
 
 def score(audit: Audit, classifier: Classifier, progress: Progress) -> tuple[Facts, Found]:
@@ -165,7 +166,7 @@ def finish(audit: Audit, classifier: Classifier, facts: Facts, found: Found) -> 
             "levels": list(audit.edits.levels),
             "levels_by": "sampled" if audit.edits.sampled else "blended",
             "seed": audit.edits.seed,
-            "weights": dict(run.weights),
+            "weights": {Path(name).name: digest for name, digest in run.weights.items()},
             "refused": dict(sorted(found.lost.items())),
         },
         "page_one": page(figures),

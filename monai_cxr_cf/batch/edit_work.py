@@ -2,7 +2,7 @@
 """The work of a batch: every row is one edit, by the same ``pipeline.run`` as ``cxr-cf edit``."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -32,6 +32,7 @@ class Parts:
 
     networks: Networks
     sources: tuple[str, int, int, str] = ("", 0, 0, "")  # the last file: path, time, size, digest
+    tell: Callable[[Mapping[str, Any]], None] | None = None  # called at every step of an edit
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ class EditWork:
         from monai_cxr_cf import pipeline
 
         request = local(row, self.sources).edit
-        pipeline.run(request, folder, networks=parts.networks, arrays=self.arrays)
+        pipeline.run(
+            request, folder, networks=parts.networks, progress=parts.tell, arrays=self.arrays
+        )
         for path in folder.iterdir() if self.keep != ALL else ():
             if path.is_dir():
                 remove(path)

@@ -4,25 +4,24 @@
 import argparse
 import logging
 import os
+import re
 import socket
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from monai_cxr_cf.commands.say import add_place_flags, place_from, say
 from monai_cxr_cf.devices import check_place
 from monai_cxr_cf.errors import INSTALL_EXTRA, BadRequest, ComponentMissing, ResourceExhausted
 from monai_cxr_cf.server.access.alone import alone
-from monai_cxr_cf.server.settings import Limits, Settings
-
-if TYPE_CHECKING:
-    from monai_cxr_cf.server.settings import Settings
+from monai_cxr_cf.server.settings import JUDGES, Limits, Settings
 
 KEY = "CXR_CF_SERVER_KEY"
 EXAMPLES = f"""\
 examples:
   cxr-cf serve                                          this machine only: http://127.0.0.1:8000
   cxr-cf serve --dicomweb http://127.0.0.1:8042/dicom-web --allow-store
+  cxr-cf serve --audit-model mine=net.onnx --audit-preprocessing mine=audit.yaml
   {KEY}=... cxr-cf serve --host 0.0.0.0 --allow-host cxr.hospital.example
 
 off loopback an API key is required, from {KEY} or --key-file; clients send
@@ -50,14 +49,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
                      help="a further name of this server")  # fmt: skip
     who.add_argument("--allow-origin", action="append", default=[], metavar="URL",
                      help="another web page that may call")  # fmt: skip
-    what = parser.add_argument_group("what it offers")
-    what.add_argument("--backbone", action="append", default=[], metavar="NAME=MODEL",
-                      help="a model to offer; the first is the default [cxr-mini]")  # fmt: skip
-    what.add_argument("--dicomweb", metavar="URL", help="root of a DICOM store")
-    what.add_argument("--studies", type=Path, metavar="DIR",
-                      help="images for MONAI Label clients, by their names")  # fmt: skip
-    what.add_argument("--allow-store", action="store_true",
-                      help="results may be sent to that store")  # fmt: skip
+    _add_offers(parser)
     much = parser.add_argument_group("how much")
     much.add_argument("--workers", type=int, default=1, metavar="N",
                       help="edits at once; each holds the models [1]")  # fmt: skip
@@ -71,6 +63,21 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
                       help="uploads and results together [20]")  # fmt: skip
     add_place_flags(parser)
     parser.set_defaults(run=run)
+
+
+def _add_offers(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("what it offers")
+    what.add_argument("--backbone", action="append", default=[], metavar="NAME=MODEL",
+                      help="a model to offer; the first is the default [cxr-mini]")  # fmt: skip
+    what.add_argument("--audit-model", action="append", default=[], metavar="NAME=MODEL",
+                      help="a classifier that may be audited [j1, j2]")  # fmt: skip
+    what.add_argument("--audit-preprocessing", action="append", default=[], metavar="NAME=FILE",
+                      help="its audit.yaml")  # fmt: skip
+    what.add_argument("--dicomweb", metavar="URL", help="root of a DICOM store")
+    what.add_argument("--studies", type=Path, metavar="DIR",
+                      help="images for MONAI Label clients, by their names")  # fmt: skip
+    what.add_argument("--allow-store", action="store_true",
+                      help="results may be sent to that store")  # fmt: skip
 
 
 def _check_system() -> None:
@@ -142,6 +149,7 @@ def settings_from(args: argparse.Namespace) -> "Settings":
         origins=tuple(args.allow_origin),
         backbones=backbones,
         backbone=next(iter(backbones)),
+        audits=_audits(args.audit_model, args.audit_preprocessing),
         **place_from(args),
         workers=args.workers,
         dicomweb=args.dicomweb,
@@ -154,6 +162,24 @@ def settings_from(args: argparse.Namespace) -> "Settings":
 def _named(text: str) -> tuple[str, str]:
     name, sign, model = text.partition("=")
     return (name, model) if sign and name and model else (text, text)
+
+
+def _audits(models: list[str], files: list[str]) -> dict[str, tuple[str, str | None]]:
+    """The classifiers that may be audited; their declarations are tried."""
+    declared = dict(text.partition("=")[::2] for text in files)
+    found: dict[str, tuple[str, str | None]] = {}
+    for name, spec in (text.partition("=")[::2] for text in models):
+        if not spec or not re.fullmatch(r"[\w.-]+", name) or name in JUDGES:
+            raise BadRequest("--audit-model is not NAME=MODEL.", hint="Such as mine=net.onnx.")
+        found[name] = (spec, declared.pop(name, None))
+    if declared:
+        raise BadRequest("--audit-preprocessing names no --audit-model.", hint="Write NAME=FILE.")
+    for _, file in found.values():
+        if file is not None:
+            from monai_cxr_cf.audit.adapters.declared import read_declared
+
+            read_declared(Path(file))
+    return found
 
 
 def _data_folder() -> Path:

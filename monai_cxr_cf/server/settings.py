@@ -11,6 +11,7 @@ from monai_cxr_cf.errors import BadRequest
 
 MOST_WORKERS = 64
 KEY_LENGTH = 16  # characters; shorter ones are guessed
+JUDGES = ("j1", "j2")  # what anybody may audit
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -31,6 +32,7 @@ class Limits:
     idle_s: float = 20.0  # a client that sends or takes nothing is dropped
     rate: float = 20_000.0  # bytes per second that an upload must reach on average
     job_s: float = 3600.0  # one job
+    audit_edits: int = 200  # of one audit, shams included
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Settings:
     origins: tuple[str, ...] = ()  # web pages of others that may call it; none by default
     backbones: Mapping[str, str] = field(default_factory=lambda: {"cxr-mini": "cxr-mini"})
     backbone: str = "cxr-mini"  # the default, one of the names above
+    # Classifier -> what --model of cxr-cf audit takes, its declaration:
+    audits: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
     device: str = AUTO
     precision: str = AUTO
     compiled: bool = False  # the blocks of the UNet
@@ -83,6 +87,10 @@ class Settings:
             )
         if self.key is not None and not (self.key.isascii() and self.key.isprintable()):
             raise BadRequest("The API key holds characters that no HTTP header carries.")
+
+    def classifiers(self) -> dict[str, tuple[str, str | None]]:
+        """All that may be audited."""
+        return {**{name: (name, None) for name in JUDGES}, **self.audits}
 
     @property
     def loopback(self) -> bool:

@@ -32,7 +32,8 @@ WORDS = (
     *("runs", "runs.atomic", "runs.cancel", "runs.facts", "runs.failures", "runs.networks"),
     *("runs.progress", "runs.result"),
 )
-WORKER = tuple(f"server.worker.{n}" for n in ("perform", "pictures", "segment_job", "worker"))
+JOBS = ("audit_job", "perform", "pictures", "segment_job", "worker")
+WORKER = tuple(f"server.worker.{n}" for n in JOBS)
 # layer -> (modules of it, what must not be loaded); the first match of a module counts.
 LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "words": (WORDS, (ANY,)),

@@ -6,7 +6,9 @@ import { Viewer } from "./viewer.js";
 
 const at = (id) => document.getElementById(id);
 const SHARES = { read: 3, segment: 6, region: 2, sample: 74, decode: 5, composite: 3, write: 7 };
+const AUDIT = { rows: 85, scores: 15 };
 const STAGES = {
+  rows: "Editing", scores: "Asking the classifier",
   read: "Reading", segment: "Finding lungs and heart", region: "Finding the region",
   sample: "Drawing the change", decode: "Decoding the image",
   composite: "Putting the change into the radiograph", write: "Judging and writing",
@@ -88,6 +90,21 @@ async function run() {
   });
 }
 
+/** Follow an audit, which the address names by its job, and link to its report. */
+async function follows(id) {
+  await act("", async (turn) => {
+    now.job = await json(`/v1/jobs/${id}`);
+    at("progress").hidden = false;
+    const job = await follow(now.job, () => turn === now.turn, progress);
+    if (!job) return;
+    const page = (await filesOf(job)).find((each) => each.role === "audit_page");
+    const answer = await call(`/v1/jobs/${id}/files/${page.index}`);
+    at("report").href = URL.createObjectURL(await answer.blob());
+    at("report").hidden = false;
+    at("report").focus();
+  });
+}
+
 async function cancel() {
   at("cancel").disabled = true;
   try {
@@ -99,9 +116,10 @@ async function cancel() {
 
 function progress(job) {
   const waiting = job.state === "queued";
-  const names = Object.keys(SHARES);
-  const before = names.slice(0, names.indexOf(job.stage)).reduce((sum, n) => sum + SHARES[n], 0);
-  const share = job.stage ? before + (SHARES[job.stage] * (job.step || 0)) / (job.total || 1) : 0;
+  const shares = job.kind === "audit" ? AUDIT : SHARES;
+  const names = Object.keys(shares);
+  const before = names.slice(0, names.indexOf(job.stage)).reduce((sum, n) => sum + shares[n], 0);
+  const share = job.stage ? before + (shares[job.stage] * (job.step || 0)) / (job.total || 1) : 0;
   at("bar").value = waiting ? 0 : share;
   const steps = job.total > 1 ? `, step ${job.step} of ${job.total}` : "";
   at("stage-name").textContent = waiting
@@ -228,6 +246,7 @@ async function start() {
   options(at("backbone"), now.caps.backbones);
   at("backbone-field").hidden = now.caps.backbones.length < 2;
   new Suggestions(at("prompt"), at("suggestions"), now.caps);
+  if (location.hash) follows(location.hash.slice(1));
 }
 
 function wire() {

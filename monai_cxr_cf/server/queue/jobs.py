@@ -17,15 +17,19 @@ QUEUED, RUNNING, DONE = "queued", "running", "done"
 FAILED, CANCELLED, EXPIRED = "failed", "cancelled", "expired"
 STATES = (QUEUED, RUNNING, DONE, FAILED, CANCELLED, EXPIRED)
 OVER = (DONE, FAILED, CANCELLED, EXPIRED)
-EDIT, SEGMENT = "edit", "segment"
-PRIORITY = {EDIT: 0, SEGMENT: 1}  # finding organs takes a second and somebody looks on
+EDIT, SEGMENT, AUDIT = "edit", "segment", "audit"
+# Finding organs takes a second and somebody looks on; an audit is many edits and waits for all.
+PRIORITY = {EDIT: 0, SEGMENT: 1, AUDIT: -1}
 PARTS = ("source", "masks", "roi")
+HOME = "audit"  # in the folder of an audit that is not over
 REFUSED = "refused"  # in a result: why the job failed although files were made
 MEDIA = {
     ".dcm": "application/dicom",
     ".png": "image/png",
     ".json": "application/json",
     ".npz": "application/octet-stream",
+    ".html": "text/html",
+    ".csv": "text/csv",
 }
 
 
@@ -33,9 +37,9 @@ MEDIA = {
 class Submission:
     """A checked request and the folder that holds its files ``source``, ``masks``, ``roi``."""
 
-    kind: str  # edit or segment
+    kind: str  # edit, segment or audit
     request: Mapping[str, Any]  # without paths; the backbone by its published name
-    folder: Path  # is moved into the job's own
+    folder: Path  # is moved into the job's own; an audit's ``source`` is a folder of radiographs
     digests: Mapping[str, str]  # sha256 of each file by its name
 
     def key(self) -> str:

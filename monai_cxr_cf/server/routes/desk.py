@@ -4,7 +4,7 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.dicom.store.remote import check_uids
 from monai_cxr_cf.errors import ComponentMissing
-from monai_cxr_cf.server.queue.jobs import Job, Submission
+from monai_cxr_cf.server.queue.jobs import AUDIT, Job, Submission
 from monai_cxr_cf.server.queue.store import Store
 from monai_cxr_cf.server.settings import Settings
 from monai_cxr_cf.server.uploads.examine import examine, mask_name
@@ -87,8 +87,8 @@ class Desk:
             if earlier is not None:
                 return earlier, False
             self.store.room()
-            reading = submission.request.get("reading", {})
-            self.decoder.call(examine, str(submission.folder), self._capped(reading))
+            for name, reading in _radiographs(submission):
+                self.decoder.call(examine, str(submission.folder), self._capped(reading), name)
             return self.store.submit(submission)
         finally:
             self.discard(submission.folder)
@@ -108,6 +108,14 @@ class Desk:
             "max_bytes": min(limits.upload_bytes, usual.max_bytes),
         }
         return {**most, **reading}
+
+
+def _radiographs(submission: Submission) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each in the folder of a submission, and how it may be read; an audit takes pictures, too."""
+    source, reading = submission.folder / "source", submission.request.get("reading", {})
+    for file in sorted(source.iterdir()) if source.is_dir() else (source,):
+        name = file.relative_to(submission.folder).as_posix()
+        yield name, {"allow_raster": True} if submission.kind == AUDIT else reading
 
 
 def desk(request: Request) -> Desk:

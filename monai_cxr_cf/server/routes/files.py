@@ -18,7 +18,10 @@ from monai_cxr_cf.server.routes.models import FileBody
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=ERRORS)
 CHUNK = 1 << 20
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-KINDS = ("application/dicom", "image/png", "application/json", "application/octet-stream")
+KINDS = ("application/dicom", "image/png", "application/json", "application/octet-stream",
+         "text/html", "text/csv")  # fmt: skip
+# A report is a page of its own: it styles itself, and may load and run nothing.
+ALONE = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 @router.get("/{id}/files", summary="List the files of a job")
@@ -62,6 +65,8 @@ def get_file(
         raise Gone("The file was removed.", hint="Submit the request again.")
     name = file.name.replace("/", "-")
     headers = {"content-disposition": f'inline; filename="{name}"', "etag": f'"{file.sha256}"'}
+    if file.media_type == "text/html":
+        headers["content-security-policy"] = ALONE
     return FileResponse(file.path, media_type=file.media_type, headers=headers)
 
 

@@ -13,6 +13,7 @@ from monai_cxr_cf.server.answers import ERRORS
 from monai_cxr_cf.server.routes.desk import Desk
 from monai_cxr_cf.server.routes.jobs import AtDesk
 from monai_cxr_cf.server.routes.models import Capabilities, Health
+from monai_cxr_cf.server.uploads.audit_order import AuditOrder
 
 router = APIRouter(tags=["server"], responses=ERRORS)
 
@@ -69,6 +70,7 @@ def capabilities(desk: Desk) -> dict[str, Any]:
         "version": about["versions"]["monai-cxr-cf"],
         "backbones": [settings.backbone, *others],
         "segmenters": ["hybridgnet", "unet"],
+        "audit": {"models": [*settings.classifiers()], "schema": AuditOrder.model_json_schema()},
         "limits": {name: float(value) for name, value in vars(settings.limits).items()},
         "worker": desk.store.worker(),
         "dicomweb": settings.dicomweb is not None,

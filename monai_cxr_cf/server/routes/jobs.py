@@ -10,10 +10,11 @@ from starlette.concurrency import run_in_threadpool
 
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.server.answers import ERRORS
-from monai_cxr_cf.server.queue.jobs import EDIT, PARTS, Submission
+from monai_cxr_cf.server.queue.jobs import AUDIT, EDIT, PARTS, SEGMENT, Submission
 from monai_cxr_cf.server.routes.desk import Desk, desk
 from monai_cxr_cf.server.routes.models import JobBody, JobList
 from monai_cxr_cf.server.uploads import intake
+from monai_cxr_cf.server.uploads.audit_order import audit_request, check_amount
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=ERRORS)
 EXAMPLE = '{"prompt": "moderate left pleural effusion", "preset": "fast"}'
@@ -50,11 +51,18 @@ class JobForm(BaseModel):
     study: str | None = Field(None, description="Study Instance UID in the DICOM store.")
     series: str | None = Field(None, description="Series Instance UID in the DICOM store.")
     instance: str | None = Field(None, description="SOP Instance UID in the DICOM store.")
-    kind: Literal["edit", "segment"] = Field(
-        "edit", description="`edit` makes a counterfactual; `segment` finds organs and region."
+    radiographs: list[UploadFile] = Field(
+        [],
+        description="Of an `audit`, repeated: DICOM, PNG or JPEG, one a patient.",
+    )
+    kind: Literal["edit", "segment", "audit"] = Field(
+        "edit",
+        description="`edit` makes a counterfactual; `segment` finds organs and region; `audit` "
+        "tells what a classifier looks at (its request: `audit` of /v1/capabilities).",
     )
 
 
+CHECKS = {EDIT: intake.edit_request, SEGMENT: intake.segment_request, AUDIT: audit_request}
 EQUAL: dict[int | str, dict[str, Any]] = {
     200: {"model": JobBody, "description": "An equal job was there: it is not run again."}
 }
@@ -71,8 +79,7 @@ async def submit(
     The same image and request give the same job (200) while that waits, runs or is done; with
     `uids` `random` each call makes a new one.
     """
-    check = intake.edit_request if form.kind == EDIT else intake.segment_request
-    request = check(intake.parse(form.request), desk.settings)
+    request = CHECKS[form.kind](intake.parse(form.request), desk.settings)
     job, new = await run_in_threadpool(desk.submit, await _received(form, request, desk))
     response.status_code = 202 if new else 200
     response.headers["location"] = f"/v1/jobs/{job.id}"
@@ -126,6 +133,12 @@ def cancel(id: Id, desk: AtDesk) -> JobBody:
 async def _received(form: JobForm, request: dict[str, object], desk: Desk) -> Submission:
     """The files of a form in a folder of their own."""
     uids = [uid for uid in (form.study, form.series, form.instance) if uid is not None]
+    if form.kind == AUDIT:
+        check_amount(request, len(form.radiographs) or 1, desk.settings.limits.audit_edits)
+        if form.masks is not None or form.roi is not None:
+            raise BadRequest("An audit takes no masks and no region.")
+    if form.radiographs:
+        return await _several(form, request, desk, alone=form.dicom is None and not uids)
     if (form.dicom is None) == (not uids) or len(uids) not in (0, 3):
         raise BadRequest(
             "A job needs an image: either the field dicom, or study, series and instance.",
@@ -143,6 +156,25 @@ async def _received(form: JobForm, request: dict[str, object], desk: Desk) -> Su
             if upload is not None:
                 digests[part] = await desk.receive_mask(upload, folder / part)
         return Submission(form.kind, request, folder, digests)
+    except BaseException:
+        desk.discard(folder)
+        raise
+
+
+async def _several(form: JobForm, request: Any, desk: Desk, *, alone: bool) -> Submission:
+    """The radiographs of an audit in a folder of their own."""
+    if form.kind != AUDIT or not alone:
+        raise BadRequest(
+            "radiographs is a field of audits, instead of dicom.", hint="Use one of both."
+        )
+    folder = desk.incoming()
+    try:
+        (folder / "source").mkdir()
+        digests = {}
+        for number, upload in enumerate(form.radiographs, 1):
+            name = f"source/{number:04d}"
+            digests[name] = await desk.receive(upload, folder / name)
+        return Submission(AUDIT, request, folder, digests)
     except BaseException:
         desk.discard(folder)
         raise

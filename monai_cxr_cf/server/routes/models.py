@@ -17,11 +17,12 @@ class JobBody(BaseModel):
     """One job as it stands."""
 
     id: str = Field(description="Random identifier; use it in the other routes.")
-    kind: str = Field(description="`edit` makes a counterfactual, `segment` finds the organs.")
+    kind: str = Field(description="`edit`, `segment` or `audit`.")
     state: str = Field(description=STATE)
     position: int | None = Field(description="Place in the queue, 1 is next; 0 runs; null is over.")
     stage: str | None = Field(
-        description="`read`, `segment`, `region`, `sample`, `decode`, `composite` or `write`."
+        description="`read`, `segment`, `region`, `sample`, `decode`, `composite` or `write`; of "
+        "an audit `rows` (edits) and `scores`."
     )
     step: int | None = Field(description="Steps of the stage that are done.")
     total: int | None = Field(description="Steps of the stage.")
@@ -36,7 +37,7 @@ class JobBody(BaseModel):
     result: dict[str, Any] | None = Field(
         description="Files, `metrics` (`outside_max_diff` is the largest change outside region and "
         "band, 0), `verdict` and seconds, as in the runner's result event. Of a failed `segment` "
-        "job: the masks that may be corrected."
+        "job: the masks that may be corrected. Of an audit: `page_one`."
     )
 
     @classmethod
@@ -58,7 +59,7 @@ class FileBody(BaseModel):
     index: int = Field(description="Its number: GET /v1/jobs/{id}/files/{index}.")
     role: str = Field(
         description="`cf`, `diff`, `seg`, `sr`, `preview`, `trace`, `report`, `arrays`; "
-        "`view_...` are PNG for a browser."
+        "`view_...` are PNG for a browser; `audit_...` are of an audit."
     )
     name: str = Field(description="Its name in the result folder and in files.zip.")
     media_type: str = Field(description="E.g. `application/dicom`.")
@@ -93,6 +94,9 @@ class Capabilities(BaseModel):
     methods: dict[str, Any] = Field(description="Who can edit: ours and published editors.")
     backbones: list[str] = Field(description="Names for `backbone`; the first is the default.")
     segmenters: list[str] = Field(description="Names for `segmenter`.")
+    audit: dict[str, Any] = Field(
+        description="`models` that may be audited, `schema` of a request."
+    )
     limits: dict[str, float] = Field(description="What one caller may ask, by name.")
     versions: dict[str, str] = Field(description="Python and the libraries a result depends on.")
     weights: list[dict[str, Any]] = Field(description="File, sha256, bytes and licence.")

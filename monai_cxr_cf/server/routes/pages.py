@@ -11,7 +11,10 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
+from monai_cxr_cf.server.access.security import HEADERS
+
 AT = "/assets/page"
+POLICY = "content-security-policy"
 FOLDER = Path(str(resources.files("monai_cxr_cf") / "server" / "page"))
 router = APIRouter(include_in_schema=False)
 
@@ -19,7 +22,9 @@ router = APIRouter(include_in_schema=False)
 @router.get("/")
 def page() -> FileResponse:
     """The page."""
-    return FileResponse(FOLDER / "index.html", media_type="text/html")
+    # A report opened from here lives under the same policy, and styles itself.
+    policy = f"{HEADERS[POLICY]}; style-src 'self' 'unsafe-inline'"
+    return FileResponse(FOLDER / "index.html", media_type="text/html", headers={POLICY: policy})
 
 
 @router.get("/favicon.ico")

@@ -6,7 +6,6 @@ repeat, so sending twice is harmless.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,9 +16,6 @@ from monai_cxr_cf.server.answers import ERRORS
 from monai_cxr_cf.server.refusals import Conflict, Forbidden
 from monai_cxr_cf.server.routes.desk import Desk
 from monai_cxr_cf.server.routes.jobs import AtDesk, Id
-
-if TYPE_CHECKING:
-    from monai_cxr_cf.dicom.store.pacs import Pacs
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=ERRORS)
 SENT = ("cf", "diff", "seg", "sr")

@@ -25,12 +25,13 @@ DETACHED = re.compile(rb"^\s*data ?file\s*:", re.IGNORECASE | re.MULTILINE)
 HEADER = 65_536  # bytes: the fields of an NRRD file end at an empty line, early
 
 
-def examine(folder: str, reading: Mapping[str, Any]) -> dict[str, Any]:
-    """Read ``source``, and the one file in ``masks`` and ``roi`` where these folders are there.
+def examine(folder: str, reading: Mapping[str, Any], name: str = "source") -> dict[str, Any]:
+    """Read a radiograph, and the one file in ``masks`` and ``roi`` where these folders are there.
 
     Args:
         folder: holds the uploaded files under these names.
         reading: fields of ``ReadOptions``.
+        name: of the radiograph in it.
 
     Returns:
         rows, columns and warnings (code, message) of our own; nothing of the patient.
@@ -39,7 +40,7 @@ def examine(folder: str, reading: Mapping[str, Any]) -> dict[str, Any]:
         UnreadableInput, UnsupportedImage, ComponentMissing, BadRequest: as the readers say.
     """
     home = Path(folder)
-    radiograph = read_source(home / "source", ReadOptions(**reading))
+    radiograph = read_source(home / name, ReadOptions(**reading))
     for part in ("masks", "roi"):
         if (home / part).is_dir():
             (file,) = (home / part).iterdir()

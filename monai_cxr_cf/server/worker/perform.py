@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from monai_cxr_cf import __version__
 from monai_cxr_cf.batch.rows.manifest import file_sha256
@@ -20,10 +20,7 @@ from monai_cxr_cf.runs import facts
 from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.progress import Silent
 from monai_cxr_cf.runs.result import result_of
-from monai_cxr_cf.server.queue.jobs import SEGMENT, drawn
-
-if TYPE_CHECKING:
-    from monai_cxr_cf.runs.networks import Networks
+from monai_cxr_cf.server.queue.jobs import AUDIT, HOME, SEGMENT, drawn
 
 RESULT = "result.json"
 
@@ -38,6 +35,7 @@ class Models:
         device: as ``Networks`` takes it.
         precision: of the UNet, likewise.
         compiled: likewise.
+        audits: classifier -> what loads it, its declaration.
     """
 
     backbones: Mapping[str, str]
@@ -45,6 +43,7 @@ class Models:
     device: str = AUTO
     precision: str = AUTO
     compiled: bool = False
+    audits: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
     _networks: "Networks | None" = field(default=None, repr=False)
 
     def networks(self) -> "Networks":
@@ -93,9 +92,12 @@ def perform(
             stages, networks = Stages(events), models.networks()
             files = folder / "in"
             result = find_organs(job["request"], files, out=out, networks=networks, stages=stages)
+        elif job["kind"] == AUDIT:
+            result = _audit(job["request"], folder, out, models=models, events=events)
         else:
             result = _edit(job["request"], folder / "in", out, models=models, events=events)
         (out / RESULT).write_text(json.dumps(result))
+    remove(folder / HOME)
     return result
 
 
@@ -122,6 +124,15 @@ def _edit(
     result = result_of(outcome, out)
     result["files"] += write_view(asked, outcome, out)
     return result
+
+
+def _audit(
+    request: Mapping[str, Any], folder: Path, out: Path, *, models: Models, events: Silent
+) -> dict[str, Any]:
+    from monai_cxr_cf.server.worker.audit_job import audit
+
+    loads = (models.backbones[request["backbone"]], *models.audits[request["model"]])
+    return audit(request, folder, out, networks=models.networks(), events=events, loads=loads)
 
 
 def _with_files(request: Mapping[str, Any], files: Path, models: Models) -> EditRequest:

@@ -111,6 +111,7 @@ def _plain(settings: Settings) -> str:
             "data": str(settings.data),
             "backbones": dict(settings.backbones),
             "backbone": settings.backbone,
+            "audits": settings.classifiers(),
             "device": settings.device,
             "precision": settings.precision,
             "compiled": settings.compiled,

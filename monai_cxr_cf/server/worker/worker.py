@@ -159,7 +159,7 @@ def main(words: list[str]) -> int:
         fcntl.flock(os.open(file, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX)
     store = Store(data, Limits(**plain["limits"]))
     place = {name: plain[name] for name in ("device", "precision", "compiled")}
-    models = Models(plain["backbones"], plain["backbone"], **place)
+    models = Models(plain["backbones"], plain["backbone"], audits=plain["audits"], **place)
     Worker(store, models, stop=stop, slot=slot, slots=slots).serve()
     return 0
 
