@@ -15,6 +15,7 @@ RUN = {
     "tokenizers": "0.22.2",  # 0.22.0 excludes the hub library that transformers 5.6 needs
     "safetensors": "0.8",  # what diffusers 0.38 needs
     "python-gdcm": "3.0.24.1",  # the first release of 3.0.24
+    "onnxruntime": "1.19",  # 1.18 cannot be loaded beside NumPy 2
     "pyarrow": "18",
     "pytorch-ignite": "0.5.1",
     "tensorboard": "2.17",  # 2.16.0 pulls in a nightly TensorFlow
