@@ -26,7 +26,7 @@ from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.dicom.reading.read import read_source
 from monai_cxr_cf.dicom.seg_read import read_segmentation
-from monai_cxr_cf.errors import CxrError
+from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.judges.classifier import Judge
 from monai_cxr_cf.judges.evidence import Limits
 
@@ -88,11 +88,16 @@ class Levels(Sequence[Array]):
         if isinstance(number, slice):
             return [self[n] for n in range(*number.indices(self._count))]
         index = range(self._count)[number] + 1
-        shown = read_source(self._place / "cf" / f"{index:04d}.dcm", OURS).as_stored()
-        stored = self._source.turn.apply(shown.stored)
-        if stored.shape != self._source.shape or stored.dtype != self._source.stored.dtype:
-            raise CxrError("A counterfactual lies on another grid than its source.")
-        return self._source.rendered(stored)
+        return shown_on(self._source, self._place / "cf" / f"{index:04d}.dcm")
+
+
+def shown_on(source: Radiograph, file: Path) -> Array:
+    """A counterfactual on the display of its source; BadRequest for another's."""
+    shown = read_source(file, OURS).as_stored()
+    stored = source.turn.apply(shown.stored)
+    if stored.shape != source.shape or stored.dtype != source.stored.dtype:
+        raise BadRequest("A counterfactual lies on another grid than its source.")
+    return source.rendered(stored)
 
 
 def trials(

@@ -71,6 +71,8 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--saliency", type=Path, metavar="DIR",
                         help="your saliency maps, named like the radiographs")  # fmt: skip
     parser.add_argument("--check", action="store_true", help="score one radiograph, edit nothing")
+    parser.add_argument("--score", type=Path, nargs="+", metavar="FILE",
+                        help="only score a radiograph and counterfactuals of it")  # fmt: skip
     _add_amounts(parser)
     how = parser.add_argument_group("how it goes")
     add_field_flag(how)
@@ -108,11 +110,13 @@ def run(args: argparse.Namespace) -> int:
     check_place(args.device, args.precision)
     if not 0 < args.margin < 1:
         raise BadRequest(f"--margin is {args.margin:g}; expected a number between 0 and 1.")
+    declared = None if args.preprocessing is None else read_declared(args.preprocessing)
+    if args.score:
+        return _score(args, load_classifier(args.model, declared))
     if args.out is None and not args.check:
         raise BadRequest("--out is missing; expected a folder.", hint="Or pass --check.")
     if not args.check:
         edits = Edits(asked_from(args.finding), _levels(args.levels), args.sampled, args.seed)
-    declared = None if args.preprocessing is None else read_declared(args.preprocessing)
     if (args.data is None) == (args.one is None):
         raise BadRequest("Neither or both of --data and --one are given; expected one of them.")
     where = args.data or args.one
@@ -147,6 +151,22 @@ def _check(args: argparse.Namespace, classifier: Any, chosen: Any) -> int:
             say(f"{value:6.3f}  {label}")
         say(agree.words)
     return 0 if agree.passed else 1
+
+
+def _score(args: argparse.Namespace, classifier: Any) -> int:
+    """What the classifier says of a radiograph and of counterfactuals, as an audit shows them."""
+    from monai_cxr_cf.audit.trials import OURS, shown_on
+    from monai_cxr_cf.dicom.reading.read import read_source
+
+    source = read_source(args.score[0], OURS)
+    images = [source.pixels, *(shown_on(source, file) for file in args.score[1:])]
+    scores = classifier.scores(images)
+    if args.json:
+        show({"labels": list(classifier.labels), "scores": scores.tolist()})
+    else:
+        for label, values in zip(classifier.labels, scores.T, strict=True):
+            say("".join(f"{value:6.3f}  " for value in values) + label)
+    return 0
 
 
 def _audit(args: argparse.Namespace, classifier: Any, chosen: Any, edits: Any) -> int:

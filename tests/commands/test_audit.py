@@ -7,6 +7,7 @@ import pytest
 
 from monai_cxr_cf.cli import main
 from tests.audit import models
+from tests.dicom.factory import Spec, save
 
 
 @pytest.fixture
@@ -58,6 +59,19 @@ def test_a_check_scores_one_radiograph(call, tmp_path):
     code, said, _ = call("--check", finding="", out="")
     assert code == 0
     assert f"{told['scores']['Edema']:6.3f}  Edema" in said.splitlines()
+
+
+def test_a_radiograph_and_its_counterfactual_are_scored_as_in_an_audit(call, root, tmp_path):
+    name = str(root / "docs" / "example.dcm")
+    code, said, _ = call("--score", name, name, "--json")
+    told = json.loads(said)
+    assert (code, told["labels"], len(told["scores"])) == (0, list(models.LABELS), 2)
+    checked = json.loads(call("--check", "--json")[1])["scores"]
+    for scores in told["scores"]:
+        assert scores == pytest.approx(list(checked.values()), abs=1e-6)
+    save(tmp_path / "other.dcm", Spec())
+    code, _, complaint = call("--score", name, str(tmp_path / "other.dcm"))
+    assert (code, "another grid" in complaint) == (2, True)
 
 
 def test_help_teaches(capsys):

@@ -3,6 +3,7 @@
 
 from typing import Any
 
+import pydicom
 import pytest
 from CXRCounterfactualLib.contract.events import End
 from CXRCounterfactualLib.scene.history import history
@@ -144,3 +145,26 @@ def test_a_record_that_somebody_broke_is_left_out(done: Stage) -> None:
     done.desk.scene.GetNodeByID(added.volume_ids[0]).SetAttribute(RECORD, "{")
     done.session.restore()
     assert done.w.historyBox.count() == 0
+
+
+def test_the_classifier_is_asked_about_source_and_member(ready: Stage) -> None:
+    added = run(ready, levelsEdit="0.5, 1", classifierEdit="net.onnx ", declaredEdit="a b.yaml")
+    ready.w.memberSlider.setValue(0)
+    ready.w.classifierButton.click()
+    words = ready.questions.command.words
+    assert words[3:7] == ("--json", "--model", "net.onnx", "--score")
+    assert words[-2:] == ("--preprocessing", "a b.yaml")
+    uids = [pydicom.dcmread(file).SOPInstanceUID for file in words[7:-2]]
+    nodes = [ready.desk.scene.GetNodeByID(i) for i in (added.source_id, added.volume_ids[0])]
+    assert uids == [node.GetAttribute("DICOM.instanceUIDs") for node in nodes]
+    told = {"labels": ["Edema", "A&B"], "scores": [[0.5, 0.1], [0.51, 0.9]]}
+    error = {"message": "There is none.", "hint": "Check it."}
+    for end, said in (
+        (End(0, document=told), "severity 0.50<br>A&amp;B: 0.10 → 0.90<br>Edema: 0.50 → 0.51"),
+        (End(2, document={"error": error}), "severity 0.50<br>There is none. Check it."),
+    ):
+        assert not ready.w.classifierButton.isEnabled()
+        ready.questions.end(end)
+        assert ready.w.answerLabel.text().endswith(said)
+        ready.w.classifierButton.click()
+    assert ready.desk.app.settings("declaredEdit") == "a b.yaml"

@@ -88,6 +88,11 @@ def test_from_the_sample_to_the_comparison(panel: Stage, pictures: Path) -> None
     panel.w.historySection.setCollapsed(False)
     shoot(panel, pictures / "result.png")
     nothing_is_cut_off(panel)
+    panel.w.classifierButton.click()
+    end = time.monotonic() + PATIENCE
+    while not panel.w.classifierButton.isEnabled() and time.monotonic() < end:
+        qt.QApplication.processEvents()
+    assert panel.w.answerLabel.text().count(" → ") == 6
 
 
 def test_the_doctor_and_the_facts_come_from_the_real_runner(panel: Stage) -> None:

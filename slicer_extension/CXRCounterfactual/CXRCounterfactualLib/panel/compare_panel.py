@@ -47,6 +47,14 @@ class ComparePanel:
         """The run in view."""
         return self._comparison.added
 
+    @property
+    def in_view(self) -> tuple[tuple[str, ...], str]:
+        """The nodes of source and member, and words for them."""
+        added, member = self._comparison.added, self._comparison.index
+        if added is None:
+            return (), ""
+        return (added.source_id, added.volume_ids[member]), f"{added.words}, {added.labels[member]}"
+
     def show(self, added: "Added", verdict: Sequence[str] = ()) -> None:
         """Bring a run into view, its strongest member first; see ``Comparison.open``."""
         w, comparison = self._w, self._comparison

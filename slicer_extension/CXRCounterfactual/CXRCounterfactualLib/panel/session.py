@@ -21,6 +21,7 @@ from ..refused import Refused
 from ..scene import dicom_source
 from ..scene.history import SYNTHETIC, Added, history
 from ..scene.layout import Badge, Compare
+from .classifier_panel import ClassifierPanel
 from .compare_panel import ComparePanel
 from .effects import Performer, timings
 from .history_panel import HistoryPanel
@@ -83,6 +84,7 @@ class PanelSession:
         self.region = RegionPanel(w, app, parameters, self.changed)
         self.compare = ComparePanel(w, Compare(app), app.scene)
         self.past = HistoryPanel(w, self.compare.show, self._use)
+        self.classifier = ClassifierPanel(w, app, self.questions, self.setup, self.compare)
         self.badge = Badge(app)
         self.runner = JobRunner(app, backends.runs, setup=self.setup, surface=self)
         self.looker = Looker(

@@ -65,6 +65,15 @@ def info_command(python: str, *, environment: Mapping[str, str]) -> Command:
     return Command(python, (*RUNNER, "info", "--json"), environment, document=True)
 
 
+def score_command(
+    python: str, model: str, declared: str, files: list[str], *, environment: Mapping[str, str]
+) -> Command:
+    """What does a classifier say of a radiograph and a counterfactual? ``declared``: or ""."""
+    words = (*RUNNER, "audit", "--json", "--model", model or "j1", "--score", *files)
+    words += ("--preprocessing", declared) if declared else ()
+    return Command(python, words, environment, document=True)
+
+
 def create_command(plan: Plan, *, environment: Mapping[str, str]) -> Command:
     """Make the runner's environment; its folder is removed again if that fails or is stopped."""
     words = (str(HERE / "run_steps.py"), json.dumps(plan.stages))
