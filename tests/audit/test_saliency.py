@@ -30,7 +30,7 @@ def test_the_right_map_beats_the_wrong_one_and_an_even_one_is_at_chance():
     assert agreement(np.zeros((64, 64)), shown.change)["mass"] == 0
 
 
-@pytest.mark.parametrize("ending", ["npy", "nrrd", "png"])
+@pytest.mark.parametrize("ending", ["npy", "nrrd", "nii", "nii.gz", "png"])
 def test_maps_are_read_from_files(root, tmp_path, ending):
     source = read_source(root / "docs" / "example.dcm")
     saliency = np.linspace(0, 200, source.pixels.size).reshape(source.shape).astype(np.uint8)
