@@ -20,7 +20,9 @@ from monai_cxr_cf.audit.run import Audit
 from monai_cxr_cf.audit.store import Scores
 from monai_cxr_cf.audit.trials import Found, trials
 from monai_cxr_cf.batch.rows.manifest import file_sha256
+from monai_cxr_cf.dicom import codes
 from monai_cxr_cf.dicom.reading.read import read_source
+from monai_cxr_cf.dicom.writing.sr import write_explanation
 from monai_cxr_cf.errors import BadRequest
 
 Array = NDArray[np.float32]
@@ -70,13 +72,26 @@ def _known(audit: Audit) -> dict[str, Picture]:
 
 
 def explain_all(audit: Audit, classifier: Classifier, facts: Facts, found: Found) -> list[str]:
-    """A picture ``one-N.png`` for every edit of the audit, and its sentence."""
+    """A picture and an SR, ``one-N``, for every edit of the audit, and its sentence."""
     said = []
     shown = trials(found.pairs, _known(audit), classifier.sha256, None)
-    for number, ((_, trial), record) in enumerate(zip(shown, facts.trials, strict=True), 1):
+    for number, ((pair, trial), record) in enumerate(zip(shown, facts.trials, strict=True), 1):
         label = target_of(facts.labels, trial.asked.finding)
         name = facts.labels[label] if label is not None else ""
         words = explain(trial, dict(record), facts.labels, facts.thresholds.get(name, 0.5))
         draw(trial, dict(record), facts.labels, words, audit.out / f"one-{number}.png")
+        if label is not None:
+            asked = (codes.BEFORE, codes.AFTER, codes.IN_SHAM)
+            rows = (record["source"], record["edited"][-1], record["sham"][-1])
+            values = {each: row[label] for each, row in zip(asked, rows, strict=True)}
+            level = (record.get("flip") or {}).get("level")
+            write_explanation(
+                pair.edit / "sr.dcm",
+                audit.out / f"one-{number}.dcm",
+                name=f"{trial.asked.name}: {name}",
+                classifier=(classifier.name, classifier.sha256 or "unknown"),
+                values=values if level is None else values | {codes.FLIP: level},
+                told=[words, f"verdict={trial.verdict}"],
+            )
         said.append(words)
     return said

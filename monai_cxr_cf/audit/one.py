@@ -53,7 +53,11 @@ def draw(trial: Trial, record: Record, labels: tuple[str, ...], words: str, path
             axis.imshow(image, **how)
             axis.set_title(title)
             axis.set_axis_off()
-        _curve(axes[3], trial, record, target_of(labels, trial.asked.finding) or 0)
+        label = target_of(labels, trial.asked.finding)
+        if label is None:
+            axes[3].set_axis_off()
+        else:
+            _curve(axes[3], trial, record, label)
         figure.text(0.01, 0.02, f"{words}\n{NOTICE}", fontsize=8, wrap=True)
         figure.subplots_adjust(0.01, 0.17, 0.99, 0.92, 0.05)
         save_figure(figure, path, kind=COMPOSITE)

@@ -67,7 +67,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
                         help="to draw in or take out; repeat it")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="new, or begun by this command")
     parser.add_argument("--one", type=Path, metavar="FILE",
-                        help="explain one radiograph: one-N.png a finding")  # fmt: skip
+                        help="explain one radiograph: one-N.png, .dcm a finding")  # fmt: skip
     parser.add_argument("--saliency", type=Path, metavar="DIR",
                         help="your saliency maps, named like the radiographs")  # fmt: skip
     parser.add_argument("--check", action="store_true", help="score one radiograph, edit nothing")

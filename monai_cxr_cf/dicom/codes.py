@@ -74,6 +74,8 @@ ADDED = Concept("CF009", PRIVATE_SCHEME, "Added")
 REMOVED = Concept("CF010", PRIVATE_SCHEME, "Removed")
 CHANGED = Concept("CF011", PRIVATE_SCHEME, "Changed")
 UNCODED_FINDING = Concept("CF012", PRIVATE_SCHEME, "Finding without a public code")
+IN_SHAM = Concept("CF013", PRIVATE_SCHEME, "Classifier probability in sham")
+FLIP = Concept("CF014", PRIVATE_SCHEME, "Share of the change that flips the classifier")
 
 DIRECTIONS = {"add": ADDED, "remove": REMOVED, "change": CHANGED}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from highdicom.sr import srread
 from PIL import Image
 from pydicom import dcmread
 
@@ -18,14 +19,21 @@ from monai_cxr_cf.audit.adapters.load import load_classifier
 from monai_cxr_cf.audit.beside import explain_all, with_maps
 from monai_cxr_cf.audit.cohort import cohort
 from monai_cxr_cf.audit.figures.maps import maps
+from monai_cxr_cf.audit.measuring.saliency import read_map
+from monai_cxr_cf.audit.one import draw
 from monai_cxr_cf.audit.plan import Edits, asked_from
 from monai_cxr_cf.audit.report.write import schema
 from monai_cxr_cf.audit.run import Audit, edit, finish, lay_out_edits, score
 from monai_cxr_cf.audit.trials import find_pairs, trials
 from monai_cxr_cf.batch.how import How
+from monai_cxr_cf.dicom import codes
+from monai_cxr_cf.dicom.reading.read import read_source
+from monai_cxr_cf.dicom.seg_read import read_segmentation
+from monai_cxr_cf.dicom.writing.sr import write_explanation
 from monai_cxr_cf.errors import BadRequest
 from tests.audit import models
 from tests.audit.works import Passing
+from tests.dicom.peers import dciodvfy_errors
 from tests.posix import posix
 
 pytestmark = posix
@@ -176,6 +184,10 @@ def test_maps_are_held_against_edits_and_one_patient_is_drawn(audit, told, tmp_p
         with_maps(audit, model, facts, found, tmp_path)
     np.save(tmp_path / "a.npy", np.abs(trial_of(audit, found).change))
     Image.new("L", shape[::-1], 9).save(tmp_path / "b.png")
+    seg = found.pairs[0].edit / "seg.dcm"
+    source = read_source(found.pairs[0].row.path, found.pairs[0].row.edit.reading)
+    drawn = np.any(list(read_segmentation(seg, source).values()), 0)
+    assert np.array_equal(read_map(seg, source), drawn)
     known = with_maps(audit, model, facts, found, tmp_path)
     mine = next(t["maps"] for t in known.trials if t["id"] == "a")
     assert (mine["own"]["mass"], mine["own"]["pointing"], mine["own"]["iou"]) == (1, 1, 1)
@@ -183,9 +195,34 @@ def test_maps_are_held_against_edits_and_one_patient_is_drawn(audit, told, tmp_p
     assert {e["label"] for e in maps(known)} == {"pointing", "mass", "iou", "transplant"}
     said = explain_all(audit, model, facts, found)
     assert "'Effusion' goes from" in said[0]
-    drawn = [(audit.out / f"one-{n}.png").read_bytes() for n in (1, 2)]
+    names = [audit.out / f"one-{n}.{kind}" for n in (1, 2) for kind in ("png", "dcm")]
+    drawn = [name.read_bytes() for name in names]
     explain_all(audit, model, facts, found)
-    assert [(audit.out / f"one-{n}.png").read_bytes() for n in (1, 2)] == drawn
+    assert [name.read_bytes() for name in names] == drawn
+    assert not dciodvfy_errors(names[1])
+    group = srread(names[1]).content.get_image_measurement_groups()[-1]
+    numbers = {m.name.meaning: m.value for m in group.get_measurements()}
+    record = facts.trials[0]
+    for concept, scores in ((codes.BEFORE, record["source"]), (codes.AFTER, record["edited"][-1]),
+                            (codes.IN_SHAM, record["sham"][-1])):  # fmt: skip
+        assert numbers[concept.meaning] == pytest.approx(scores[0], rel=1e-5)
+    files = sorted((found.pairs[0].edit / "cf").iterdir())
+    files += [f for f in [Path(found.pairs[0].row.path)] if f.suffix == ".dcm"]
+    referenced = {image.referenced_sop_instance_uid for image in group.source_images}
+    assert referenced == {dcmread(file).SOPInstanceUID for file in files}
+
+
+def test_a_score_that_is_not_there_has_no_curve_and_an_sr_takes_any_letter(audit, told, tmp_path):
+    found = find_pairs(audit.folder)
+    draw(trial_of(audit, found), {}, ("Edema",), "", tmp_path / "none.png")
+    assert np.asarray(Image.open(tmp_path / "none.png").convert("L"))[:380, -330:].min() == 255
+    pair, file = found.pairs[0], tmp_path / "sr.dcm"
+    write_explanation(pair.edit / "sr.dcm", file, name="Erguß", classifier=("é", "1"), values={},
+                      told=["ä"])  # fmt: skip
+    group = srread(file).content.get_image_measurement_groups()[-1]
+    assert group.tracking_identifier == "Erguß"
+    before = dcmread(pair.edit / "sr.dcm")
+    assert str(dcmread(file).PatientName) == str(before.PatientName)
 
 
 def trial_of(audit, found):

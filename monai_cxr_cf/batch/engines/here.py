@@ -17,15 +17,10 @@ from monai_cxr_cf.batch.store.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Here:
-    """The engine.
+    """The engine."""
 
-    Args:
-        parts: what ``work.load`` would give.
-        look: called after every row; may raise, and the row is not counted.
-    """
-
-    parts: Any
-    look: Callable[[], None]
+    parts: Any  # what ``work.load`` would give
+    look: Callable[[], None]  # called after every row; may raise, and the row is not counted
 
     def __call__(
         self, folder: RunFolder, work: Work, how: How, tell: Tell, numbers: Sequence[int]

@@ -6,6 +6,7 @@ anchor on a SEG frame draws two dciodvfy errors (docs/dicom-conformance.md 4.5).
 """
 
 import json
+from collections.abc import Mapping
 from collections.abc import Sequence as Items
 from hashlib import sha256
 from pathlib import Path
@@ -30,7 +31,7 @@ from pydicom.dataset import Dataset
 from monai_cxr_cf.dicom import codes
 from monai_cxr_cf.dicom.privacy import withheld
 from monai_cxr_cf.dicom.record import FindingRecord, WrittenFile, plain
-from monai_cxr_cf.dicom.writing.fileio import save
+from monai_cxr_cf.dicom.writing.fileio import load, save
 from monai_cxr_cf.dicom.writing.inherit import declare_characters, patient_and_study
 from monai_cxr_cf.dicom.writing.marking import (
     MANUFACTURER,
@@ -87,6 +88,37 @@ def structured_report_dataset(plan: OutputPlan, files: Items[WrittenFile]) -> Da
     equip(ds, plan)
     mark_synthetic(ds, "counterfactual CXR: report")
     return declare_characters(ds, plan.unicode)
+
+
+def write_explanation(
+    report: Path, path: Path, *, name: str, classifier: tuple[str, str],
+    values: Mapping[codes.Concept, float], told: Items[str],
+) -> WrittenFile:  # fmt: skip
+    """A copy of an edit's ``sr.dcm`` with what a classifier says of the edit; its own instance.
+
+    ``told`` are sentences, such as the verdict; ``classifier`` is its name and digest.
+    """
+    ds = load(report)
+    (place,) = (item for item in ds.ContentSequence if item.ValueType == "CONTAINER")
+    images = [
+        SourceImageForMeasurementGroup(each.ReferencedSOPClassUID, each.ReferencedSOPInstanceUID)
+        for item in place.ContentSequence[0].ContentSequence
+        for each in item.get("ReferencedSOPSequence", ())
+    ]
+    words = [str(ds.SOPInstanceUID), name, *classifier, *told, *map(str, values.items())]
+    if not "".join(words).isascii():
+        ds.decode()
+        ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.SeriesInstanceUID, ds.SOPInstanceUID = (stable_uid(k, *words) for k in ("series", "report"))
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=stable_uid("tracking", *words), identifier=name),
+        finding_type=_coded(codes.EDIT),
+        algorithm_id=AlgorithmIdentification(*classifier, parameters=list(told)),
+        measurements=[_number(concept, value) for concept, value in values.items()],
+        source_images=images,
+    )
+    place.ContentSequence.append(group[0])
+    return save(ds, path, role="sr")
 
 
 def _evidence(plan: OutputPlan, files: Items[WrittenFile]) -> list[Dataset]:

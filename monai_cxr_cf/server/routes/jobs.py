@@ -135,7 +135,7 @@ async def _received(form: JobForm, request: dict[str, object], desk: Desk) -> Su
     uids = [uid for uid in (form.study, form.series, form.instance) if uid is not None]
     if form.kind == AUDIT:
         check_amount(request, len(form.radiographs) or 1, desk.settings.limits.audit_edits)
-        if form.masks is not None or form.roi is not None:
+        if form.masks or form.roi:
             raise BadRequest("An audit takes no masks and no region.")
     if form.radiographs:
         return await _several(form, request, desk, alone=form.dicom is None and not uids)
@@ -164,9 +164,7 @@ async def _received(form: JobForm, request: dict[str, object], desk: Desk) -> Su
 async def _several(form: JobForm, request: Any, desk: Desk, *, alone: bool) -> Submission:
     """The radiographs of an audit in a folder of their own."""
     if form.kind != AUDIT or not alone:
-        raise BadRequest(
-            "radiographs is a field of audits, instead of dicom.", hint="Use one of both."
-        )
+        raise BadRequest("radiographs is a field of audits, instead of dicom.")
     folder = desk.incoming()
     try:
         (folder / "source").mkdir()

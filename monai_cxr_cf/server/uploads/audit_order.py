@@ -15,7 +15,7 @@ Text = Annotated[str, Field(max_length=300)]
 
 
 class AuditOrder(BaseModel):
-    """What is asked of an audit; the fields are the flags of ``cxr-cf audit``."""
+    """What is asked; fields as the flags of ``cxr-cf audit``."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -57,8 +57,5 @@ def check_amount(request: Mapping[str, Any], radiographs: int, most: int) -> Non
     """BadRequest for an audit of too many edits."""
     count = radiographs * len(edits_of(request).asked) * len(ARMS)
     if count > most:
-        raise BadRequest(
-            f"Radiographs times findings, with shams, are {count} edits; the limit is {most}.",
-            code="too_many_members",
-            hint="Ask for fewer, or in several jobs.",
-        )
+        words = f"Radiographs times findings, with shams, are {count} edits; the limit is {most}."
+        raise BadRequest(words, code="too_many_members", hint="Ask in several jobs.")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An ``audit`` job: radiographs and a classifier that the operator named in, the report out.
+"""An ``audit`` job: radiographs and a classifier of the operator in, the report out.
 
-Its edits lie beside the result until the job is over: one that begins again goes on from there.
+Its edits lie beside the result until it is over: a job that begins again goes on from there.
 """
 
 import logging
@@ -38,15 +38,9 @@ def audit(
     request: Mapping[str, Any], folder: Path, out: Path, *, networks: Networks, events: Silent,
     loads: tuple[str, str, str | None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Audit by the radiographs in ``in/source``; of a single one, explain it as well.
+    """Audit by the radiographs in ``folder/in``; of a single one, explain it as well.
 
-    Args:
-        request: as ``audit_request`` gives it.
-        folder: the job's own.
-        out: where its files go.
-        networks: loaded ones.
-        events: told every step; raises to stop the job.
-        loads: the operator's words for backbone, classifier and its declaration.
+    ``loads``: the operator's words for backbone, classifier and its declaration.
     """
     backbone, spec, declared = loads
     classifier = _classifier(request["model"], spec, declared)
@@ -59,8 +53,8 @@ def audit(
     _make_edits(made, networks, events)
     facts, found = score(made, classifier, events)
     said = explain_all(made, classifier, facts, found) if len(chosen) == 1 else []
-    shown = replace(made, common={**common, "backbone": request["backbone"]})
-    told = finish(shown, classifier, facts, found)
+    named = replace(made, common={name: request[name] for name in common})
+    told = finish(named, classifier, facts, found)
     files = [made.out / name for name in ROLES] + sorted(made.out.glob("one-*"))
     for file in files:
         shutil.copy(file, out)
@@ -74,9 +68,8 @@ def _classifier(name: str, spec: str, declared: str | None) -> Classifier:
         found = load_classifier(spec, read_declared(Path(declared)) if declared else None)
     except CxrError as error:
         log.error("the classifier %s cannot be loaded: %s", name, error.message)
-        raise ComponentMissing(
-            f"The classifier '{name}' cannot be loaded.", hint="The server's log says why."
-        ) from error
+        words = f"The classifier '{name}' cannot be loaded."
+        raise ComponentMissing(words, hint="The server's log says why.") from error
     return replace(found, name=name)
 
 
