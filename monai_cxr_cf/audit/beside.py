@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an audit may do besides: saliency maps against edits, and one patient in one picture."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from monai_cxr_cf.audit.adapters.classifier import Classifier
 from monai_cxr_cf.audit.adapters.load import digest_of
 from monai_cxr_cf.audit.figures.facts import Facts
+from monai_cxr_cf.audit.measuring.captum_maps import mapper
 from monai_cxr_cf.audit.measuring.saliency import find_map, fitted, measure_maps, read_map
 from monai_cxr_cf.audit.measuring.score import target_of
 from monai_cxr_cf.audit.measuring.trial import Picture
@@ -29,41 +29,45 @@ Array = NDArray[np.float32]
 
 
 def with_maps(
-    audit: Audit, classifier: Classifier, facts: Facts, found: Found, folder: Path
+    audit: Audit, classifier: Classifier, facts: Facts, found: Found, folder: Path | None
 ) -> Facts:
-    """The facts, each used trial with what the maps of ``folder`` say of it.
+    """The facts, each used trial with what the maps of ``folder`` (None: Captum's) say of it.
 
     Raises:
         BadRequest: fewer than two of the radiographs have a map, so there is no null.
     """
-    named = {c.id: find_map(folder, (c.id, Path(c.path).stem)) for c in audit.chosen}
+    drawn = mapper(classifier) if folder is None else None
+    chosen = {c.id: c for c in audit.chosen}
+    named = {
+        c.id: Path(c.path) if folder is None else find_map(folder, (c.id, Path(c.path).stem))
+        for c in audit.chosen
+    }
     order = [name for name, path in named.items() if path is not None]
     if len(order) < 2:
         raise BadRequest(
             f"{len(order)} of the radiographs have a saliency map; expected two or more.",
             hint="Name them like the radiographs: ID.npy, .nrrd, .png or .dcm (SEG).",
         )
+
+    def read(name: str, label: int) -> Array:
+        source = read_source(chosen[name].path, chosen[name].reading)
+        return drawn(source.pixels, label) if drawn else read_map(named[name] or Path(), source)
+
     digests = {name: file_sha256(path) for name, path in named.items() if path}
-    told = sha256(f"{digest_of(classifier)} {sorted(digests.items())}".encode()).hexdigest()
-    kept = Scores(audit.out, told)
+    words = f"{digest_of(classifier)} {sorted(digests.items())}{' captum' * (folder is None)}"
+    kept = Scores(audit.out, sha256(words.encode()).hexdigest())
     for record, pair in zip(facts.trials, found.pairs, strict=True):
-        label = target_of(facts.labels, record["finding"])
-        own = named.get(record["id"])
-        if record["verdict"] != "passed" or label is None or own is None or pair.key in kept.known:
+        label, name = target_of(facts.labels, record["finding"]), record["id"]
+        known = named.get(name) is None or pair.key in kept.known
+        if record["verdict"] != "passed" or label is None or known:
             continue
         _, trial = next(trials([pair], _known(audit), "", None))
-        source = read_source(pair.row.path, pair.row.edit.reading)
-        after = order[(order.index(record["id"]) + 1) % len(order)]
-        other = fitted(_map_of(audit, after, named), source.shape)
-        kept.add(pair.key, measure_maps(classifier, trial, read_map(own, source), other, label))
+        own = read(name, label)
+        other = read(order[(order.index(name) + 1) % len(order)], label)
+        told = measure_maps(classifier, trial, own, fitted(other, own.shape), label)
+        kept.add(pair.key, told)
     both = zip(facts.trials, found.pairs, strict=True)
     return replace(facts, trials=[{**t, "maps": kept.known.get(p.key)} for t, p in both])
-
-
-def _map_of(audit: Audit, name: str, named: Mapping[str, Path | None]) -> Array:
-    """The map of another radiograph, on that one's own pixels."""
-    chosen = next(each for each in audit.chosen if each.id == name)
-    return read_map(named[name] or Path(), read_source(chosen.path, chosen.reading))
 
 
 def _known(audit: Audit) -> dict[str, Picture]:

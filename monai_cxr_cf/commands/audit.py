@@ -17,6 +17,7 @@ from monai_cxr_cf.devices import check_place
 from monai_cxr_cf.errors import BadRequest
 
 PATIENTS = 20
+CAPTUM = "captum"
 STOPPED = 3
 EXAMPLES = """\
 what it does: draws findings into your radiographs, and beside each the same edit without the
@@ -69,7 +70,7 @@ def add(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--one", type=Path, metavar="FILE",
                         help="explain one radiograph: one-N.png, .dcm a finding")  # fmt: skip
     parser.add_argument("--saliency", type=Path, metavar="DIR",
-                        help="your saliency maps, named like the radiographs")  # fmt: skip
+                        help="your maps, named like the radiographs; or captum")  # fmt: skip
     parser.add_argument("--check", action="store_true", help="score one radiograph, edit nothing")
     parser.add_argument("--score", type=Path, nargs="+", metavar="FILE",
                         help="only score a radiograph and counterfactuals of it")  # fmt: skip
@@ -105,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
     from monai_cxr_cf.audit.adapters.declared import read_declared
     from monai_cxr_cf.audit.adapters.load import load_classifier
     from monai_cxr_cf.audit.cohort import cohort, single
+    from monai_cxr_cf.audit.measuring.captum_maps import mapper
     from monai_cxr_cf.audit.plan import Edits, asked_from
 
     check_place(args.device, args.precision)
@@ -122,6 +124,8 @@ def run(args: argparse.Namespace) -> int:
     where = args.data or args.one
     chosen = cohort(where, args.patients, args.split) if args.data else [single(where)]
     classifier = load_classifier(args.model, declared)
+    if str(args.saliency) == CAPTUM:
+        mapper(classifier)
     if args.check:
         return _check(args, classifier, chosen)
     return _audit(args, classifier, chosen, edits)
@@ -188,7 +192,8 @@ def _audit(args: argparse.Namespace, classifier: Any, chosen: Any, edits: Any) -
         return STOPPED
     facts, found = score(audit, classifier, args.talker)
     if args.saliency is not None:
-        facts = with_maps(audit, classifier, facts, found, args.saliency)
+        maps = None if str(args.saliency) == CAPTUM else args.saliency
+        facts = with_maps(audit, classifier, facts, found, maps)
     args.talker.close()
     said = [] if args.one is None else explain_all(audit, classifier, facts, found)
     told = finish(audit, classifier, facts, found)

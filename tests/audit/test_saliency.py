@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The right map beats the wrong one in every planted case, an even one is at chance; files."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import SimpleITK
 from PIL import Image
 from scipy import ndimage
 
+from monai_cxr_cf.audit.adapters.declared import Declared
+from monai_cxr_cf.audit.adapters.load import load_classifier
+from monai_cxr_cf.audit.measuring.captum_maps import mapper
 from monai_cxr_cf.audit.measuring.saliency import agreement, find_map, read_map, transplanted
 from monai_cxr_cf.dicom.reading.read import read_source
-from monai_cxr_cf.errors import UnreadableInput
-from tests.audit import stubs
+from monai_cxr_cf.errors import BadRequest, ComponentMissing, UnreadableInput
+from tests.audit import models, stubs
 
 
 def test_the_right_map_beats_the_wrong_one_and_an_even_one_is_at_chance():
@@ -50,3 +56,33 @@ def test_maps_are_read_from_files(root, tmp_path, ending):
     for name, words in (("bad", "cannot be read"), ("flat", "expected H x W")):
         with pytest.raises(UnreadableInput, match=words):
             read_map(tmp_path / f"{name}.npy", source)
+
+
+class Gradients:
+    """In place of Captum's."""
+
+    def __init__(self, forward):
+        self.forward = forward
+
+    def attribute(self, batch, target):
+        self.forward(batch.requires_grad_())[:, target].sum().backward()
+        return batch.grad * batch
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch", "crop"])
+def test_captum_maps_lie_on_the_image(tmp_path, monkeypatch, fit):
+    models.bundle(tmp_path / "b")
+    model = load_classifier(str(tmp_path / "b"), Declared(models.LABELS, (16, 16), fit))
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    with pytest.raises(ComponentMissing, match="package captum"):
+        mapper(model)
+    with pytest.raises(BadRequest, match="torch module"):
+        mapper(stubs.classifier(stubs.blind))
+    standin = SimpleNamespace(IntegratedGradients=Gradients)
+    monkeypatch.setitem(sys.modules, "captum", standin)
+    monkeypatch.setitem(sys.modules, "captum.attr", standin)
+    found = mapper(model)(np.full((48, 96), 0.5, np.float32), 0)  # reads the lower left
+    assert found.shape == (48, 96)
+    y, x = np.argwhere(found > found.max() / 2).mean(0)
+    assert y > 30
+    assert x == pytest.approx({"pad": 18, "stretch": 18, "crop": 33}[fit], abs=1.5)

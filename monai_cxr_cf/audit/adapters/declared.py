@@ -74,6 +74,18 @@ class Declared:
         """H x W float32 images, 0..1, bright = dense -> (N, C, rows, columns) float32."""
         return np.stack([self._one(image) for image in images])
 
+    def returned(self, field: Array, shape: tuple[int, int]) -> Array:
+        """A field on the prepared grid, on an image's own pixels; 0 where it was cropped."""
+        if self.size in (None, shape):
+            return field
+        if self.fit == "pad":
+            return ModelGrid(shape, field.shape[0]).to_native(field)
+        rows, columns = (min(shape),) * 2 if self.fit == "crop" else shape
+        picture = Image.fromarray(field).resize((columns, rows), Image.Resampling.BILINEAR)
+        whole = Image.new("F", (shape[1], shape[0]))
+        whole.paste(picture, ((shape[1] - columns) // 2, (shape[0] - rows) // 2))
+        return np.asarray(whole)
+
     def _one(self, image: Array) -> Array:
         grey = np.clip(_fitted(image, self.size, self.fit), 0, 1)
         if self.polarity == "dark_dense":
