@@ -165,7 +165,7 @@ def _named(text: str) -> tuple[str, str]:
 
 
 def _audits(models: list[str], files: list[str]) -> dict[str, tuple[str, str | None]]:
-    """The classifiers that may be audited; their declarations are tried."""
+    """What may be audited; declarations are tried."""
     declared = dict(text.partition("=")[::2] for text in files)
     found: dict[str, tuple[str, str | None]] = {}
     for name, spec in (text.partition("=")[::2] for text in models):

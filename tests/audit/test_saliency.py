@@ -78,10 +78,9 @@ def test_captum_maps_lie_on_the_image(tmp_path, monkeypatch, fit):
         mapper(model)
     with pytest.raises(BadRequest, match="torch module"):
         mapper(stubs.classifier(stubs.blind))
-    standin = SimpleNamespace(IntegratedGradients=Gradients)
-    monkeypatch.setitem(sys.modules, "captum", standin)
-    monkeypatch.setitem(sys.modules, "captum.attr", standin)
-    found = mapper(model)(np.full((48, 96), 0.5, np.float32), 0)  # reads the lower left
+    for name in ("captum", "captum.attr"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(IntegratedGradients=Gradients))
+    found = mapper(model)(np.full((48, 96), 0.5, np.float32), 0)
     assert found.shape == (48, 96)
     y, x = np.argwhere(found > found.max() / 2).mean(0)
     assert y > 30

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An audit by the server: from uploads to the report, nothing of this machine named by a caller."""
+"""An audit by the server, from uploads to the report; a caller names nothing of this machine."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ ORDER = {"model": "mine", "findings": ["left pleural effusion"], "levels": [1.0]
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterator[Serving]:
-    """A server that offers a tiny ONNX file, and one whose file is gone."""
+    """A server with a tiny ONNX file, and one that is gone."""
     home = tmp_path_factory.mktemp("audits")
     onnx(home / "net.onnx")
     (home / "a.yaml").write_text(YAML)
@@ -49,17 +49,17 @@ def test_an_audit_from_uploads_to_the_report(serving: Serving, root: Path) -> No
     with serving.client() as client:
         offered = client.get("/v1/capabilities").json()["audit"]["models"]
         assert offered == ["j1", "j2", "mine", "gone"]
-        job = finish(client, ask(client, [chest, chest]).json()["id"])  # twice the same patient
+        job = finish(client, ask(client, [chest, chest]).json()["id"])  # one patient
         assert job["state"] == "done", job
         at = f"/v1/jobs/{job['id']}"
         names = [f["name"] for f in client.get(f"{at}/files").json()]
         assert names == ["index.html", "audit.json", "rows.csv", "one-1.dcm", "one-1.png"]
         page, told, rows = (client.get(f"{at}/files/{n}") for n in range(3))
         assert "sandbox; default-src 'none'" in page.headers["content-security-policy"]
-        jsonschema.validate(told.json(), schema())
-        assert told.json()["model"]["name"] == "mine"
-        assert told.json()["edits"]["fields"] == {"backbone": "tiny", "preset": "fast"}
-        assert told.json()["page_one"] == job["result"]["page_one"]
+        found = told.json()
+        jsonschema.validate(found, schema())
+        assert found["edits"]["fields"] == {"backbone": "tiny", "preset": "fast"}
+        assert found["page_one"] == job["result"]["page_one"]
         assert home not in page.text + told.text + rows.text
         events = map(json.loads, client.get(f"{at}/events").text.splitlines())
         assert {e.get("stage") for e in events} == {None, "rows", "scores"}
@@ -81,9 +81,8 @@ def test_an_audit_from_uploads_to_the_report(serving: Serving, root: Path) -> No
         ({"preprocessing": "a.yaml"}, "preprocessing: Extra"),
         ({"backbone": "/models"}, "not offered"),
         ({"preset": "none"}, "preset"),
-        ({"findings": ["a blue moon"]}, "'blue' is not understood"),
+        ({"findings": ["a blue moon"]}, "'blue'"),
         ({"levels": [0.5]}, "levels"),
-        ({"margin": "0.1"}, "margin"),
         ({}, "are 202 edits"),
     ],
 )
@@ -94,12 +93,9 @@ def test_what_it_refuses(caller: httpx.Client, web: Web, order: Any, words: str)
     assert not list((web.data / "incoming").iterdir())
 
 
-def test_files_are_looked_at_and_fields_belong_together(
-    caller: httpx.Client, phantom: bytes
-) -> None:
-    assert ask(caller, [phantom, b"no radiograph"], model="j1").status_code == 415
-    assert ask(caller, [], model="j1").status_code == 400
-    files = {"radiographs": phantom, "dicom": phantom}
+def test_files_are_looked_at_and_fields_belong_together(caller: httpx.Client) -> None:
+    assert ask(caller, [b"no radiograph"], model="j1").status_code == 415
+    files = {"radiographs": b"x", "dicom": b"x"}
     for kind, order in (("edit", {"prompt": "left edema"}), ("audit", {**ORDER, "model": "j1"})):
         data = {"kind": kind, "request": json.dumps(order)}
         answer = caller.post("/v1/jobs", data=data, files=files)
@@ -130,8 +126,7 @@ def test_the_page_follows_one_and_opens_its_report(
         browser.keys(ENTER)
         browser.driver.switch_to.window(browser.driver.window_handles[-1])
         assert browser.driver.title == "What does mine look at?"
-        answers = browser.element("page-one").value_of_css_property("display")
-        assert answers == "grid", "its style was refused"
+        assert browser.element("page-one").value_of_css_property("display") == "grid"
         assert not browser.complaints()
     finally:
         browser.driver.quit()

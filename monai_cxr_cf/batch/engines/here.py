@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An engine for a process that has the networks loaded: rows one after the other, right here."""
+"""An engine for a process that has the networks loaded: rows one after the other."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -90,7 +90,7 @@ async function run() {
   });
 }
 
-/** Follow an audit, which the address names by its job, and link to its report. */
+/** Follow an audit, named by its job, and link to its report. */
 async function follows(id) {
   await act("", async (turn) => {
     now.job = await json(`/v1/jobs/${id}`);

@@ -18,7 +18,7 @@ FAILED, CANCELLED, EXPIRED = "failed", "cancelled", "expired"
 STATES = (QUEUED, RUNNING, DONE, FAILED, CANCELLED, EXPIRED)
 OVER = (DONE, FAILED, CANCELLED, EXPIRED)
 EDIT, SEGMENT, AUDIT = "edit", "segment", "audit"
-# Finding organs takes a second and somebody looks on; an audit is many edits and waits for all.
+# Finding organs takes a second and somebody looks on; an audit is many edits.
 PRIORITY = {EDIT: 0, SEGMENT: 1, AUDIT: -1}
 PARTS = ("source", "masks", "roi")
 HOME = "audit"  # in the folder of an audit that is not over
@@ -39,7 +39,7 @@ class Submission:
 
     kind: str  # edit, segment or audit
     request: Mapping[str, Any]  # without paths; the backbone by its published name
-    folder: Path  # is moved into the job's own; an audit's ``source`` is a folder of radiographs
+    folder: Path  # is moved into the job's own; an audit's ``source`` may be a folder
     digests: Mapping[str, str]  # sha256 of each file by its name
 
     def key(self) -> str:

@@ -20,7 +20,7 @@ CHUNK = 1 << 20
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 KINDS = ("application/dicom", "image/png", "application/json", "application/octet-stream",
          "text/html", "text/csv")  # fmt: skip
-# A report is a page of its own: it styles itself, and may load and run nothing.
+# A report styles itself, and may load and run nothing.
 ALONE = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 

@@ -94,9 +94,7 @@ class Capabilities(BaseModel):
     methods: dict[str, Any] = Field(description="Who can edit: ours and published editors.")
     backbones: list[str] = Field(description="Names for `backbone`; the first is the default.")
     segmenters: list[str] = Field(description="Names for `segmenter`.")
-    audit: dict[str, Any] = Field(
-        description="`models` that may be audited, `schema` of a request."
-    )
+    audit: dict[str, Any] = Field(description="`models` to audit, `schema` of a request.")
     limits: dict[str, float] = Field(description="What one caller may ask, by name.")
     versions: dict[str, str] = Field(description="Python and the libraries a result depends on.")
     weights: list[dict[str, Any]] = Field(description="File, sha256, bytes and licence.")

@@ -22,7 +22,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/")
 def page() -> FileResponse:
     """The page."""
-    # A report opened from here lives under the same policy, and styles itself.
+    # A report opened from here inherits the policy, and styles itself.
     policy = f"{HEADERS[POLICY]}; style-src 'self' 'unsafe-inline'"
     return FileResponse(FOLDER / "index.html", media_type="text/html", headers={POLICY: policy})
 

@@ -63,7 +63,7 @@ def audit(
 
 
 def _classifier(name: str, spec: str, declared: str | None) -> Classifier:
-    """Loaded, under its published name; what is wrong with it is the operator's to know."""
+    """Under its published name; what is wrong with it is the operator's to know."""
     try:
         found = load_classifier(spec, read_declared(Path(declared)) if declared else None)
     except CxrError as error:
@@ -74,7 +74,7 @@ def _classifier(name: str, spec: str, declared: str | None) -> Classifier:
 
 
 def _chosen(source: Path) -> list[Chosen]:
-    """One radiograph a patient, in the order they came; pictures name no patient."""
+    """One radiograph a patient, as they came; pictures name none."""
     if source.is_file():
         return [single(source)]
     words = dict(find_by_patient(source))

@@ -35,7 +35,7 @@ class Models:
         device: as ``Networks`` takes it.
         precision: of the UNet, likewise.
         compiled: likewise.
-        audits: classifier -> what loads it, its declaration.
+        audits: classifier -> its --model, declaration.
     """
 
     backbones: Mapping[str, str]

@@ -167,4 +167,3 @@ def test_the_classifier_is_asked_about_source_and_member(ready: Stage) -> None:
         ready.questions.end(end)
         assert ready.w.answerLabel.text().endswith(said)
         ready.w.classifierButton.click()
-    assert ready.desk.app.settings("declaredEdit") == "a b.yaml"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 KEPT = ("classifierEdit", "declaredEdit")
 MOST = 6  # scores that are shown: those that moved most
-NO_FILES = "Both images must lie in the DICOM database, and a runner on this computer."
+NO_FILES = "Both images must lie in the DICOM database, a runner on this computer."
 SILENT = {"message": "The classifier gave no answer.", "hint": ""}
 
 
