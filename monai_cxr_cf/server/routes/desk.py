@@ -111,7 +111,7 @@ class Desk:
 
 
 def _radiographs(submission: Submission) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each in the folder of a submission, and how it may be read; an audit takes pictures, too."""
+    """Each of a submission, and how it may be read; an audit takes pictures."""
     source, reading = submission.folder / "source", submission.request.get("reading", {})
     for file in sorted(source.iterdir()) if source.is_dir() else (source,):
         name = file.relative_to(submission.folder).as_posix()

@@ -29,7 +29,7 @@ class AuditOrder(BaseModel):
 
 
 def audit_request(data: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """The canonical form of an audit's request; BadRequest names the first thing that is wrong."""
+    """The canonical form of a request; BadRequest names the first thing that is wrong."""
     try:
         order = AuditOrder.model_validate(dict(data)).model_dump()
     except ValidationError as error:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An ``audit`` job: radiographs and a classifier of the operator in, the report out.
 
-Its edits lie beside the result until it is over: a job that begins again goes on from there.
+Until it is over its edits lie beside the result: one that begins again goes on.
 """
 
 import logging
