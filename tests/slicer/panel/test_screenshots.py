@@ -106,6 +106,7 @@ def test_idle(stage: Stage, pictures: Path) -> None:
     stage.widget.enter()
     stage.healthy()
     shoot(stage, pictures / "idle.png")
+    (pictures / "idle.png").unlink()  # no page shows it
     assert stage.state == "Idle"
     assert stage.w.sampleButton.isVisible()
     nothing_is_cut_off(stage)
