@@ -43,7 +43,7 @@ def shoot(stage: Stage, path: Path) -> Any:
     panel.resize(WIDTH, max(layout.heightForWidth(WIDTH), layout.minimumSize().height()))
     stage.settle()
     picture = panel.grab()
-    assert picture.save(str(path))
+    assert picture.save(str(path), None, 100)  # WebP without loss
     return picture.toImage()
 
 
@@ -93,7 +93,7 @@ def test_set_up(stage: Stage, pictures: Path, tmp_path: Path) -> None:
     stage.desk.app.set_setting("python", "")
     show_plain_paths(stage)
     stage.widget.enter()
-    image = shoot(stage, pictures / "setup.png")
+    image = shoot(stage, pictures / "setup.webp")
     assert stage.state == "NoRunner"
     assert stage.w.setupCard.isVisible()
     assert "none was found. Press 'Create environment'" in stage.w.setupMessageLabel.text()
@@ -149,7 +149,7 @@ def test_series(ready: Stage, pictures: Path) -> None:
     ready.w.changeMapCheck.setChecked(True)
     for name in ("sourceSection", "requestSection", "regionSection"):
         getattr(ready.w, name).setCollapsed(True)
-    image = shoot(ready, pictures / "series.png")
+    image = shoot(ready, pictures / "series.webp")
     assert ready.state == "Done"
     assert ready.w.badgeLabel.isVisible()
     assert ready.w.memberSlider.isVisible()
@@ -165,7 +165,7 @@ def test_error(ready: Stage, pictures: Path) -> None:
     ready.runs.tell(Failed("out_of_memory", "The machine ran out of memory.", hint))
     ready.runs.end(End(4, stderr_tail=LOG))
     ready.w.detailsButton.setChecked(True)
-    shoot(ready, pictures / "error.png")
+    shoot(ready, pictures / "error.webp")
     assert ready.state == "Failed"
     assert "ran out of memory" in ready.w.statusLabel.text()
     assert "OutOfMemory" in ready.w.detailsEdit.toPlainText()
@@ -180,7 +180,7 @@ def test_doctor(ready: Stage, pictures: Path) -> None:
     ready.w.doctorButton.click()
     ready.questions.end(SICK)
     ready.w.pythonEdit.setText("/home/you/cxr-cf/bin/python")
-    shoot(ready, pictures / "doctor.png")
+    shoot(ready, pictures / "doctor.webp")
     assert ready.state == "NoRunner"
     assert "missing: cxr-mini" in ready.w.doctorLabel.text()
     assert "non-commercial" in ready.w.weightsLabel.text()
