@@ -174,7 +174,9 @@ def _audits(models: list[str], files: list[str]) -> dict[str, tuple[str, str | N
         found[name] = (spec, declared.pop(name, None))
     if declared:
         raise BadRequest("--audit-preprocessing names no --audit-model.", hint="Write NAME=FILE.")
-    for _, file in found.values():
+    for spec, file in found.values():
+        if file is None and not (Path(spec) / "model.safetensors").is_file():
+            raise BadRequest("An --audit-model has no --audit-preprocessing.")
         if file is not None:
             from monai_cxr_cf.audit.adapters.declared import read_declared
 

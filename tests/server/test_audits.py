@@ -102,26 +102,34 @@ def test_files_are_looked_at_and_fields_belong_together(caller: httpx.Client) ->
         assert answer.json()["message"] == "radiographs is a field of audits, instead of dicom."
 
 
-@pytest.mark.parametrize("word", ["model=net.onnx", "model=j1=a", "model=a/b=a",
+@pytest.mark.parametrize("word", ["model=net.onnx", "model=j1=a", "model=a/b=a", "model=a=m:f",
                                   "preprocessing=a=a"])  # fmt: skip
 def test_what_the_operator_may_not_say(word: str) -> None:
     with pytest.raises(BadRequest, match="--audit-"):
         settings_from(build_parser().parse_args(["serve", f"--audit-{word}"]))
 
 
-def test_the_page_follows_one_and_opens_its_report(
+def test_the_page_runs_one_and_opens_its_report(
     serving: Serving, tmp_path: Path, root: Path
 ) -> None:
-    browser = Browser(tmp_path / "profile", tmp_path)
+    chest, browser = root / "docs" / "example.dcm", Browser(tmp_path / "profile", tmp_path)
     try:
-        with serving.client() as client:
-            data = {"kind": "audit", "request": json.dumps({**ORDER, "seed": 2})}
-            files = {"dicom": (root / "docs" / "example.dcm").read_bytes()}
-            job = client.post("/v1/jobs", data=data, files=files).json()["id"]
-        browser.driver.get(f"{serving.url}/#{job}")
+        browser.driver.get(serving.url)
         browser.until(lambda: browser.shown("key-dialog"))
         browser.keys(KEY, ENTER)
+        browser.until(lambda: browser.element("backbone").get_attribute("value"))
+        browser.element("audit").click()
+        browser.element("audit-model").send_keys("mine")
+        browser.element("audit-files").send_keys(str(chest))
+        browser.element("audit-findings").send_keys("left pleural effusion, ", ENTER)
         browser.until(lambda: browser.shown("progress"))
+        browser.until(lambda: browser.focused() == "report")
+        with serving.client() as client:  # the same as one file; the page follows it by its id
+            order = json.dumps({name: ORDER[name] for name in ("model", "findings")})
+            data = {"kind": "audit", "request": order}
+            job = client.post("/v1/jobs", data=data, files={"dicom": chest.read_bytes()}).json()
+        browser.driver.get(f"{serving.url}/#{job['id']}")
+        browser.driver.refresh()
         browser.until(lambda: browser.focused() == "report")
         browser.keys(ENTER)
         browser.driver.switch_to.window(browser.driver.window_handles[-1])

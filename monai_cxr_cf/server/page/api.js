@@ -57,6 +57,15 @@ export async function submit(kind, request, file, raster) {
   return json("/v1/jobs", { method: "POST", body: form });
 }
 
+/** Queue an audit of several radiographs. */
+export async function submitAudit(order, files) {
+  const form = new FormData();
+  form.append("kind", "audit");
+  form.append("request", JSON.stringify(order));
+  for (const file of files) form.append("radiographs", file, "upload");
+  return json("/v1/jobs", { method: "POST", body: form });
+}
+
 /** Poll until the job is over; `tell` sees every state. Null once `wanted` says no. */
 export async function follow(job, wanted, tell = () => {}) {
   let state = job;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page: a file and words in, jobs of the native routes followed, pictures and files out.
-import { call, filesOf, follow, json, picture, submit } from "./api.js";
+import { call, filesOf, follow, json, picture, submit, submitAudit } from "./api.js";
 import { Suggestions } from "./suggest.js";
 import { Viewer } from "./viewer.js";
 
@@ -90,19 +90,24 @@ async function run() {
   });
 }
 
-/** Follow an audit, named by its job, and link to its report. */
-async function follows(id) {
-  await act("", async (turn) => {
-    now.job = await json(`/v1/jobs/${id}`);
-    at("progress").hidden = false;
-    const job = await follow(now.job, () => turn === now.turn, progress);
-    if (!job) return;
-    const page = (await filesOf(job)).find((each) => each.role === "audit_page");
-    const answer = await call(`/v1/jobs/${id}/files/${page.index}`);
-    at("report").href = URL.createObjectURL(await answer.blob());
-    at("report").hidden = false;
-    at("report").focus();
-  });
+async function audit() {
+  const texts = at("audit-findings").value.split(",").map((each) => each.trim());
+  const order = { model: at("audit-model").value, findings: texts.filter((each) => each) };
+  await act("", async (turn) => watch(await submitAudit(order, at("audit-files").files), turn));
+}
+
+/** Follow an audit and link to its report. */
+async function watch(sent, turn) {
+  now.job = sent;
+  at("report").hidden = true;
+  at("progress").hidden = at("cancel").disabled = false;
+  const job = await follow(sent, () => turn === now.turn, progress);
+  if (!job) return;
+  const page = (await filesOf(job)).find((each) => each.role === "audit_page");
+  const answer = await call(`/v1/jobs/${job.id}/files/${page.index}`);
+  at("report").href = URL.createObjectURL(await answer.blob());
+  at("report").hidden = false;
+  at("report").focus();
 }
 
 async function cancel() {
@@ -207,6 +212,7 @@ function hideAlert() {
 
 function offer() {
   const ready = now.file !== null && words() !== "";
+  at("audit-run").disabled = now.busy;
   at("show").disabled = at("run").disabled = !ready || now.busy;
 }
 
@@ -246,7 +252,9 @@ async function start() {
   options(at("backbone"), now.caps.backbones);
   at("backbone-field").hidden = now.caps.backbones.length < 2;
   new Suggestions(at("prompt"), at("suggestions"), now.caps);
-  if (location.hash) follows(location.hash.slice(1));
+  options(at("audit-model"), now.caps.audit.models);
+  const named = location.hash.slice(1);
+  if (named) act("", async (turn) => watch(await json(`/v1/jobs/${named}`), turn));
 }
 
 function wire() {
@@ -273,6 +281,10 @@ function wire() {
     if (!at("show").disabled) showRegion();
   });
   at("run").addEventListener("click", run);
+  at("audit-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    audit();
+  });
   at("cancel").addEventListener("click", cancel);
   at("alert-close").addEventListener("click", hideAlert);
 }
