@@ -82,8 +82,10 @@ def explain_all(audit: Audit, classifier: Classifier, facts: Facts, found: Found
     for number, ((pair, trial), record) in enumerate(zip(shown, facts.trials, strict=True), 1):
         label = target_of(facts.labels, trial.asked.finding)
         name = facts.labels[label] if label is not None else ""
-        words = explain(trial, dict(record), facts.labels, facts.thresholds.get(name, 0.5))
-        draw(trial, dict(record), facts.labels, words, audit.out / f"one-{number}.png")
+        threshold = facts.thresholds.get(name, 0.5)
+        words = explain(trial, dict(record), facts.labels, threshold)
+        picture = audit.out / f"one-{number}.png"
+        draw(trial, dict(record), facts.labels, (words, threshold), picture)
         if label is not None:
             asked = (codes.BEFORE, codes.AFTER, codes.IN_SHAM)
             rows = (record["source"], record["edited"][-1], record["sham"][-1])

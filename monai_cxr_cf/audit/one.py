@@ -33,8 +33,11 @@ def explain(trial: Trial, record: Record, labels: tuple[str, ...], threshold: fl
     return words + f"Flip: {flip['kind']}."
 
 
-def draw(trial: Trial, record: Record, labels: tuple[str, ...], words: str, path: Path) -> None:
-    """Write the picture; the same inputs give the same bytes."""
+def draw(
+    trial: Trial, record: Record, labels: tuple[str, ...], said: tuple[str, float], path: Path
+) -> None:
+    """Write the picture with its words and operating point; same inputs, same bytes."""
+    words, threshold = said
     flip = record.get("flip") or {}
     level = flip.get("level") or 1.0
     source, change = trial.picture.pixels, trial.change * np.float32(level)
@@ -57,17 +60,20 @@ def draw(trial: Trial, record: Record, labels: tuple[str, ...], words: str, path
         if label is None:
             axes[3].set_axis_off()
         else:
-            _curve(axes[3], trial, record, label)
+            _curve(axes[3], trial, record, (label, threshold))
         figure.text(0.01, 0.02, f"{words}\n{NOTICE}", fontsize=8, wrap=True)
         figure.subplots_adjust(0.01, 0.17, 0.99, 0.92, 0.05)
         save_figure(figure, path, kind=COMPOSITE)
 
 
-def _curve(axis: Any, trial: Trial, record: Record, label: int) -> None:
-    levels = [0.0, *trial.levels]
+def _curve(axis: Any, trial: Trial, record: Record, wanted: tuple[int, float]) -> None:
+    (label, threshold), levels = wanted, [0.0, *trial.levels]
+    axis.axhline(threshold, color="#999999", linewidth=0.8, label="operating point")
     for kind, style in (("edited", "-"), ("sham", "--")):
         scores = [record["source"][label], *(row[label] for row in record[kind])]
         axis.plot(levels, scores, style, marker="o", label={"edited": "edit"}.get(kind, kind))
     axis.set_ylim(0, 1)
-    axis.set_title("score over severity")
+    axis.set_title("score over the edit (1: the whole)")
+    axis.set_box_aspect(1.15)
+    axis.set_anchor("E")
     axis.legend(loc="upper left")

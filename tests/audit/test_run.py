@@ -211,7 +211,7 @@ def test_maps_are_held_against_edits_and_one_patient_is_drawn(audit, told, tmp_p
 
 def test_no_score_no_curve_and_any_letter_in_an_sr(audit, told, tmp_path):
     found = find_pairs(audit.folder)
-    draw(trial_of(audit, found), {}, ("Edema",), "", tmp_path / "none.png")
+    draw(trial_of(audit, found), {}, ("Edema",), ("", 0.5), tmp_path / "none.png")
     assert np.asarray(Image.open(tmp_path / "none.png").convert("L"))[:380, -330:].min() == 255
     pair, file = found.pairs[0], tmp_path / "sr.dcm"
     write_explanation(pair.edit / "sr.dcm", file, name="Erguß", classifier=("é", "1"), values={},
