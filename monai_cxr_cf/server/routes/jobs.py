@@ -142,7 +142,7 @@ async def _received(form: JobForm, request: dict[str, object], desk: Desk) -> Su
     if (form.dicom is None) == (not uids) or len(uids) not in (0, 3):
         raise BadRequest(
             "A job needs an image: either the field dicom, or study, series and instance.",
-            hint="Upload one file, or name one instance of the DICOM store.",
+            hint="Upload one file (of an audit: several radiographs), or name one in the store.",
         )
     folder = desk.incoming()
     try:
