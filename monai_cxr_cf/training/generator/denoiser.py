@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from monai_cxr_cf.errors import Cancelled
 from monai_cxr_cf.training.generator.batches import Batch
@@ -65,6 +65,7 @@ class DenoiserRecipe:
     attention_weight: float = 0.05  # of the energy (Eq. 8) on drawn findings' words
     accumulate: int = 1  # batches a step and process
     dropout: float = 0.1  # of captions
+    ending_dropout: float = 0.0  # of what end and padding tell of a caption: its words remain
     precision: str = "bf16"  # autocast; "bf16-pure": bf16 weights, float32 masters; "no": float32
     seed: int = 11
     log_every: int = 20  # steps between lines of history.jsonl
@@ -190,6 +191,10 @@ class Trainer:
         with self.masters.autocast(), ExitStack() as stack:
             maps = stack.enter_context(watched(unet)) if supervised else []
             states = worker["text"](batch.tokens.to(device)).last_hidden_state
+            if recipe.ending_dropout > 0:
+                # The noise decides, so that twins are treated alike and a step can be repeated.
+                drawn = torch.special.ndtr(batch.noise[:, 0, 0, 0]) < recipe.ending_dropout
+                states = self._words_alone(worker["text"], states, batch.tokens, drawn)
             noisy_last = self.masters.cast(noisy.contiguous(memory_format=torch.channels_last))
             output = unet(batch.seen(noisy_last), batch.level.to(device), states).sample
         losses = denoising_loss(output, noisy, target, alpha_bar, recipe.snr_cap)
@@ -204,6 +209,20 @@ class Trainer:
         kinds = enumerate(KINDS)
         means = {n: losses[batch.kind == k].mean().item() for k, n in kinds if k in batch.kind}
         return {**figures, **means}
+
+    def _words_alone(
+        self, text: nn.Module, states: Tensor, tokens: Tensor, drawn: Tensor
+    ) -> Tensor:
+        """States in which end and padding of the drawn samples are those of the empty text.
+
+        A causal encoder carries the whole caption into them, and a UNet then hardly looks at the
+        words, which is where Eq. 6 to 9 act.
+        """
+        empty = self.tokenizer("", padding="max_length", return_tensors="pt").input_ids
+        bare = text(empty.to(states.device)).last_hidden_state
+        first = (tokens == self.tokenizer.eos_token_id).int().argmax(1)
+        ending = torch.arange(tokens.shape[1]) >= first[:, None]
+        return torch.where((ending & drawn[:, None])[..., None].to(states.device), bare, states)
 
     def averaged(self) -> PipelineParts:
         """Copies with the EMA weights, in evaluation mode."""

@@ -95,6 +95,23 @@ def test_a_longer_text_encoder_is_shortened_to_say_the_same(
         FromNothing(replace(form, go_on=True, text_steps=0, text_layers=4), tmp_path, None)
 
 
+def test_words_alone_tell_the_caption_where_its_ending_is_dropped(
+    plain: Path, tmp_path: Path
+) -> None:
+    for kept in ("vae", "pipeline"):
+        shutil.copytree(plain / kept, tmp_path / kept)
+    run = FromNothing(read_recipe(plain / "plain.yaml", DiffusionRecipe), tmp_path, None)
+    text = run.model["text"]
+    told = [Caption("left pleural effusion"), Caption("left pleural effusion"), Caption("")]
+    tokens, _ = tokenize(run.tokenizer, told)
+    states, first = text(tokens).last_hidden_state, len(run.tokenizer(told[0].text).input_ids) - 1
+    found = run._words_alone(text, states, tokens, torch.tensor([True, False, True]))
+    assert torch.equal(found[0, :first], states[0, :first])
+    assert torch.equal(found[0, first:], states[2, first:])
+    assert not torch.equal(found[0, first:], states[0, first:])
+    assert torch.equal(found[1:], states[1:])
+
+
 def recipe(root: Path, name: str) -> DiffusionRecipe:
     """A shipped one."""
     return read_recipe(root / f"monai_cxr_cf/training/recipes/{name}.yaml", DiffusionRecipe)
