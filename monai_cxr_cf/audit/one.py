@@ -26,7 +26,7 @@ def explain(trial: Trial, record: Record, labels: tuple[str, ...], threshold: fl
     words += f"{record['sham'][-1][label]:.2f}; operating point {threshold:g}). "
     if trial.verdict != "passed":
         return words + f"The edit failed its verdict ({', '.join(trial.why)}): no explanation."
-    flip = record["flip"]
+    words, flip = words + "The edit passed its verdict. ", record["flip"]
     if flip["kind"] == "flips":
         words += f"{flip['level']:.0%} of the change, or {flip['area']:.0%} of its area, "
         return words + "flips it."

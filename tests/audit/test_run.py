@@ -194,6 +194,7 @@ def test_maps_are_held_against_edits_and_one_patient_is_drawn(audit, told, tmp_p
     assert {e["label"] for e in maps(known)} == {"pointing", "mass", "iou", "transplant"}
     said = explain_all(audit, model, facts, found)
     assert "'Effusion' goes from" in said[0]
+    assert "The edit passed its verdict. " in said[0]
     names = [audit.out / f"one-{n}.{kind}" for n in (1, 2) for kind in ("png", "dcm")]
     drawn = [name.read_bytes() for name in names]
     explain_all(audit, model, facts, found)
