@@ -22,6 +22,7 @@ from monai_cxr_cf.dicom.reading.read import read_source
 
 Array = NDArray[np.float32]
 SAME = 0.02  # scores of one picture in two kinds of file may differ so much: PNG has 8 bits
+SURE = 0.01  # p of an order that is called wrong
 FEW = 3  # labelled radiographs of each kind that an order needs
 
 
@@ -88,9 +89,11 @@ def order(
     other = auc_of([inverted[n] for n in positive], [inverted[n] for n in negative])
     words = f"AUC of '{label}' on {len(known)} labelled radiographs, {len(positive)} with it, "
     words += f"{auc:.2f}, with black and white exchanged {other:.2f}"
-    if auc < 0.5 < other:
+    below = [scores[n] for n in positive], [scores[n] for n in negative]
+    wrong = other > 0.5 and stats.mannwhitneyu(*below, alternative="less").pvalue < SURE
+    if wrong:
         words += ": the declared polarity looks wrong"
-    return Check(name, bool(auc >= 0.5 or other <= auc), round(auc, 4), words)
+    return Check(name, not wrong, round(auc, 4), words)
 
 
 def auc_of(positive: Sequence[float], negative: Sequence[float]) -> float:

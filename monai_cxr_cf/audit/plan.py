@@ -14,6 +14,7 @@ from typing import Any
 
 from monai_cxr_cf.audit.cohort import Chosen
 from monai_cxr_cf.audit.measuring.trial import Asked
+from monai_cxr_cf.batch.rows.manifest import file_sha256
 from monai_cxr_cf.batch.store.files import save_text
 from monai_cxr_cf.errors import BadRequest
 from monai_cxr_cf.prompts.parse import parse_prompt
@@ -36,6 +37,8 @@ class Edits:
             raise BadRequest("No finding is named.", hint='Such as --finding "left effusion".')
         if list(self.levels) != sorted(set(self.levels)) or self.levels[-1:] != (1.0,):
             raise BadRequest("The levels must rise and end with 1.", hint="Such as 0.25,0.5,1.")
+        if self.levels[0] <= 0 or not 0 <= self.seed < 2**63:
+            raise BadRequest("Levels lie above 0, and a seed is a number from 0 to 2^63 - 1.")
 
 
 def asked_from(texts: Sequence[str]) -> tuple[Asked, ...]:
@@ -85,6 +88,7 @@ def _row(radiograph: Chosen, asked: Asked, edits: Edits, arm: str) -> dict[str, 
         "seeds": [edits.seed],
         "sham": arm == "sham",
         "picture": radiograph.id,
+        "file": file_sha256(Path(radiograph.path))[:16],  # another file is another edit
     }
     if asked.side:
         cells["side"] = asked.side
@@ -93,6 +97,18 @@ def _row(radiograph: Chosen, asked: Asked, edits: Edits, arm: str) -> dict[str, 
     told = {name: value for name, value in cells.items() if name != "sham"}
     cells["trial"] = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
     return {"id": f"{cells['trial']}-{arm}", **cells}
+
+
+def check_grown(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """BadRequest if a manifest that was begun asks for edits that these rows do not."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    old, new = {json.loads(line)["id"] for line in lines}, {row["id"] for row in rows}
+    if old - new:
+        raise BadRequest(
+            f"--out holds an audit, and {len(old - new)} of its {len(old)} edits are not asked for "
+            "now: other radiographs, findings, levels or seed.",
+            hint="Take a new --out, or ask for what it holds, and more if you like.",
+        )
 
 
 def write_manifest(path: Path, rows: Sequence[dict[str, Any]]) -> None:

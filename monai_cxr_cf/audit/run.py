@@ -20,12 +20,12 @@ from monai_cxr_cf.audit.figures.analyse import analyse
 from monai_cxr_cf.audit.figures.facts import Facts
 from monai_cxr_cf.audit.measuring.score import Record, measure_picture, measure_trial
 from monai_cxr_cf.audit.measuring.trial import Picture
-from monai_cxr_cf.audit.plan import Edits, rows_of, write_manifest
+from monai_cxr_cf.audit.plan import Edits, check_grown, rows_of, write_manifest
 from monai_cxr_cf.audit.report.write import write_report
 from monai_cxr_cf.audit.store import Scores
 from monai_cxr_cf.audit.trials import Found, find_pairs, trials
 from monai_cxr_cf.audit.words import page
-from monai_cxr_cf.batch.begin import Plan, lay_out
+from monai_cxr_cf.batch.begin import BadRows, Plan, lay_out
 from monai_cxr_cf.batch.edit_work import EditWork
 from monai_cxr_cf.batch.how import How
 from monai_cxr_cf.batch.rows.manifest import file_sha256
@@ -70,12 +70,20 @@ class Audit:
 
 def lay_out_edits(audit: Audit) -> None:
     """Write the manifest and lay out its batch, or find both as they were."""
+    rows, begun = rows_of(audit.chosen, audit.edits), audit.folder.begun()
+    if begun:
+        check_grown(audit.manifest, rows)
     audit.out.mkdir(parents=True, exist_ok=True)
-    write_manifest(audit.manifest, rows_of(audit.chosen, audit.edits))
+    write_manifest(audit.manifest, rows)
     work, how = audit.work, audit.how
     settings = {"device": work.device, "precision": work.precision, "compiled": work.compiled,
                 "threads": how.threads, "arrays": False}  # fmt: skip
-    lay_out(audit.folder, Plan(audit.manifest, common=audit.common, settings=settings))
+    try:
+        lay_out(audit.folder, Plan(audit.manifest, common=audit.common, settings=settings))
+    except BadRows as error:  # one of them says it; its rows are ours, not the user's
+        if not begun:
+            audit.manifest.unlink()
+        raise BadRequest(error.bad[0].message, hint="See --field.") from error
 
 
 def edit(audit: Audit, tell: Tell, engine: Engine = on_this_machine) -> str:

@@ -6,6 +6,7 @@ One file a classifier and version, so several classifiers share the edits of one
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ class Scores:
         if whole != data:
             self._path.write_bytes(whole)
         for line in whole.splitlines():
-            told = json.loads(line)
-            yield told["key"], told["record"]
+            with suppress(ValueError, KeyError, TypeError):  # a damaged line: scored again
+                told = json.loads(line)
+                yield told["key"], told["record"]
 
     def add(self, key: str, record: Mapping[str, Any]) -> Record:
         """Keep a record; it is on disk when this returns."""

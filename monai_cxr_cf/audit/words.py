@@ -7,6 +7,7 @@ Every sentence has a code for programs and is made by a rule; nothing is chosen 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from monai_cxr_cf.audit.measuring.score import target_of
 from monai_cxr_cf.shifts.table import MARK
 
 Figures = Mapping[str, Any]
@@ -37,6 +38,8 @@ def _sentence(code: str, words: str, **more: Any) -> Sentence:
 
 
 def _signed(entry: Mapping[str, Any]) -> str:
+    if entry["low"] is None:
+        return f"{entry['value']:+.2f}"
     return f"{entry['value']:+.2f} ({entry['low']:+.2f} to {entry['high']:+.2f})"
 
 
@@ -45,9 +48,10 @@ def _looks(figures: Figures) -> Iterator[Sentence]:
         if entry["says"] != MOVES:
             continue
         up = entry["value"] > 0
-        words = f"{_capital(entry['name'])}: its score '{entry['label']}' "
+        own = _own(entry)
+        words = f"{_capital(entry['name'])}: {'its' if own else 'the'} score '{entry['label']}' "
         words += f"{'rises' if up else 'falls'} by {_signed(entry)} beyond its sham"
-        wrong = up != (entry["direction"] == "add")
+        wrong = own and up != (entry["direction"] == "add")
         words += _places(entry) + "." + _beside(figures, entry)
         if wrong:
             words += " It moves the wrong way: the score looks inverted."
@@ -56,6 +60,11 @@ def _looks(figures: Figures) -> Iterator[Sentence]:
                 words += " With black and white exchanged it moves the right way: check polarity."
         more = {name: entry[name] for name in ("label", "organs", "zones")}
         yield _sentence("inverted" if wrong else "looks_at", words, of=entry["name"], **more)
+
+
+def _own(entry: Mapping[str, Any]) -> bool:
+    """Whether a score is about the finding of the edit."""
+    return target_of((entry["label"],), entry["finding"]) is not None
 
 
 def _places(entry: Mapping[str, Any]) -> str:
@@ -125,7 +134,11 @@ def _none(figures: Figures) -> Sentence:
         words = f"Not known: edits of {max(few, default=0)} patients count, and with fewer than "
         words += f"{figures['tests']['patients_needed']} nothing can be shown."
         return _sentence("not_known", words)
-    return _sentence("nothing_shown", "No finding that was put in moved its score beyond its sham.")
+    return _sentence(
+        "nothing_shown",
+        f"No finding that was put in moved its score by {figures['margin']:g} or more beyond "
+        "its sham.",
+    )
 
 
 def _noisy(figures: Figures) -> str:
@@ -187,6 +200,10 @@ def _sure(figures: Figures) -> Iterator[Sentence]:
         words = "; ".join(f"{name} {max(0.01, least):.2f}" for name, least in seen)
         words = f"So large an effect would have been found in four of five audits: {words}."
         yield _sentence("power", words)
+    lost = [entry["name"] for entry in figures["effects"] if not _own(entry)]
+    if lost:
+        words = f"No score is named after {'; '.join(dict.fromkeys(lost))}: every score is tested."
+        yield _sentence("no_own_score", words, of=[*dict.fromkeys(lost)])
     yield from _narrow(figures)
     yield from _shams(figures)
     for entry in (each for each in figures["maps"] if each["label"] == "mass"):
@@ -235,7 +252,7 @@ def _limits(figures: Figures) -> Iterator[Sentence]:
         words += (
             f"an independent judge saw the finding in {entry['proven']} of them."
             if entry["proven"]
-            else "no independent judge confirmed that they show the finding."
+            else "no judge that is heard here confirmed that they show the finding."
         )
         yield _sentence("edits", words, of=entry["name"], proven=entry["proven"])
     words = "An edit shows what the score does on these radiographs and this way of drawing a "

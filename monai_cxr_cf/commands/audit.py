@@ -19,6 +19,7 @@ from monai_cxr_cf.errors import BadRequest
 PATIENTS = 20
 CAPTUM = "captum"
 STOPPED = 3
+SET = ("reading", "sham", "levels", "levels_by", "seeds", "finding", "direction", "side", "prompt")
 EXAMPLES = """\
 what it does: draws findings into your radiographs, and beside each the same edit without the
 finding (a sham); adds marks, frames and other exposures; asks your classifier about all of them;
@@ -108,8 +109,15 @@ def run(args: argparse.Namespace) -> int:
     from monai_cxr_cf.audit.cohort import cohort, single
     from monai_cxr_cf.audit.measuring.captum_maps import mapper
     from monai_cxr_cf.audit.plan import Edits, asked_from
+    from monai_cxr_cf.dicom.reading.read import read_source
 
     check_place(args.device, args.precision)
+    if args.out is not None and args.out.exists() and not args.out.is_dir():
+        raise BadRequest("--out names a file; expected a folder.", hint="Take a new name.")
+    if args.saliency is not None and str(args.saliency) != CAPTUM and not args.saliency.is_dir():
+        raise BadRequest("--saliency names no folder.", hint="Check the path.")
+    if taken := [name for name in common_from(args) if name.partition(".")[0] in SET]:
+        raise BadRequest(f"An audit sets {taken[0]} itself.", hint="Leave that --field out.")
     if not 0 < args.margin < 1:
         raise BadRequest(f"--margin is {args.margin:g}; expected a number between 0 and 1.")
     declared = None if args.preprocessing is None else read_declared(args.preprocessing)
@@ -123,6 +131,8 @@ def run(args: argparse.Namespace) -> int:
         raise BadRequest("Neither or both of --data and --one are given; expected one of them.")
     where = args.data or args.one
     chosen = cohort(where, args.patients, args.split) if args.data else [single(where)]
+    if args.one is not None:
+        read_source(chosen[0].path, chosen[0].reading)  # says what is wrong before anything is made
     classifier = load_classifier(args.model, declared)
     if str(args.saliency) == CAPTUM:
         mapper(classifier)
@@ -191,6 +201,10 @@ def _audit(args: argparse.Namespace, classifier: Any, chosen: Any, edits: Any) -
         _stopped(args, stopped)
         return STOPPED
     facts, found = score(audit, classifier, args.talker)
+    if args.one is not None and not found.pairs:
+        codes = ", ".join(sorted(found.lost)) or "nothing to draw"
+        raise BadRequest(f"No edit of this radiograph could be made ({codes}).",
+                         hint="cxr-cf edit says more.")  # fmt: skip
     if args.saliency is not None:
         maps = None if str(args.saliency) == CAPTUM else args.saliency
         facts = with_maps(audit, classifier, facts, found, maps)

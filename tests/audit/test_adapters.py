@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_cxr_cf.audit.adapters.classifier import Classifier
 from monai_cxr_cf.audit.adapters.declared import Declared, read_declared
 from monai_cxr_cf.audit.adapters.load import digest_of, load_classifier
 from monai_cxr_cf.audit.checks import auc_of, order, same_across_files, steady
@@ -166,16 +167,30 @@ def test_an_archive_with_pickled_code_is_refused_unread(specs, tmp_path):
         load_classifier(str(path), DECLARED)
 
 
+def test_what_lies_in_no_file_is_known_by_its_answers():
+    def endpoint(value):
+        def answers(images):
+            return np.full((len(images), 3), value)
+
+        return Classifier("endpoint", "http", "", Declared(("a", "b", "c"), None), answers)
+
+    assert digest_of(endpoint(0.2)) == digest_of(endpoint(0.2)) != digest_of(endpoint(0.9))
+
+
 def test_order_polarity_and_steadiness():
     truths = [True] * 3 + [False] * 3 + [None]
     right = [0.9, 0.8, 0.4, 0.3, 0.2, 0.5, 0.1]
     wrong = [1 - value for value in right]
+    assert order("Edema", truths, wrong, right).passed is True  # so few may lie so by chance
+    few = (truths, right, wrong)
+    truths, right, wrong = ([*each[:6] * 3, each[6]] for each in few)
     good = order("Edema", truths, right, wrong)
     assert (good.passed, good.value) == (True, 0.8889)
     bad = order("Edema", truths, wrong, right)
     assert bad.passed is False
     assert "polarity looks wrong" in bad.words
-    assert order("Edema", truths[2:], right[2:], wrong[2:]).passed is None
+    assert order("Edema", truths[6:], right[6:], wrong[6:]).passed is True
+    assert order("Edema", truths[14:], right[14:], wrong[14:]).passed is None
     assert auc_of([1, 1], [1, 0]) == 0.75
     same = np.zeros((2, 2))
     assert steady(same, same).passed is True

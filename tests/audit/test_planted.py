@@ -116,6 +116,17 @@ def test_page_one_tells_what_else_moves_what_is_open_and_which_scores_are_narrow
         assert why in looks[1]["words"]
 
 
+def test_a_score_that_is_named_otherwise_is_no_score_of_the_finding(reports):
+    figures = deepcopy(reports["inverted"][0])
+    figures["effects"] = figures["effects"][:1]
+    figures["effects"][0]["label"] = "No Finding"
+    answers = page(figures)
+    assert codes(answers, "looks_at") == [("looks_at", LEFT)]
+    assert ": the score 'No Finding' falls by" in answers["looks_at"][0]["words"]
+    (told,) = (s["words"] for s in answers["how_sure"] if s["code"] == "no_own_score")
+    assert told == f"No score is named after {LEFT}: every score is tested."
+
+
 def learnt(mark, share, rng):
     """A logistic regression on drawn chests, whose positives carry a mark so often."""
     found, truth = [], []

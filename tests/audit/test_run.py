@@ -21,7 +21,7 @@ from monai_cxr_cf.audit.cohort import cohort
 from monai_cxr_cf.audit.figures.maps import maps
 from monai_cxr_cf.audit.measuring.saliency import read_map
 from monai_cxr_cf.audit.one import draw
-from monai_cxr_cf.audit.plan import Edits, asked_from
+from monai_cxr_cf.audit.plan import Edits, asked_from, check_grown, write_manifest
 from monai_cxr_cf.audit.report.write import schema
 from monai_cxr_cf.audit.run import Audit, edit, finish, lay_out_edits, score
 from monai_cxr_cf.audit.trials import find_pairs, trials
@@ -66,6 +66,15 @@ def audit(root, tiny_folder, tmp_path_factory):
     work = Passing(backbone=str(tiny_folder), device="cpu", log=str(folder / "log"))
     edits = Edits(asked_from(["left pleural effusion"]), (0.5, 1.0))
     return Audit(folder / "out", chosen, edits, common, work, How())
+
+
+def test_an_old_folder_is_no_place_for_other_edits(tmp_path):
+    path, rows = tmp_path / "m.jsonl", [{"id": "a"}, {"id": "b"}]
+    check_grown(path, rows)
+    write_manifest(path, rows)
+    check_grown(path, [{"id": "c"}, *rows])
+    with pytest.raises(BadRequest, match="1 of its 2 edits are not asked for now"):
+        check_grown(path, rows[:1])
 
 
 def whole(audit, spec, events=None):

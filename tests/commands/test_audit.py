@@ -7,7 +7,7 @@ import pytest
 
 from monai_cxr_cf.cli import main
 from tests.audit import models
-from tests.dicom.factory import Spec, save
+from tests.dicom.factory import Spec, build, save, save_dataset
 
 
 @pytest.fixture
@@ -37,6 +37,9 @@ def call(root, tmp_path, capsys):
      ({"levels": "0.5"}, "must rise and end with 1"), ({"levels": "x,1"}, "no list of numbers"),
      ({"margin": "2"}, "--margin is 2"), ({"out": ""}, "--out is missing"),
      ({"preprocessing": ""}, "Nothing says what the classifier wants to see"),
+     ({"levels": "0,1"}, "Levels lie above 0"), ({"seed": "-1"}, "Levels lie above 0"),
+     ({"saliency": "/nowhere"}, "--saliency names no folder"),
+     ({"field": "reading.allow_lateral=true"}, "An audit sets reading itself"),
      ({"model": "x.h5"}, "no classifier that is known here"), ({"split": "x"}, None)],
 )  # fmt: skip
 def test_what_is_wrong_is_one_sentence_and_nothing_is_written(call, tmp_path, given, words):
@@ -48,6 +51,19 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_written(call, tmp_path, gi
     assert complaint.startswith("cxr-cf: ")
     assert any(part in complaint for part in words.split("|"))
     assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_explained_is_told_before_anything_is_made(call, tmp_path):
+    ds = build(Spec())
+    ds.BodyPartExamined = "HAND"
+    code, _, complaint = call(data="", one=save_dataset(tmp_path / "hand.dcm", ds))
+    assert (code, "HAND" in complaint) == (2, True)
+    assert not (tmp_path / "out").exists()
+    code, _, complaint = call(out=tmp_path / "audit.yaml")
+    assert (code, "--out names a file" in complaint) == (2, True)
+    code, _, complaint = call(field="preset=nope")
+    assert (code, "nope" in complaint) == (2, True)
+    assert not (tmp_path / "out" / "manifest.jsonl").exists()
 
 
 def test_a_check_scores_one_radiograph(call, tmp_path):

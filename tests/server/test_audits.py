@@ -14,6 +14,7 @@ from monai_cxr_cf.audit.report.write import schema
 from monai_cxr_cf.cli import build_parser
 from monai_cxr_cf.commands.serve import settings_from
 from monai_cxr_cf.errors import BadRequest
+from monai_cxr_cf.server.uploads.audit_order import classifier_digest
 from tests.audit.models import YAML, onnx
 from tests.server.browser import Browser
 from tests.server.serving import Serving, Web, finish
@@ -36,6 +37,18 @@ def serving(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iter
     found = Serving(home / "data", *words, key=KEY).start()
     yield found
     assert found.stop() == 0
+
+
+def test_a_name_for_another_classifier_is_another_job(tmp_path: Path) -> None:
+    (tmp_path / "n.onnx").write_bytes(b"1")
+    (tmp_path / "a.yaml").write_text(YAML)
+    net, yaml = str(tmp_path / "n.onnx"), str(tmp_path / "a.yaml")
+    first = classifier_digest(net, yaml)
+    assert first == classifier_digest(net, yaml) != classifier_digest("j1", None)
+    (tmp_path / "n.onnx").write_bytes(b"2")
+    second = classifier_digest(net, yaml)
+    (tmp_path / "a.yaml").write_text(YAML + "# other\n")
+    assert len({first, second, classifier_digest(net, yaml)}) == 3
 
 
 def ask(client: httpx.Client, files: Any, **order: Any) -> httpx.Response:

@@ -50,7 +50,9 @@ def effect(values: ArrayLike, patients: Sequence[Hashable]) -> Effect:
     count = len(means)
     if not count:
         return Effect(math.nan, math.nan, math.nan, 1.0, 0, math.nan)
-    low, high = np.quantile(_weights(count) @ means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low = high = math.nan  # of one patient
+    if count > 1:
+        low, high = np.quantile(_weights(count) @ means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     sd = float(means.std(ddof=1)) if count > 1 else math.nan
     return Effect(float(means.mean()), float(low), float(high), flipped(means), count, sd)
 

@@ -31,8 +31,9 @@ def curve(entry: Mapping[str, Any], *, sampled: bool = False) -> str:
     parts = [f'<line x1="{PAD}" x2="{WIDTH - 8}" y1="{y(0):.1f}" y2="{y(0):.1f}" stroke="#999"/>']
     for kind, colour in (("sham", SHAM), ("edited", EDIT)):
         row = rows[kind]
-        band = [(x(v), y(p["high"] or 0)) for v, p in zip(levels, row, strict=True)]
-        band += [(x(v), y(p["low"] or 0)) for v, p in zip(levels, row, strict=True)][::-1]
+        top, end = ([p[key] or p["value"] or 0 for p in row] for key in ("high", "low"))
+        band = [(x(v), y(p)) for v, p in zip(levels, top, strict=True)]
+        band += [(x(v), y(p)) for v, p in zip(levels, end, strict=True)][::-1]
         line = [(x(v), y(p["value"] or 0)) for v, p in zip(levels, row, strict=True)]
         dash = ' stroke-dasharray="4 3"' if kind == "sham" else ""
         parts.append(f'<polygon points="{_points(band)}" fill="{colour}" opacity=".18"/>')

@@ -14,7 +14,11 @@ from monai_cxr_cf.server.queue.jobs import AUDIT, EDIT, PARTS, SEGMENT, Submissi
 from monai_cxr_cf.server.routes.desk import Desk, desk
 from monai_cxr_cf.server.routes.models import JobBody, JobList
 from monai_cxr_cf.server.uploads import intake
-from monai_cxr_cf.server.uploads.audit_order import audit_request, check_amount
+from monai_cxr_cf.server.uploads.audit_order import (
+    audit_request,
+    check_amount,
+    classifier_digest,
+)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=ERRORS)
 EXAMPLE = '{"prompt": "moderate left pleural effusion", "preset": "fast"}'
@@ -133,12 +137,17 @@ def cancel(id: Id, desk: AtDesk) -> JobBody:
 async def _received(form: JobForm, request: dict[str, object], desk: Desk) -> Submission:
     """The files of a form in a folder of their own."""
     uids = [uid for uid in (form.study, form.series, form.instance) if uid is not None]
+    digests: dict[str, str] = {}
     if form.kind == AUDIT:
+        named = desk.settings.classifiers()[str(request["model"])]
+        digests["classifier"] = await run_in_threadpool(classifier_digest, *named)
         check_amount(request, len(form.radiographs) or 1, desk.settings.limits.audit_edits)
         if form.masks or form.roi:
             raise BadRequest("An audit takes no masks and no region.")
     if form.radiographs:
-        return await _several(form, request, desk, alone=form.dicom is None and not uids)
+        if form.kind != AUDIT or form.dicom is not None or uids:
+            raise BadRequest("radiographs is a field of audits, instead of dicom.")
+        return await _several(form, request, desk, digests)
     if (form.dicom is None) == (not uids) or len(uids) not in (0, 3):
         raise BadRequest(
             "A job needs an image: either the field dicom, or study, series and instance.",
@@ -146,7 +155,6 @@ async def _received(form: JobForm, request: dict[str, object], desk: Desk) -> Su
         )
     folder = desk.incoming()
     try:
-        digests = {}
         if form.dicom is not None:
             digests["source"] = await desk.receive(form.dicom, folder / "source")
         else:
@@ -161,14 +169,11 @@ async def _received(form: JobForm, request: dict[str, object], desk: Desk) -> Su
         raise
 
 
-async def _several(form: JobForm, request: Any, desk: Desk, *, alone: bool) -> Submission:
+async def _several(form: JobForm, request: Any, desk: Desk, digests: dict[str, str]) -> Submission:
     """The radiographs of an audit in a folder of their own."""
-    if form.kind != AUDIT or not alone:
-        raise BadRequest("radiographs is a field of audits, instead of dicom.")
     folder = desk.incoming()
     try:
         (folder / "source").mkdir()
-        digests = {}
         for number, upload in enumerate(form.radiographs, 1):
             name = f"source/{number:04d}"
             digests[name] = await desk.receive(upload, folder / name)

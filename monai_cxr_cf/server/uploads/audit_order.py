@@ -2,15 +2,20 @@
 """The words of a caller -> a checked audit: no path and no code, a classifier by its name."""
 
 from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monai_cxr_cf.audit.plan import ARMS, LEVELS, Edits, asked_from
+from monai_cxr_cf.batch.rows.manifest import file_sha256
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.server.settings import Settings
+from monai_cxr_cf.server.settings import JUDGES, Settings
 from monai_cxr_cf.server.uploads.intake import edit_request
 
+START = token_hex(8)
 Text = Annotated[str, Field(max_length=300)]
 
 
@@ -51,6 +56,20 @@ def edits_of(request: Mapping[str, Any]) -> Edits:
     """What is asked of every radiograph; BadRequest for words that are no finding."""
     asked = asked_from(request["findings"])
     return Edits(asked, tuple(request["levels"]), seed=request["seed"])
+
+
+def classifier_digest(spec: str, declared: str | None) -> str:
+    """Of what the operator offers under a name: a job of another classifier is another job.
+
+    What lies in no file (a module, an address) is another one after every start.
+    """
+    told = [spec]
+    for name in (spec, spec.rpartition(":")[0], declared or ""):
+        files = [Path(name)] if Path(name).is_file() else sorted(Path(name or "-").rglob("*"))
+        told += [file_sha256(file) for file in files if file.is_file()]
+    if len(told) == 1 + (declared is not None) and spec not in JUDGES:
+        told.append(START)
+    return sha256(" ".join(told).encode()).hexdigest()
 
 
 def check_amount(request: Mapping[str, Any], radiographs: int, most: int) -> None:
