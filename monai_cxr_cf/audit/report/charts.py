@@ -15,11 +15,9 @@ EDIT, SHAM = "#1b5e9b", "#8a8a8a"
 def curve(entry: Mapping[str, Any], *, sampled: bool = False) -> str:
     """Rise of a score over severity or share of the change, edits and shams, with 95 % bands."""
     levels = [0.0, *entry["levels"]]
-    rows = {kind: [{"value": 0.0, "low": 0.0, "high": 0.0}, *entry[kind]]
-            for kind in ("sham", "edited")}  # fmt: skip
-    values = [
-        point[key] or 0.0 for row in rows.values() for point in row for key in ("low", "high")
-    ]
+    none = {"value": 0.0, "low": 0.0, "high": 0.0}
+    rows = {kind: [none, *entry[kind]] for kind in ("sham", "edited")}
+    values = [p[key] or 0.0 for row in rows.values() for p in row for key in ("low", "high")]
     low, high = min(-0.1, *values), max(0.1, *values)
 
     def x(level: float) -> float:
@@ -28,12 +26,12 @@ def curve(entry: Mapping[str, Any], *, sampled: bool = False) -> str:
     def y(value: float) -> float:
         return 8 + (high - value) / (high - low) * (HEIGHT - PAD - 8)
 
-    parts = [f'<line x1="{PAD}" x2="{WIDTH - 8}" y1="{y(0):.1f}" y2="{y(0):.1f}" stroke="#999"/>']
+    parts = [f'<path d="M{PAD} {y(0):.1f}H{WIDTH - 8}" stroke="#999"/>']
     for kind, colour in (("sham", SHAM), ("edited", EDIT)):
         row = rows[kind]
-        top, end = ([p[key] or p["value"] or 0 for p in row] for key in ("high", "low"))
-        band = [(x(v), y(p)) for v, p in zip(levels, top, strict=True)]
-        band += [(x(v), y(p)) for v, p in zip(levels, end, strict=True)][::-1]
+        ends = [(x(v), y(p[key] or p["value"] or 0)) for key in ("high", "low")
+                for v, p in zip(levels, row, strict=True)]  # fmt: skip
+        band = ends[: len(row)] + ends[len(row) :][::-1]
         line = [(x(v), y(p["value"] or 0)) for v, p in zip(levels, row, strict=True)]
         dash = ' stroke-dasharray="4 3"' if kind == "sham" else ""
         parts.append(f'<polygon points="{_points(band)}" fill="{colour}" opacity=".18"/>')
@@ -47,8 +45,8 @@ def curve(entry: Mapping[str, Any], *, sampled: bool = False) -> str:
                      f"{level:g}</text>")  # fmt: skip
     along = "severity" if sampled else "share of the change"
     title = f"{entry['name']}: rise of '{entry['label']}' over {along}"
-    words = f"{along} (1 = the whole edit); line: edit, dashes: sham"
-    parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 2}" text-anchor="middle">{words}</text>')
+    parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 2}" text-anchor="middle">{along} '
+                 "(1 = the whole edit); line: edit, dashes: sham</text>")  # fmt: skip
     return (
         f'<svg role="img" aria-label="{escape(title)}" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'width="{WIDTH}" height="{HEIGHT}">{"".join(parts)}</svg>'
