@@ -63,11 +63,12 @@ def rows_of(chosen: Sequence[Chosen], edits: Edits) -> list[dict[str, Any]]:
     """The rows: a finding is added where it is not known to be, removed where it may be."""
     found = []
     for radiograph in chosen:
+        digest = file_sha256(Path(radiograph.path))[:16]
         for asked in edits.asked:
             there = radiograph.shows(asked.finding)
             if there is (asked.direction == "add"):
                 continue
-            found += [_row(radiograph, asked, edits, arm) for arm in ARMS]
+            found += [_row(radiograph, asked, edits, digest, arm) for arm in ARMS]
     if not found:
         raise BadRequest(
             "No radiograph is left to edit: the labels say that all show the findings to be added, "
@@ -77,7 +78,7 @@ def rows_of(chosen: Sequence[Chosen], edits: Edits) -> list[dict[str, Any]]:
     return found
 
 
-def _row(radiograph: Chosen, asked: Asked, edits: Edits, arm: str) -> dict[str, Any]:
+def _row(radiograph: Chosen, asked: Asked, edits: Edits, digest: str, arm: str) -> dict[str, Any]:
     cells: dict[str, Any] = {
         "path": radiograph.path,
         "patient": radiograph.patient,
@@ -88,7 +89,7 @@ def _row(radiograph: Chosen, asked: Asked, edits: Edits, arm: str) -> dict[str, 
         "seeds": [edits.seed],
         "sham": arm == "sham",
         "picture": radiograph.id,
-        "file": file_sha256(Path(radiograph.path))[:16],  # another file is another edit
+        "file": digest,  # another file is another edit
     }
     if asked.side:
         cells["side"] = asked.side
