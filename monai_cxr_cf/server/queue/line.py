@@ -87,18 +87,15 @@ class Line:
         )
         order = (jobs.c.priority.desc(), at_it, jobs.c.seq)
         first = sql.select(jobs.c.seq).where(jobs.c.state == QUEUED).order_by(*order).limit(1)
-        values = {"state": RUNNING, "worker": self._token, "started": time.time()}
-        query = (
-            sql.update(jobs)
-            .where(jobs.c.seq == first.scalar_subquery())
-            .values(**values, updated=time.time(), attempts=jobs.c.attempts + 1)
-            .returning(*jobs.c)
-        )
+        taken = sql.update(jobs).where(jobs.c.seq == first.scalar_subquery()).returning(*jobs.c)
         # Look before writing: an idle worker must not take the write lock five times a second.
         with self._store.reading.connect() as connection:
             if connection.execute(first).scalar() is None:
                 return None
         with self._store.writing.begin() as connection:
+            now = time.time()  # under the lock: no job starts before it was submitted
+            values = {"state": RUNNING, "worker": self._token, "started": now, "updated": now}
+            query = taken.values(**values, attempts=jobs.c.attempts + 1)
             row = connection.execute(query).mappings().first()
         return None if row is None else {str(name): value for name, value in row.items()}
 

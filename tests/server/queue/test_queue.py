@@ -77,6 +77,21 @@ def test_jobs_are_taken_in_order_and_organs_before_edits(
     assert store.get(organs).position == 0
 
 
+def test_a_job_starts_after_it_was_submitted_also_if_it_comes_while_the_worker_looks(
+    store: Store, line: Line, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def submitted_meanwhile() -> Any:
+        monkeypatch.undo()
+        submit()
+        return store.reading.connect()
+
+    monkeypatch.setattr(store.reading, "connect", submitted_meanwhile)
+    job = line.take()
+    assert job is not None
+    assert job["started"] >= job["created"]
+    assert job["updated"] == job["started"]
+
+
 def test_the_same_bytes_and_request_are_one_job_until_it_failed(
     store: Store, submit: Submit
 ) -> None:
