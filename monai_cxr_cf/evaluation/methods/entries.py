@@ -103,11 +103,13 @@ def _told(entry: Entry, backbone: Backbone) -> Entry:
 def trials_of(trials: Sequence[Trial], entries: Sequence[Entry]) -> list[Trial]:
     """The same trials for every entry, those of one radiograph and edit side by side.
 
-    A method that cannot remove has none of the removals, and finished pictures have no shams.
+    A method that cannot remove has none of the removals, and finished pictures have no shams. A
+    sham takes the first seed alone: it costs as much as an edit and gives one threshold for all.
     """
     return [
         replace(
             trial,
+            seeds=trial.seeds[:1] if trial.sham else trial.seeds,
             settings=replace(
                 trial.settings,
                 method=entry.method,

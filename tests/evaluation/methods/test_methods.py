@@ -112,7 +112,7 @@ def test_a_wrong_name_is_refused(specs, words) -> None:
 
 def test_every_method_gets_the_same_trials_but_removals_where_it_has_none() -> None:
     source = Input("i", "p", "PA", "i.png")
-    asked = [Trial(source, edit, (0,)) for edit in (ADDITIONS[0], REMOVALS[0])]
+    asked = [Trial(source, edit, (0, 1)) for edit in (ADDITIONS[0], REMOVALS[0])]
     asked.append(replace(asked[0], sham=True))
     entries = [Entry(name, "cxr-mini") for name in (OURS, "pie", "attend_excite", "external")]
     found = trials_of(asked, entries)
@@ -122,6 +122,7 @@ def test_every_method_gets_the_same_trials_but_removals_where_it_has_none() -> N
         ("remove", False, "external"), ("add", True, OURS), ("add", True, "pie"),
         ("add", True, "attend_excite"),
     ]  # fmt: skip
+    assert [t.seeds for t in found] == [(0, 1)] * 7 + [(0,)] * 3  # a sham costs what an edit does
     assert len({t.identity for t in found}) == len(found)
     assert found[0].identity == asked[0].identity  # ours is what it was without a choice
     assert "method" not in Settings().about()
