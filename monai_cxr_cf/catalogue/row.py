@@ -9,6 +9,7 @@ from monai_cxr_cf.catalogue.settings import Settings
 from monai_cxr_cf.errors import BadRequest
 
 CHANNELS = {"text": 4, "instruct": 8, "inpaint": 9}  # kind of a UNet -> its input channels
+SHIPPED = {"text": "cxr-mini", "instruct": "cxr-mini-instruct", "inpaint": "cxr-mini-inpaint"}
 # Dials of the presets that hold for every method: words, and how a picture becomes the output.
 COMMON = ("tokens.source", "tokens.removal", "keep.band_px", "output.*")
 WINDOW = "output.roi_crop"  # the others draw the whole picture
@@ -58,6 +59,7 @@ class Row:
         settings: its settings at their published values.
         cost: settings and ``Unit`` -> F of one image; None where presets decide it.
         kinds: kinds of UNet that it runs on, keys of ``CHANNELS``.
+        own: the kind that it was published with.
         needs: what else a run must have: ``results``.
         region: how it knows where to edit: ``paste``, ``guidance``, ``own`` (it finds out by
             itself) or ``none``; the composite comes after all of them.
@@ -74,6 +76,7 @@ class Row:
     cost: Callable[[Any, Unit], float] | None
     reference: Reference
     kinds: tuple[str, ...] = ("text",)
+    own: str = "text"
     needs: tuple[str, ...] = ()
     region: str = "paste"
     dials: tuple[str, ...] = COMMON
@@ -102,7 +105,7 @@ class Row:
         raise BadRequest(
             f"'{self.id}' edits with a UNet of {wanted} input channels; "
             f"'{backbone}' has {CHANNELS[kind]}.",
-            hint="cxr-cf info methods lists the methods for each.",
+            hint=f"--backbone {SHIPPED[self.kinds[-1]]}, or another method of cxr-cf info methods.",
         )
 
 

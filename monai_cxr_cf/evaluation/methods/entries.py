@@ -66,12 +66,17 @@ def able(
 ) -> tuple[list[Entry], dict[str, str]]:
     """Entries that can run, and why the others cannot; nothing is loaded twice.
 
+    A method that was published with another kind of UNet than the default backbone's runs on
+    ``DEFAULT-KIND`` where the shipped weights have it.
+
     Raises:
         BadRequest: none but ours can, though others were asked for.
     """
     found, why = [], {}
-    for entry in entries:
-        row, own = TABLE[entry.method], entry.backbone != default
+    for given in entries:
+        row, own = TABLE[given.method], given.backbone != default
+        home = (networks.folder() / (name := f"{default}-{row.own}")).is_dir() and not own
+        entry = replace(given, backbone=name) if home else given
         backbone = networks.backbone(entry.backbone)
         if "results" in row.needs:
             why[entry.method] = "shows finished pictures: give their folder with --external"

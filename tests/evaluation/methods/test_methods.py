@@ -2,6 +2,7 @@
 """The table of methods: each judged by its own shams, ours subtracted over the same edits."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -62,8 +63,15 @@ def test_the_text_has_a_line_a_method_and_direction() -> None:
 class Loaded:
     """Networks of one backbone, whatever it is called."""
 
+    def __init__(self, shipped=Path("none")):
+        self.shipped = shipped
+
+    def folder(self):
+        return self.shipped
+
     def backbone(self, spec):
-        return backbone("instruct" if spec == "eight" else "text")
+        kinds = {"eight": "instruct", "tiny-instruct": "instruct", "tiny-inpaint": "inpaint"}
+        return backbone(kinds.get(spec, "text"))
 
     def judge(self, name):
         return None
@@ -126,6 +134,19 @@ def test_every_method_gets_the_same_trials_but_removals_where_it_has_none() -> N
     assert len({t.identity for t in found}) == len(found)
     assert found[0].identity == asked[0].identity  # ours is what it was without a choice
     assert "method" not in Settings().about()
+
+
+def test_methods_run_on_the_shipped_unet_of_their_own_kind(tmp_path) -> None:
+    for name in ("tiny-instruct", "tiny-inpaint"):
+        (tmp_path / name).mkdir()
+    asked = parsed(["ip2p", "sd_inpaint", "sdedit", "instructx2x:eight"], "tiny")
+    found, why = able(asked, Loaded(tmp_path), default="tiny")
+    assert not why
+    assert [entry.backbone for entry in found] == [
+        "tiny", "tiny-instruct", "tiny-inpaint", "tiny", "eight",
+    ]  # fmt: skip
+    found, why = able(parsed([], "tiny"), Loaded(tmp_path), default="tiny")
+    assert "biomedjourney" in why  # nothing else gets the name
 
 
 def test_costs_are_for_the_backbone_and_settings_at_hand() -> None:
