@@ -3,6 +3,7 @@
 
 import base64
 import json
+import re
 from zlib import crc32
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from monai.networks.nets import DenseNet121
 from safetensors.torch import save_file
-from transformers import Dinov2Config, Dinov2Model
+from transformers import Dinov2Config, Dinov2Model, ResNetConfig, ResNetModel
 
 from monai_cxr_cf.errors import BadRequest, ComponentMissing
 from monai_cxr_cf.evaluation.networks.inception import InceptionFid
@@ -105,6 +106,44 @@ def test_inception_gives_the_activations_of_torch_fidelity_s() -> None:
         ours = made(torch.from_numpy(x))[0, ::64]
     assert float(theirs.std()) > 0.1
     assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+def test_a_resnet_with_keys_of_torchvision_is_that_of_transformers(tmp_path) -> None:
+    torch.manual_seed(0)
+    peer = ResNetModel(ResNetConfig()).eval()  # a ResNet-50
+    for name, value in peer.state_dict().items():
+        if name.endswith(("running_mean", "normalization.bias")):
+            value.normal_(0, 0.1)
+    weights = {
+        torchvision_name(name): value
+        for name, value in peer.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    weights |= {"fc.weight": torch.eye(2048)[:2] / 9, "fc.bias": torch.zeros(2)}
+    place = folder(tmp_path / "r", weights, kind="resnet50", side=64, labels=["x", "Edema"])
+    with torch.no_grad():
+        told = peer(shown_to(Looks("resnet50", 64), IMAGE)).pooler_output[0, :, 0, 0]
+    found = load_vectors(str(place)).vectors([IMAGE])[0]
+    assert float(told.std()) > 0.01
+    assert np.allclose(found, told.numpy(), atol=1e-5)
+    edema = load_conf(place, "pulmonary edema").predict([IMAGE])[0]
+    assert float(edema) == pytest.approx(float(torch.sigmoid(told[1] / 9)), abs=1e-6)
+
+
+def torchvision_name(name):
+    """A key of transformers' ResNet as torchvision has it."""
+    for pattern, plain in (
+        (r"embedder\.embedder\.convolution", "conv1"),
+        (r"embedder\.embedder\.normalization", "bn1"),
+        (r"shortcut\.convolution", "downsample.0"),
+        (r"shortcut\.normalization", "downsample.1"),
+    ):
+        name = re.sub(pattern, plain, name)
+    part = r"layer\.(\d)\.(convolution|normalization)"
+    short = {"convolution": "conv", "normalization": "bn"}
+    name = re.sub(part, lambda m: f"{short[m[2]]}{int(m[1]) + 1}", name)
+    stage = r"encoder\.stages\.(\d)\.layers"
+    return re.sub(stage, lambda m: f"layer{int(m[1]) + 1}", name)
 
 
 def test_rad_dino_s_kind_is_read_by_transformers(tmp_path) -> None:
