@@ -9,7 +9,6 @@ from monai_cxr_cf.catalogue.settings import Settings
 from monai_cxr_cf.errors import BadRequest
 
 CHANNELS = {"text": 4, "instruct": 8, "inpaint": 9}  # kind of a UNet -> its input channels
-SHIPPED = {"text": "cxr-mini", "instruct": "cxr-mini-instruct", "inpaint": "cxr-mini-inpaint"}
 # Dials of the presets that hold for every method: words, and how a picture becomes the output.
 COMMON = ("tokens.source", "tokens.removal", "keep.band_px", "output.*")
 WINDOW = "output.roi_crop"  # the others draw the whole picture
@@ -105,7 +104,7 @@ class Row:
         raise BadRequest(
             f"'{self.id}' edits with a UNet of {wanted} input channels; "
             f"'{backbone}' has {CHANNELS[kind]}.",
-            hint=f"--backbone {SHIPPED[self.kinds[-1]]}, or another method of cxr-cf info methods.",
+            hint="cxr-cf info methods lists the methods for each.",
         )
 
 
