@@ -54,12 +54,14 @@ def roi_prior(region: ArrayLike, grid: Grid, coarsest: Grid) -> Map | None:
 
 
 def guidance_map(region: ArrayLike, latent_hw: Grid) -> Map:
-    """Ω of guided latent cells: area pooling, Gaussian of one cell, divided by its maximum; 0..1.
+    """Ω of guided latent cells, 0..1: area pooling, Gaussian of one cell, over half its maximum.
 
-    A region of any size is seen: its peak is brought to 1 however small it is.
+    A straight border is half of the maximum, so Ω is 1 up to it and falls outside; a narrow corner,
+    such as the costophrenic angle, is guided too. A region of any size is seen: its peak is
+    brought to 1 however small it is.
     """
     blurred = gaussian_filter(area_pool(region, latent_hw), GUIDANCE_BLUR_CELLS, mode="nearest")
-    scaled: Map = np.clip(blurred / blurred.max(), 0.0, 1.0)
+    scaled: Map = np.clip(2 * blurred / blurred.max(), 0.0, 1.0)
     return scaled
 
 

@@ -219,7 +219,7 @@ def test_scales_and_texts_go_with_the_task_into_a_window(task):
     assert torch.allclose(law.maps[:, 2:-1, 2:-1], whole.maps[:, 10:-1, 10:-1], atol=1e-2)
 
 
-def test_the_map_is_pooled_blurred_by_one_cell_and_brought_to_one(task):
+def test_the_map_is_pooled_blurred_by_one_cell_and_one_up_to_the_border(task):
     region = task.targets[0].region
     pooled = region.reshape(16, 8, 16, 8).mean((1, 3))
     taps = np.exp(-0.5 * np.arange(-4, 5) ** 2)
@@ -228,9 +228,13 @@ def test_the_map_is_pooled_blurred_by_one_cell_and_brought_to_one(task):
     blurred = np.einsum("t,rtc->rc", taps, pooled[at])
     blurred = np.einsum("t,rtc->rc", taps, blurred.T[at]).T
     found = guidance_map(region, HW)
-    assert np.allclose(found, blurred / blurred.max(), atol=1e-12)
+    assert np.allclose(found, np.minimum(2 * blurred / blurred.max(), 1), atol=1e-12)
     assert (found.min(), found.max()) == (0, 1)
     assert np.array_equal(guidance_map(np.ones((128, 128)), HW), np.ones(HW))
+    half = np.zeros((128, 128))
+    half[:, 64:] = 1
+    outside = [2 * taps[:n].sum() for n in (1, 2, 3, 4)]  # 4 to 1 cells from the border
+    assert guidance_map(half, HW)[8] == pytest.approx([*[0] * 4, *outside, *[1] * 8], abs=1e-9)
     speck = np.zeros((128, 128))
     speck[3, 5] = 1e-3
     assert guidance_map(speck, HW).max() == 1
