@@ -123,7 +123,9 @@ class Case:
         if output.composite == "none":
             return composite.plain(radiograph.pixels, decoded, grid=self.grid) * radiograph.valid
         tau = (output.tau1, output.tau2)
-        return composite.residual(radiograph.pixels, decoded, self.weight, grid=self.grid, tau=tau)
+        return composite.residual(
+            radiograph.pixels, decoded, self.weight, grid=self.grid, tau=tau, detail=output.detail
+        )
 
     def plain(self, radiograph: Radiograph, edited: Array) -> Array:
         """What the decoder's own picture changes, H x W, before any bound or composite."""

@@ -3,7 +3,7 @@
 
 Three zones: the region (kappa = 1), a feathered band (1 -> 0) and everything else (kappa exactly
 0), where the result is the source bit for bit. Inside, native texture returns in full where the
-model changed nothing and not at all where tissue was replaced.
+model changed nothing, in part under added density, and not at all where tissue was taken away.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from monai_cxr_cf.measures.masks import box_of
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+DETAIL = 4 / 256  # of the side: Gaussian below which structure counts as detail
 
 
 def smoothstep(low: float, high: float, x: Array) -> Array:
@@ -59,6 +60,7 @@ def residual(
     *,
     grid: ModelGrid,
     tau: tuple[float, float] = (0.02, 0.08),
+    detail: float = 0.0,
 ) -> Array:
     """Native change x' - x of the residual composite (docs/method.md 2.7).
 
@@ -66,7 +68,9 @@ def residual(
 
         x' - x = kappa (U(D(z0')) + U(w) r - x) = kappa (U(Delta) - U(1 - w) r)
 
-    The second form is what is computed, so Delta = 0 gives exactly 0.
+    The second form is what is computed, so Delta = 0 gives exactly 0. Rays add up: what lies before
+    and behind added density still shows. So with a = detail smoothstep(tau1, tau2, G * Delta), the
+    share a of r stays there, and of Delta's own fine structure, Delta - B Delta, the share a goes.
 
     Args:
         image: H x W float32 0..1, the native source x.
@@ -74,6 +78,7 @@ def residual(
         weight: H x W float32 0..1, kappa on the native grid.
         grid: the mapping U between the two.
         tau: tau1, tau2 as fractions of full range.
+        detail: 0..1, how much of the source's detail shows through added density.
 
     Returns:
         H x W float32; x + change lies in 0..1; exactly 0 where kappa is 0.
@@ -82,6 +87,10 @@ def residual(
     blurred = ndimage.gaussian_filter(np.abs(delta), 1.0)
     replaced = smoothstep(*tau, blurred)
     lost = image - grid.to_native(decoded.source)
+    if detail:
+        kept = detail * smoothstep(*tau, ndimage.gaussian_filter(delta, 1.0))
+        own = delta - ndimage.gaussian_filter(delta, DETAIL * delta.shape[0])
+        delta, replaced = delta - kept * own, replaced * (1 - kept)
     change = weight * (grid.to_native(delta) - grid.to_native(replaced) * lost)
     return _bounded(image, change)
 

@@ -171,6 +171,9 @@ class Output:
     )
     tau1: float = dial(0.02, "change below which native texture returns in full", span=(0, 1))
     tau2: float = dial(0.08, "change above which native texture is replaced", span=(0, 1))
+    detail: float = dial(
+        0.5, "share of the source's own detail that shows through added density", span=(0, 1)
+    )
 
 
 @dataclass(frozen=True)
@@ -247,7 +250,7 @@ PAPER = EditConfig(
     energy=Energy(levels="0,1,2", map="boosted"),
     correct=Correct(alpha_max=0.05, norm="none", truncated=False, stop_score=1.0, cap=0.0),
     keep=Keep(paste=False, band_px=0),
-    output=Output(composite="none", bounds="none"),
+    output=Output(composite="none", bounds="none", detail=0.0),
 )
 DEFAULT = EditConfig()
 FAST = replace(  # half the steps, and six of them run
@@ -271,7 +274,8 @@ GROUNDS: dict[str, str] = {
     "docs/method.md 2.5": "correct.norm, correct.scale, correct.truncated, correct.cap, "
     "correct.stop_score",
     "docs/method.md 2.6": "keep.paste",
-    "docs/method.md 2.7": "keep.band_px, output.composite, output.bounds, output.tau1, output.tau2",
+    "docs/method.md 2.7": "keep.band_px, output.composite, output.bounds, output.tau1, output.tau2, "
+    "output.detail",
     "docs/method.md 2.8": "sampling.cfg_from, sampling.cfg_until, sampling.guidance_rms",
     "docs/method.md 4": "tokens.removal",
     "docs/method.md 5": "sampling.steps",
@@ -289,6 +293,7 @@ SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "no-paste": {"keep": {"paste": False}},
     "no-composite": {"output": {"composite": "none"}},
     "no-bounds": {"output": {"bounds": "none"}},
+    "no-detail": {"output": {"detail": 0.0}},
     "no-crop": {"output": {"roi_crop": 0}},
 }
 

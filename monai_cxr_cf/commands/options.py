@@ -45,6 +45,7 @@ OFF = {  # what a law's switch means
     "no-paste": "the source is not held outside the region while drawing",
     "no-composite": "the model's whole picture: pixels outside change, too",
     "no-bounds": "let greys leave this patient's range or move against the finding",
+    "no-detail": "added density hides ribs, vessels and grain of the source",
     "no-crop": "draw the whole picture, not a window",
 }
 ABOUT_LAWS = "For experiments. docs/method.md 2 explains laws and dials, with the paper's symbols."

@@ -130,7 +130,7 @@ def guidance_of(task: EditTask, config: EditConfig, latent_hw: Grid, *, like: Te
             "A finding has a guidance of its own, and the whole picture is guided.",
             hint="Set sampling.guidance_map=region.",
         )
-    maps = np.stack([guidance_map(target.region, latent_hw) for target in task.targets])
+    maps = np.stack([guidance_map(t.region, latent_hw, task.organs) for t in task.targets])
     steered_away = any(target.where == "negative" for target in task.targets)
     return Guidance(
         maps=torch.as_tensor(maps).to(like.device, torch.float32),

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from monai_cxr_cf.evaluation.edits.inputs import Choice
     from monai_cxr_cf.evaluation.edits.runner import Tools
 
-INPUTS, SEEDS = 12, 5  # some 1,760 edits: about an hour on two free cores
+INPUTS, SEEDS = 12, 5  # some 2,240 edits: five quarters of an hour on two free cores
 EXAMPLES = """\
 what is asked, of PA and AP radiographs apart, five seeds each:
   of radiographs without findings: add cardiomegaly; add left effusion, right effusion; add left
-  lower consolidation, right lower consolidation; add edema
+  lower consolidation, right lower consolidation; add edema; add pneumonia; add atelectasis
   of radiographs with the finding: remove cardiomegaly; remove effusion
   and of every edit its sham: same region, seed and settings, but no words that ask for anything
 

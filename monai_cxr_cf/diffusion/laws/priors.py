@@ -53,13 +53,22 @@ def roi_prior(region: ArrayLike, grid: Grid, coarsest: Grid) -> Map | None:
     return None if peak < PEAK_MIN else np.clip(blurred / peak, 0.0, 1.0)
 
 
-def guidance_map(region: ArrayLike, latent_hw: Grid) -> Map:
-    """Ω of guided latent cells: area pooling, Gaussian of one cell, divided by its maximum; 0..1.
+def guidance_map(region: ArrayLike, latent_hw: Grid, organs: Mapping[str, ArrayLike]) -> Map:
+    """Ω of guided latent cells, 0..1: G R / max(G O, 1/2), divided by its maximum.
 
-    A region of any size is seen: its peak is brought to 1 however small it is.
+    G is area pooling and a Gaussian of one cell, R the region, O region and organs together. Within
+    an organ Ω fades over the region's border, so that a zone has no level edge; along the organ's
+    own border it is 1, so that a narrow corner, such as the costophrenic angle, is guided too. A
+    region of any size is seen: its peak is brought to 1 however small it is.
     """
-    blurred = gaussian_filter(area_pool(region, latent_hw), GUIDANCE_BLUR_CELLS, mode="nearest")
-    scaled: Map = np.clip(blurred / blurred.max(), 0.0, 1.0)
+    inside = np.asarray(region, dtype=np.float64)
+    around = np.maximum.reduce([inside, *(np.asarray(plane) for plane in organs.values())])
+    blurred, known = (
+        gaussian_filter(area_pool(plane, latent_hw), GUIDANCE_BLUR_CELLS, mode="nearest")
+        for plane in (inside, around)
+    )
+    ratio = blurred / np.maximum(known, 0.5)
+    scaled: Map = np.clip(ratio / ratio.max(), 0.0, 1.0)
     return scaled
 
 

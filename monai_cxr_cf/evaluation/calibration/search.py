@@ -70,7 +70,7 @@ class Space:
 
 # Additions gain nothing from an RMS (docs/cxr-mini/calibration.md); removals need one.
 SPACES = {
-    "edit": Space((0.4, 0.45, 0.55), guidances=(2.5, 4.0, 6.0, 9.0, 13.0)),
+    "edit": Space((0.4, 0.45, 0.55), guidances=(1.5, 2.5, 4.0, 6.0, 9.0, 13.0)),
     "removal": Space((0.4, 0.55), rms=(0.12, 0.18, 0.27, 0.4)),
 }
 

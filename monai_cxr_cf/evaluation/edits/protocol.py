@@ -43,6 +43,9 @@ ADDITIONS = (
     Edit("add right lower consolidation", "right lower lobe consolidation", "consolidation",
          side="right", zone="lower"),
     Edit("add edema", "moderate pulmonary edema", "pulmonary edema"),
+    Edit("add pneumonia", "right lower lobe pneumonia", "pneumonia", side="right", zone="lower"),
+    Edit("add atelectasis", "left lower lobe atelectasis", "atelectasis",
+         side="left", zone="lower"),
 )  # fmt: skip
 REMOVALS = (
     Edit("remove cardiomegaly", "no cardiomegaly", "cardiomegaly", "remove", label="Cardiomegaly"),

@@ -45,8 +45,15 @@ class Bar:
         return value > self.limit if self.sense == ">" else value >= self.limit
 
 
-VALID = {"cardiomegaly": 0.85, "pleural effusion": 0.60, "consolidation": 0.60}
-SIDE, SHAMS, REMOVALS = 0.95, 0.05, 0.40
+VALID = {
+    "cardiomegaly": 0.90,
+    "pleural effusion": 0.85,
+    "consolidation": 0.75,
+    "pneumonia": 0.75,
+    "pulmonary edema": 0.60,
+    "atelectasis": 0.60,
+}
+SIDE, SHAMS, REMOVALS = 0.98, 0.05, 0.80
 BARS = (
     *(Bar(f"valid additions, {f}", f"add {f}", "valid", v, ">=") for f, v in VALID.items()),
     Bar("side obeyed", "all additions", "side_obeyed", SIDE, ">="),

@@ -46,7 +46,7 @@ IDLE: dict[str, tuple[str, ...]] = {
     "energy": (),
     "correct": (),
     "keep": ("band_px",),
-    "output": ("composite", "tau1", "tau2"),
+    "output": ("composite", "tau1", "tau2", "detail"),
 }
 
 

@@ -22,7 +22,7 @@ Overrides = Mapping[str, Mapping[str, Any]]
 SWEEP = (2.5, 4.0, 7.0, 12.0, 20.0)
 # Nothing may hide a leak: what is measured is the decoder's own output.
 BARE: Overrides = {"keep": {"paste": False}, "output": {"composite": "none"}}
-NOT_LAWS = ("no-paste", "no-composite", "no-bounds", "no-crop")
+NOT_LAWS = ("no-paste", "no-composite", "no-bounds", "no-detail", "no-crop")
 NAMES = {
     "no-gate": "Eq. 5",
     "no-boost": "Eq. 6",

@@ -62,6 +62,7 @@ _GIVES = {
 }
 _TRANSPLANTED = {"effusion": 0.35, "consolidation": 0.5, "edema": 0.25}  # the rest is invented
 _RARE = {"pneumothorax": 0.4, "atelectasis": 0.3, "nodule": 0.18, "mass": 0.12}
+_ONE_MORE = 0.75  # of the radiographs whose plan has no rare finding yet are offered one
 _SEEN = {"mild": 0.05, "moderate": 0.1, "severe": 0.16}  # of the lung, clearly changed
 _SPREAD = {"COVID-19", "Edema"}  # disease of both lungs: one patch less leaves no normal
 _PRESENT = 0.003  # of the image: the least heart that can be warped
@@ -172,6 +173,8 @@ def plan(count: int, rng: np.random.Generator) -> list[Drawing]:
     hearts = [Drawing("cardiomegaly", "", "", severity()) for _ in range(rng.integers(1, 3))]
     others = [Drawing("edema", "bilateral", "", severity())] if rng.random() < 0.8 else []
     while len(fluids) + len(solids) + len(hearts) + len(others) < count:
+        others.append(_rare(rng, severity()))
+    if not {drawing.finding for drawing in others} & set(_RARE) and rng.random() < _ONE_MORE:
         others.append(_rare(rng, severity()))
     wishes = [*fluids, *solids, *hearts, *others]
     return [wishes[i] for i in sorted(rng.permutation(len(wishes))[:count])]

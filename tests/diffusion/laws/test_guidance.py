@@ -53,7 +53,7 @@ def test_which_branches_are_read():
 
 def test_the_region_alone_is_guided_from_the_source(task, e):
     law = made(task)
-    omega, found = guidance_map(task.targets[0].region, HW), guided(law, e)
+    omega, found = guidance_map(task.targets[0].region, HW, task.organs), guided(law, e)
     for n, c, y, x in np.ndindex(*found.shape):
         a, s = (float(e[name][n, c, y, x]) for name in ("cond", "source"))
         assert float(found[n, c, y, x]) == pytest.approx(s + 5 * omega[y, x] * (a - s), abs=1e-5)
@@ -64,7 +64,7 @@ def test_the_region_alone_is_guided_from_the_source(task, e):
 
 def test_with_a_negative_prompt_it_stands_for_the_source_inside(task, e):
     law = made(replace(task, negative_prompt="edema"))
-    omega, found = guidance_map(task.targets[0].region, HW), guided(law, e)
+    omega, found = guidance_map(task.targets[0].region, HW, task.organs), guided(law, e)
     for n, c, y, x in np.ndindex(*found.shape):
         a, s, m = (float(e[name][n, c, y, x]) for name in ("cond", "source", "negative"))
         wanted = s + omega[y, x] * (m - s) + 5 * omega[y, x] * (a - m)
@@ -114,7 +114,7 @@ def test_findings_have_scales_of_their_own_and_the_strongest_holds_in_each_cell(
     three = replace(task, targets=targets)
     assert scales_of(three, REGION) == (9.0, 5.0, 2.0)
     assert scales_of(three, UNIFORM) == (5.0, 5.0, 5.0)
-    maps = [guidance_map(t.region, HW) for t in targets]
+    maps = [guidance_map(t.region, HW, task.organs) for t in targets]
     plain, steered = (
         guided(made(replace(three, negative_prompt=words)), e)[0, 0] for words in ("", "mass")
     )
@@ -133,7 +133,7 @@ def test_an_rms_says_how_much_is_added_in_the_region(task, e, negative, where) -
     """For each image apart: s is what brings the mean square in Ω to that of the RMS."""
     config = REGION.with_overrides({"sampling": {"guidance_rms": 0.3, "guidance_map": where}})
     law = made(replace(task, negative_prompt=negative), config)
-    omega, found = guidance_map(task.targets[0].region, HW), guided(law, e)
+    omega, found = guidance_map(task.targets[0].region, HW, task.organs), guided(law, e)
     reference = e["negative" if negative or where == "uniform" else "source"]
     for n in range(2):
         added = (e["cond"] - reference)[n].double().numpy()
@@ -167,8 +167,8 @@ def test_findings_have_an_rms_of_their_own_beside_a_scale(task, e) -> None:
     assert (law.rms, law.scales) == ((0.3, 0.0), (5.0, 5.0))
     alone = made(replace(task, targets=both[:1]))
     other = made(replace(task, targets=both[1:]))
-    far = torch.as_tensor(guidance_map(mirror, HW) == 0)
-    near = torch.as_tensor(guidance_map(task.targets[0].region, HW) == 0)
+    far = torch.as_tensor(guidance_map(mirror, HW, task.organs) == 0)
+    near = torch.as_tensor(guidance_map(task.targets[0].region, HW, task.organs) == 0)
     assert torch.equal(guided(law, e)[..., far], guided(alone, e)[..., far])
     assert torch.equal(guided(law, e)[..., near], guided(other, e)[..., near])
 
@@ -219,19 +219,36 @@ def test_scales_and_texts_go_with_the_task_into_a_window(task):
     assert torch.allclose(law.maps[:, 2:-1, 2:-1], whole.maps[:, 10:-1, 10:-1], atol=1e-2)
 
 
-def test_the_map_is_pooled_blurred_by_one_cell_and_brought_to_one(task):
-    region = task.targets[0].region
-    pooled = region.reshape(16, 8, 16, 8).mean((1, 3))
+def blurred(plane):
+    """Area pooling of 128 x 128 to 16 x 16, and a Gaussian of one cell, written out."""
     taps = np.exp(-0.5 * np.arange(-4, 5) ** 2)
     taps /= taps.sum()
     at = np.clip(np.arange(16)[:, None] + np.arange(-4, 5), 0, 15)
-    blurred = np.einsum("t,rtc->rc", taps, pooled[at])
-    blurred = np.einsum("t,rtc->rc", taps, blurred.T[at]).T
-    found = guidance_map(region, HW)
-    assert np.allclose(found, blurred / blurred.max(), atol=1e-12)
+    rows = np.einsum("t,rtc->rc", taps, plane.reshape(16, 8, 16, 8).mean((1, 3))[at])
+    return np.einsum("t,rtc->rc", taps, rows.T[at]).T
+
+
+def test_the_map_is_the_blurred_region_over_the_blurred_organs(task):
+    region = task.targets[0].region
+    around = np.maximum.reduce([region, *task.organs.values()])
+    wanted = blurred(region) / np.maximum(blurred(around), 0.5)
+    found = guidance_map(region, HW, task.organs)
+    assert np.allclose(found, wanted / wanted.max(), atol=1e-12)
     assert (found.min(), found.max()) == (0, 1)
-    assert np.array_equal(guidance_map(np.ones((128, 128)), HW), np.ones(HW))
+    assert np.array_equal(guidance_map(np.ones((128, 128)), HW, {}), np.ones(HW))
     speck = np.zeros((128, 128))
     speck[3, 5] = 1e-3
-    assert guidance_map(speck, HW).max() == 1
-    assert guidance_map(speck, (12, 20)).shape == (12, 20)
+    assert guidance_map(speck, HW, {}).max() == 1
+    assert guidance_map(speck, (12, 20), task.organs).shape == (12, 20)
+
+
+def test_the_map_fades_over_a_border_within_an_organ_and_is_one_up_to_the_organs_own():
+    lung, region = np.zeros((2, 128, 128))
+    lung[:, 64:] = 1
+    region[64:, 64:] = 1  # the lower half of the lung
+    found = guidance_map(region, HW, {"left_lung": lung})
+    tail = [0.30053, 0.05856, 0.00457, 0.00013]  # of the Gaussian beyond 1 to 4 cells
+    assert found[4:8, 12] == pytest.approx(tail[::-1], abs=1e-4)  # above the cut, in the lung
+    assert found[8:12, 12] == pytest.approx([1 - t for t in tail], abs=1e-4)  # below it
+    assert found[12, 8:] == pytest.approx(1, abs=1e-4)  # up to the lung's border
+    assert found[12, 4:8] == pytest.approx([2 * t for t in tail[::-1]], abs=1e-4)  # beyond it
