@@ -274,8 +274,8 @@ GROUNDS: dict[str, str] = {
     "docs/method.md 2.5": "correct.norm, correct.scale, correct.truncated, correct.cap, "
     "correct.stop_score",
     "docs/method.md 2.6": "keep.paste",
-    "docs/method.md 2.7": "keep.band_px, output.composite, output.bounds, output.tau1, output.tau2, "
-    "output.detail",
+    "docs/method.md 2.7": "keep.band_px, output.composite, output.bounds, output.tau1, "
+    "output.tau2, output.detail",
     "docs/method.md 2.8": "sampling.cfg_from, sampling.cfg_until, sampling.guidance_rms",
     "docs/method.md 4": "tokens.removal",
     "docs/method.md 5": "sampling.steps",

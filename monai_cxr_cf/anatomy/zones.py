@@ -20,6 +20,7 @@ Mask = NDArray[np.bool_]
 Side = str | None  # left, right, both, or None
 MIDLINE = ("retrocardiac", "cardiac_silhouette")
 RIM = 0.15  # share of the lung's width that counts as its lateral rim
+MENISCUS = (0.7, 0.22)  # top of free fluid: height at the hilum's side, rise to the lateral wall
 SPARED = 0.08  # of the thorax's width: how far the inner lung keeps from the lung's border
 
 
@@ -46,7 +47,9 @@ def zone_mask(organs: Organs, zone: str, side: Side) -> Mask:
     Args:
         organs: lungs and heart.
         zone: upper, mid, lower (thirds), apical (top 20 %), costophrenic (lowest 25 %, lateral
-            half), perihilar (25-75 % of height, medial 40 % of width), lateral_rim, lung,
+            half), pleural_base (where free fluid lies: the lowest 30 % of the lung, rising to 52 %
+            at the lateral wall as a meniscus does), perihilar (25-75 % of height, medial 40 % of
+            width), lateral_rim, lung,
             inner_lung (farther from the lung's border than 8 % of thoracic width, or than half of
             what its middle is in a narrow lung);
             retrocardiac (heart on the patient's left and the medial 30 % of the left lower zone),
@@ -92,6 +95,7 @@ _LUNG_ZONES: dict[str, Callable[[NDArray[np.float64], NDArray[np.float64]], Mask
     "costophrenic": lambda height, depth: (height >= 0.75) & (depth >= 0.5),
     "perihilar": lambda height, depth: (height >= 0.25) & (height < 0.75) & (depth < 0.4),
     "lung": lambda height, depth: height < 2,
+    "pleural_base": lambda height, depth: height < 2,  # cut by the meniscus below
     "lateral_rim": lambda height, depth: height < 2,  # narrowed row by row below
     "inner_lung": lambda height, depth: height < 2,  # narrowed by distance below
 }
@@ -103,10 +107,13 @@ def _lung_zone(organs: Organs, zone: str, side: str) -> Mask:
         return np.zeros(organs.shape, bool)
     height, depth = _lung_coordinates(organs, side)
     mask = lung & _LUNG_ZONES[zone](height, depth)
+    # The lateral wall curves: it is measured from each row's own outermost pixel.
+    outermost = np.where(lung, depth, -np.inf).max(1, keepdims=True)
     if zone == "lateral_rim":
-        # The lateral wall curves: measure from each row's own outermost pixel.
-        outermost = np.where(lung, depth, -np.inf).max(1, keepdims=True)
         mask &= depth > outermost - RIM
+    if zone == "pleural_base":
+        towards_wall = np.clip(1 + depth - outermost, 0, 1)
+        mask &= height >= MENISCUS[0] - MENISCUS[1] * towards_wall**3
     if zone == "inner_lung":
         columns = np.flatnonzero(organs.lungs.any(0))
         depth_in = ndimage.distance_transform_edt(np.pad(lung, 1))[1:-1, 1:-1]

@@ -22,6 +22,7 @@ _ZONE_WORDS = {
     "cardiac_silhouette": "",
     "lung": "",
     "inner_lung": "",
+    "pleural_base": "",
 }
 _SIDE_WORDS = {"left": "left", "right": "right", "both": "bilateral", None: ""}
 

@@ -16,7 +16,7 @@ from monai_cxr_cf.prompts.words import Phrase, load, phrase
 
 ZONES = (
     "upper", "mid", "lower", "apical", "costophrenic", "perihilar", "retrocardiac",
-    "cardiac_silhouette", "lateral_rim", "lung", "inner_lung",
+    "cardiac_silhouette", "lateral_rim", "lung", "inner_lung", "pleural_base",
 )  # fmt: skip
 Term = tuple[str, str | None]  # (zone, side): side is left, right, both, or None on the midline
 

@@ -82,7 +82,7 @@ def _finding(item: FindingEdit) -> FindingRecord:
 
 
 def region_in_words(run: Run) -> str:
-    """Where the edit may act: "left costophrenic, left lower", or who drew it."""
+    """Where the edit may act: "left pleural base", or who drew it."""
     if run.scene.drawn is not None:
         return "region drawn by the user"
     terms: dict[str, None] = {}

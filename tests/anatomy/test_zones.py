@@ -77,6 +77,16 @@ def test_rim_follows_a_slanted_wall() -> None:
     assert all(rim[row, 5 + row // 4] for row in range(10, 50))
 
 
+def test_pleural_base_has_a_meniscus() -> None:
+    base = zone_mask(phantom(), "pleural_base", "left")
+    assert not base[:, 60:70].any()  # the heart lies there
+    tops = [int(np.flatnonzero(base[:, column])[0]) for column in range(70, 90)]
+    # 70 % of rows 20 to 79 at the hilum; the rise goes with the cube of the way to the wall.
+    assert (tops[0], tops[10], tops[19]) == (61, 57, 49)
+    assert tops == sorted(tops, reverse=True)
+    assert base[79, 70:90].all()
+
+
 def test_retrocardiac_lies_on_the_left_and_silhouette_surrounds_the_heart() -> None:
     organs = phantom()
     behind, around = (

@@ -133,7 +133,7 @@ def test_regions_relations_and_organs_use_known_names(finding) -> None:
 
 
 def test_default_regions_follow_the_method() -> None:
-    assert region_terms("pleural effusion", "left") == (("costophrenic", "left"), ("lower", "left"))
+    assert region_terms("pleural effusion", "left") == (("pleural_base", "left"),)
     assert region_terms("pneumothorax", "right") == (("apical", "right"), ("lateral_rim", "right"))
     assert region_terms("cardiomegaly") == (("cardiac_silhouette", None),)
     assert region_terms("pulmonary edema") == (("inner_lung", "both"),)

@@ -73,7 +73,7 @@ def test_room_for_results_is_looked_at(tmp_path: Path) -> None:
 FACTS = {
     "versions": {"monai-cxr-cf": "0.1.0"},
     "findings": {
-        "pleural effusion": {"region": [["costophrenic", "named"], ["lower", "named"]]},
+        "pleural effusion": {"region": [["pleural_base", "named"]]},
         "cardiomegaly": {"region": [["cardiac_silhouette", None]]},
     },
     "zones": ["upper", "lower"],
