@@ -91,7 +91,8 @@ def test_each_switch_changes_one_field_and_the_result(tiny, task) -> None:
         a, b = every.as_dict(), config.as_dict()
         changed = [(p, k) for p in a for k in a[p] if a[p][k] != b[p][k]]
         assert len(changed) <= 1, name
-        if name not in ("no-composite", "no-bounds", "no-detail", "no-crop"):  # after and around the loop
+        # Those four act after the loop, or around it.
+        if name not in ("no-composite", "no-bounds", "no-detail", "no-crop"):
             z = sample(tiny, organ, config, seeds=[1]).z
             assert not torch.equal(z, full), name
 
