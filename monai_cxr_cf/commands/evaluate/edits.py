@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from monai_cxr_cf.evaluation.edits.inputs import Choice
     from monai_cxr_cf.evaluation.edits.runner import Tools
 
-INPUTS, SEEDS = 12, 5  # some 2,240 edits: five quarters of an hour on two free cores
+INPUTS, SEEDS = 12, 5
 EXAMPLES = """\
 what is asked, of PA and AP radiographs apart, five seeds each:
   of radiographs without findings: add cardiomegaly; add left effusion, right effusion; add left
