@@ -6,6 +6,7 @@ The second half of understanding a request, after the organs are known and befor
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -122,10 +123,8 @@ class Case:
             decoded = within(decoded, self.bounds)
         if output.composite == "none":
             return composite.plain(radiograph.pixels, decoded, grid=self.grid) * radiograph.valid
-        tau = (output.tau1, output.tau2)
-        return composite.residual(
-            radiograph.pixels, decoded, self.weight, grid=self.grid, tau=tau, detail=output.detail
-        )
+        change = partial(composite.residual, tau=(output.tau1, output.tau2), detail=output.detail)
+        return change(radiograph.pixels, decoded, self.weight, grid=self.grid)
 
     def plain(self, radiograph: Radiograph, edited: Array) -> Array:
         """What the decoder's own picture changes, H x W, before any bound or composite."""

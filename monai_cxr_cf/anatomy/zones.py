@@ -47,13 +47,11 @@ def zone_mask(organs: Organs, zone: str, side: Side) -> Mask:
     Args:
         organs: lungs and heart.
         zone: upper, mid, lower (thirds), apical (top 20 %), costophrenic (lowest 25 %, lateral
-            half), pleural_base (where free fluid lies: the lowest 30 % of the lung, rising to 52 %
-            at the lateral wall as a meniscus does), perihilar (25-75 % of height, medial 40 % of
-            width), lateral_rim, lung,
-            inner_lung (farther from the lung's border than 8 % of thoracic width, or than half of
-            what its middle is in a narrow lung);
-            retrocardiac (heart on the patient's left and the medial 30 % of the left lower zone),
-            cardiac_silhouette (heart dilated by 8 % of thoracic width).
+            half), pleural_base (the lowest 30 %, rising to 52 % at the wall as a meniscus does),
+            perihilar (25-75 % of height, medial 40 % of width), lateral_rim, lung, inner_lung
+            (farther from the lung's border than 8 % of thoracic width, or than half of what its
+            middle is in a narrow lung), retrocardiac (heart on the patient's left and the medial
+            30 % of the left lower zone), cardiac_silhouette (heart grown by 8 % of thoracic width).
         side: left or right lung; both or None: both lungs. The two midline zones are cut at the
             midline when a side is named.
 
