@@ -6,8 +6,7 @@ The second half of understanding a request, after the organs are known and befor
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
