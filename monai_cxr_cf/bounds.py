@@ -51,6 +51,17 @@ class Bounds:
     no_lucent: Mask | None = None  # or more lucent
 
 
+def shown_detail(share: float, reached: Iterable[Reach]) -> float | Array:
+    """How much of the source's detail shows through added density (``composite.residual``).
+
+    None where a heart changes, S x S: its old border would show inside the new one.
+    """
+    hearts = [reach.region for reach in reached if reach.heart]
+    if not hearts:
+        return share
+    return np.asarray(share * (1 - np.maximum.reduce(hearts)), np.float32)
+
+
 def own_greys(image: Array, organs: Mapping[str, Array]) -> Greys:
     """From the darkest tenth of the lungs to the brightest twentieth of the mediastinum.
 

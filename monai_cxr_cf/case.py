@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from monai_cxr_cf import composite
 from monai_cxr_cf.anatomy.organs import Organs
 from monai_cxr_cf.anatomy.zones import region_mask
-from monai_cxr_cf.bounds import Bounds, Reach, patient_bounds, within
+from monai_cxr_cf.bounds import Bounds, Reach, patient_bounds, shown_detail, within
 from monai_cxr_cf.calibration import Dose
 from monai_cxr_cf.composite import Decoded, kappa
 from monai_cxr_cf.dicom.radiograph import Radiograph
@@ -42,22 +42,6 @@ from monai_cxr_cf.request import EditRequest, FindingEdit
 MODES = {"add": "edit", "remove": "removal", "mixed": "mixed"}
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float32]
-
-
-class MaskChoice(Protocol):
-    """What ``segment`` reads of a request."""
-
-    @property
-    def segmenter(self) -> str:
-        """Name of the network that draws the organs."""
-
-    @property
-    def masks(self) -> str | None:
-        """The user's organ masks."""
-
-    @property
-    def roi(self) -> str | None:
-        """The user's region."""
 
 
 class Asked(Protocol):
@@ -103,14 +87,20 @@ class Case:
         return np.asarray((self.weight > 0) & ~self.region)
 
     @cached_property
-    def bounds(self) -> Bounds:
-        """Between which greys every member of a series stays, on the model grid."""
-        task, reached = self.task, []
-        for target, item in zip(task.targets, self.asked.findings, strict=True):
+    def reached(self) -> tuple[Reach, ...]:
+        """Where each finding acts on the model grid, and which way."""
+        found = []
+        for target, item in zip(self.task.targets, self.asked.findings, strict=True):
             known = VOCABULARY[item.finding]
             heart = known.measure == "heart"
-            reached.append(Reach(target.region, known.way(item.direction), heart))
-        return patient_bounds(task.image, task.organs, reached, self.config.keep.band_px)
+            found.append(Reach(target.region, known.way(item.direction), heart))
+        return tuple(found)
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """Between which greys every member of a series stays, on the model grid."""
+        band = self.config.keep.band_px
+        return patient_bounds(self.task.image, self.task.organs, self.reached, band)
 
     def change(self, radiograph: Radiograph, decoded: Decoded) -> Array:
         """What one decoded image changes, H x W in display units, bright = dense; else exactly 0.
@@ -122,7 +112,8 @@ class Case:
             decoded = within(decoded, self.bounds)
         if output.composite == "none":
             return composite.plain(radiograph.pixels, decoded, grid=self.grid) * radiograph.valid
-        change = partial(composite.residual, tau=(output.tau1, output.tau2), detail=output.detail)
+        detail = shown_detail(output.detail, self.reached)
+        change = partial(composite.residual, tau=(output.tau1, output.tau2), detail=detail)
         return change(radiograph.pixels, decoded, self.weight, grid=self.grid)
 
     def plain(self, radiograph: Radiograph, edited: Array) -> Array:

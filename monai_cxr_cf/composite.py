@@ -60,7 +60,7 @@ def residual(
     *,
     grid: ModelGrid,
     tau: tuple[float, float] = (0.02, 0.08),
-    detail: float = 0.0,
+    detail: float | Array = 0.0,
 ) -> Array:
     """Native change x' - x of the residual composite (docs/method.md 2.7).
 
@@ -78,7 +78,8 @@ def residual(
         weight: H x W float32 0..1, kappa on the native grid.
         grid: the mapping U between the two.
         tau: tau1, tau2 as fractions of full range.
-        detail: 0..1, how much of the source's detail shows through added density.
+        detail: 0..1, how much of the source's detail shows through added density; one number, or
+            a plane on the model grid.
 
     Returns:
         H x W float32; x + change lies in 0..1; exactly 0 where kappa is 0.
@@ -87,7 +88,7 @@ def residual(
     blurred = ndimage.gaussian_filter(np.abs(delta), 1.0)
     replaced = smoothstep(*tau, blurred)
     lost = image - grid.to_native(decoded.source)
-    if detail:
+    if np.any(detail):
         kept = detail * smoothstep(*tau, ndimage.gaussian_filter(delta, 1.0))
         own = delta - ndimage.gaussian_filter(delta, DETAIL * delta.shape[0])
         delta, replaced = delta - kept * own, replaced * (1 - kept)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr_cf.calibration import Dose, unless_said
-from monai_cxr_cf.case import MODES, Case, MaskChoice, Scene, dosed, understand, words
+from monai_cxr_cf.case import MODES, Case, Scene, dosed, understand, words
 from monai_cxr_cf.catalogue.table import OURS
 from monai_cxr_cf.composite import Decoded
 from monai_cxr_cf.dicom.radiograph import Radiograph
@@ -33,6 +33,7 @@ from monai_cxr_cf.prompts.compose import ParsedPrompt
 from monai_cxr_cf.request import EditRequest
 from monai_cxr_cf.runs.atomic import staged
 from monai_cxr_cf.runs.doubts import doubts
+from monai_cxr_cf.runs.given import MaskChoice
 from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.organs import find_organs
 from monai_cxr_cf.runs.outputs import write_all

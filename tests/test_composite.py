@@ -17,6 +17,7 @@ from monai_cxr_cf.bounds import (
     heart_greys,
     own_greys,
     patient_bounds,
+    shown_detail,
     within,
 )
 from monai_cxr_cf.composite import Decoded, kappa, plain, residual, smoothstep
@@ -302,3 +303,12 @@ def test_what_is_added_to_a_heart_is_as_dense_as_the_heart_beside_it():
     both = [Reach(region, 1, heart=True), Reach(fluid, 1)]
     assert (patient_bounds(image, organs, both, 0).high[50:] == np.float32(own)).all()
     assert patient_bounds(image, organs, [Reach(region, -1, heart=True)], 0).high == own
+
+
+def test_no_old_border_shows_in_a_heart_that_grows() -> None:
+    heart, fluid = np.zeros((64, 64), np.float32), np.zeros((64, 64), np.float32)
+    heart[30:50, 20:44], fluid[40:60, 36:60] = 1, 1
+    assert shown_detail(0.5, [Reach(fluid, 1)]) == 0.5
+    plane = shown_detail(0.5, [Reach(fluid, 1), Reach(heart, 1, heart=True)])
+    assert isinstance(plane, np.ndarray)
+    assert np.array_equal(plane, np.where(heart > 0, np.float32(0), np.float32(0.5)))

@@ -3,21 +3,35 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr_cf.anatomy.user_masks import Canvas, Notes, read_masks, read_region
-from monai_cxr_cf.case import MaskChoice
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.dicom.seg_read import read_segmentation
 from monai_cxr_cf.errors import BadRequest
 
 Mask = NDArray[np.bool_]
 REGION_NAMES = ("roi", "edit_region")
-
-
 MOST = 0.75  # a region of a larger share of the picture deserves a word
+
+
+class MaskChoice(Protocol):
+    """What ``segment`` reads of a request."""
+
+    @property
+    def segmenter(self) -> str:
+        """Name of the network that draws the organs."""
+
+    @property
+    def masks(self) -> str | None:
+        """The user's organ masks."""
+
+    @property
+    def roi(self) -> str | None:
+        """The user's region."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ from typing import Any
 from monai_cxr_cf.anatomy import upright
 from monai_cxr_cf.anatomy.organs import NAMES, Organs, check, measures
 from monai_cxr_cf.anatomy.segment import Segmentation
-from monai_cxr_cf.case import MaskChoice, Scene
+from monai_cxr_cf.case import Scene
 from monai_cxr_cf.dicom.radiograph import Radiograph
 from monai_cxr_cf.errors import UnsupportedImage
-from monai_cxr_cf.runs.given import masks_and_region
+from monai_cxr_cf.runs.given import MaskChoice, masks_and_region
 from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.runs.remembered import organs_of
 
