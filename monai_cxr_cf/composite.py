@@ -78,8 +78,7 @@ def residual(
         weight: H x W float32 0..1, kappa on the native grid.
         grid: the mapping U between the two.
         tau: tau1, tau2 as fractions of full range.
-        detail: 0..1, how much of the source's detail shows through added density; one number, or
-            a plane on the model grid.
+        detail: 0..1, number or model-grid plane: the source's detail shown by added density.
 
     Returns:
         H x W float32; x + change lies in 0..1; exactly 0 where kappa is 0.

@@ -259,28 +259,6 @@ FAST = replace(  # half the steps, and six of them run
     start=replace(DEFAULT.start, strength=0.6),
 )
 PRESETS: dict[str, EditConfig] = {"paper": PAPER, "default": DEFAULT, "fast": FAST}
-# What the dials of ``default`` rest on. Whether a law acts was measured on cxr-mini: effect inside
-# the region against change outside. Calibrations of backbones replace some, as the evaluation
-# tells. All others are choices that a page describes.
-GROUNDS: dict[str, str] = {
-    "docs/cxr-mini/frontier.md": "sampling.guidance_map, gate.mode, boost.eta, correct.alpha_max, "
-    "tokens.regional_prompt, tokens.carrier, tokens.source",
-    "docs/evaluation.md 7": "sampling.solver, sampling.guidance_scale, start.kind, start.strength",
-    "docs/method.md 2.1": "sampling.spacing, sampling.eta_ddim, boost.mu, boost.side",
-    "docs/method.md 2.2": "gate.renorm, gate.lam, gate.beta, gate.bridge, gate.branches, "
-    "gate.levels",
-    "docs/method.md 2.3": "anatomy.strength, boost.renorm",
-    "docs/method.md 2.4": "energy.levels, energy.map",
-    "docs/method.md 2.5": "correct.norm, correct.scale, correct.truncated, correct.cap, "
-    "correct.stop_score",
-    "docs/method.md 2.6": "keep.paste",
-    "docs/method.md 2.7": "keep.band_px, output.composite, output.bounds, output.tau1, "
-    "output.tau2, output.detail",
-    "docs/method.md 2.8": "sampling.cfg_from, sampling.cfg_until, sampling.guidance_rms",
-    "docs/method.md 4": "tokens.removal",
-    "docs/method.md 5": "sampling.steps",
-    "docs/usage.md 3": "output.roi_crop",
-}
 
 # One law off at a time (Table 2 and the project's own laws); each switch changes exactly one field.
 SWITCHES: dict[str, dict[str, dict[str, Any]]] = {

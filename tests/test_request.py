@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from monai_cxr_cf.dicom.reading.options import ReadOptions
 from monai_cxr_cf.errors import BadRequest
-from monai_cxr_cf.presets import DEFAULT, GROUNDS, PRESETS, SWITCHES, EditConfig, preset
+from monai_cxr_cf.presets import DEFAULT, PRESETS, SWITCHES, EditConfig, preset
 from monai_cxr_cf.request import EditRequest, FindingEdit, from_json, schema
+from monai_cxr_cf.runs.facts import GROUNDS
 from tests.house.test_signposts import NUMBERED
 
 MINIMAL = {"source": "x.dcm", "prompt": "cardiomegaly"}

@@ -11,13 +11,35 @@ from typing import Any
 import monai_cxr_cf
 from monai_cxr_cf.catalogue.table import TABLE, as_dict
 from monai_cxr_cf.errors import ComponentMissing
-from monai_cxr_cf.presets import GROUNDS, PRESETS, SWITCHES
+from monai_cxr_cf.presets import PRESETS, SWITCHES
 from monai_cxr_cf.prompts.findings import VOCABULARY, ZONES
 from monai_cxr_cf.request import VERSION, schema
 from monai_cxr_cf.runs.networks import Networks
 from monai_cxr_cf.weights import models_folder, stated_licence
 
 BACKBONE = "cxr-mini"  # the shipped one
+# What the dials of ``default`` rest on. Whether a law acts was measured on cxr-mini: effect inside
+# the region against change outside. Calibrations of backbones replace some, as the evaluation
+# tells. All others are choices that a page describes.
+GROUNDS: dict[str, str] = {
+    "docs/cxr-mini/frontier.md": "sampling.guidance_map, gate.mode, boost.eta, correct.alpha_max, "
+    "tokens.regional_prompt, tokens.carrier, tokens.source",
+    "docs/evaluation.md 7": "sampling.solver, sampling.guidance_scale, start.kind, start.strength",
+    "docs/method.md 2.1": "sampling.spacing, sampling.eta_ddim, boost.mu, boost.side",
+    "docs/method.md 2.2": "gate.renorm, gate.lam, gate.beta, gate.bridge, gate.branches, "
+    "gate.levels",
+    "docs/method.md 2.3": "anatomy.strength, boost.renorm",
+    "docs/method.md 2.4": "energy.levels, energy.map",
+    "docs/method.md 2.5": "correct.norm, correct.scale, correct.truncated, correct.cap, "
+    "correct.stop_score",
+    "docs/method.md 2.6": "keep.paste",
+    "docs/method.md 2.7": "keep.band_px, output.composite, output.bounds, output.tau1, "
+    "output.tau2, output.detail",
+    "docs/method.md 2.8": "sampling.cfg_from, sampling.cfg_until, sampling.guidance_rms",
+    "docs/method.md 4": "tokens.removal",
+    "docs/method.md 5": "sampling.steps",
+    "docs/usage.md 3": "output.roi_crop",
+}
 
 LIBRARIES = (
     *("torch", "diffusers", "transformers", "accelerate", "safetensors", "tokenizers"),

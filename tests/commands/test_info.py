@@ -11,7 +11,8 @@ import pytest
 
 from monai_cxr_cf.cli import main
 from monai_cxr_cf.commands.info import SOLVERS, STARTS
-from monai_cxr_cf.presets import GROUNDS, PRESETS, EditConfig
+from monai_cxr_cf.presets import PRESETS, EditConfig
+from monai_cxr_cf.runs.facts import GROUNDS
 from monai_cxr_cf.runs.networks import Networks
 
 

@@ -82,7 +82,7 @@ def test_a_whole_run_equals_the_literal_one(tiny, task, negative):
     ddim = {"sampling": {"solver": "ddim", "spacing": "leading", "guidance_map": "region"}}
     config = plain(REGION).with_overrides({**ddim, "start": {"strength": 1.0}})
     found = sample(tiny, words, config, seeds=[3]).z
-    omega = torch.as_tensor(guidance_map(task.targets[0].region, (16, 16))).float()
+    omega = torch.as_tensor(guidance_map(task.targets[0].region, (16, 16), task.organs)).float()
     assert torch.allclose(found, literal(tiny, words, config, 3, omega), rtol=1e-3, atol=1e-3)
     uniform = config.with_overrides({"sampling": {"guidance_map": "uniform"}})
     assert not torch.allclose(found, sample(tiny, words, uniform, seeds=[3]).z, atol=1e-2)
@@ -231,7 +231,7 @@ def test_a_finding_of_less_strength_leaves_its_region_to_the_source_until_then(t
     weaker = sample(tiny, other, INVERTED, seeds=[3])
     whole = sample(tiny, replace(apart, targets=(early, replace(late, guidance=9.0))), INVERTED,
                    seeds=[3])  # fmt: skip
-    there = torch.as_tensor(guidance_map(late.region, (16, 16)) > 0.5)
+    there = torch.as_tensor(guidance_map(late.region, (16, 16), apart.organs) > 0.5)
     moved = [
         float((one.z - found.z_src)[..., there].abs().mean()) for one in (weaker, found, whole)
     ]

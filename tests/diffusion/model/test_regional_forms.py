@@ -83,13 +83,20 @@ def test_all_of_the_picture_as_region_is_uniform_guidance(backbones, task, form,
 
 @PLACES
 def test_a_sham_from_an_inversion_is_the_source(backbones, words, form, crop):
-    """In bfloat16, too, where no regional prompt blends: Ω a + (1 - Ω) a is not quite a there."""
+    """In bfloat16 nearly, as AMX sums a batch of two otherwise than one, and without blends.
+
+    Under a regional prompt Ω a + (1 - Ω) a is not quite a there.
+    """
     config = INVERTED.with_overrides(crop)
     if form == "bf16":
         config = config.with_overrides({"tokens": {"regional_prompt": False}})
     sham = sample(backbones(form), sham_task(words), config, seeds=[1])
     assert (sham.window is None) == (not crop)
-    assert torch.allclose(sham.z, sham.z_src, atol=1e-4)
+    if form != "bf16":
+        assert torch.allclose(sham.z, sham.z_src, atol=1e-4)
+        return
+    edit = sample(backbones(form), words, config, seeds=[1])
+    assert (sham.z - sham.z_src).norm() < 0.1 * (edit.z - edit.z_src).norm()
 
 
 @CROPS

@@ -107,7 +107,7 @@ def test_the_search_finds_the_best_and_spends_more_on_the_better() -> None:
     tried = halve(first, measured(calls), {}, inputs=4)
     best = tried[0].candidate
     assert (best.strength, best.guidance) == (0.45, 6.0)
-    assert len(calls) == 15 + 8 + 4
+    assert len(calls) == 18 + 9 + 5
     assert {count for one, count in calls if one == best} == {1, 2, 4}
     assert tried[0].inputs == 4
     assert len(tried) == len(calls)
@@ -151,7 +151,7 @@ def test_what_leaks_loses_to_whatever_does_not() -> None:
         return [edit(geometry_gain=2.0 if strong else 0.5, beyond=LEAK + strong, j1_before=None)]
 
     tried = halve(SPACES["edit"].candidates(), measure, {}, inputs=1)
-    assert tried[0].candidate == Candidate(0.4, 2.5)
+    assert tried[0].candidate == Candidate(0.4, 1.5)
     assert (tried[0].worth.value, tried[0].figures["beyond"]) == (0.25, LEAK)
     assert [one.leaks for one in tried] == sorted(one.candidate.guidance > 6 for one in tried)
 

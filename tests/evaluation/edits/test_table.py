@@ -21,7 +21,8 @@ GOOD = [row(f"p{n}", geometry_gain=2.0 + n) for n in range(4)]
 BAD = [row("p9", geometry_gain=0.0, prompt='<b>"left"</b> effusion')]
 HEART = {"finding": "cardiomegaly", "group": "add cardiomegaly", "cell": "add cardiomegaly, AP",
          "side": None, "mean_shift_side": None, "view": "AP"}  # fmt: skip
-ROWS_MADE = [*GOOD, *BAD, *SHAMS, row("q1", **HEART), sham("q2", 0.5, **HEART)]
+MORE = [row(f"r{n}", geometry_gain=2.5) for n in range(2)]  # six of seven are valid
+ROWS_MADE = [*GOOD, *MORE, *BAD, *SHAMS, row("q1", **HEART), sham("q2", 0.5, **HEART)]
 
 
 def table_of(rows=ROWS_MADE, judges=JUDGES) -> dict:
@@ -35,15 +36,15 @@ def line(table: dict, name: str) -> dict:
 def test_shares_counts_and_pools_follow_the_rows() -> None:
     table = table_of()
     cell = line(table, "add left effusion, PA")
-    assert (cell["edits"], cell["shams"], cell["patients"]) == (5, 20, 5)
-    assert cell["valid"][0] == pytest.approx(0.8)
-    assert cell["valid"][1] <= 0.8 <= cell["valid"][2]
+    assert (cell["edits"], cell["shams"], cell["patients"]) == (7, 20, 7)
+    assert cell["valid"][0] == pytest.approx(6 / 7, abs=1e-4)
+    assert cell["valid"][1] <= 6 / 7 <= cell["valid"][2]
     assert cell["sham_pass"][0] == 0
     assert cell["verdict_passed"][0] == 1
     assert cell["sham_verdict_passed"][0] == pytest.approx(0.25)
     assert cell["j2_gain"][0] == pytest.approx(0.5)
     assert cell["lpips_inside"] == [None, None, None]
-    assert line(table, "all additions")["edits"] == 6
+    assert line(table, "all additions")["edits"] == 8
     assert line(table, "add pleural effusion")["valid"] == cell["valid"]
 
 
@@ -65,7 +66,9 @@ def test_evidence_lists_findings_that_pass_their_bar_and_no_other() -> None:
     wrong_side = [{**r, "mean_shift_side": {"asked": 0.0, "other": 0.0}} for r in ROWS_MADE]
     assert evidence(table_of(wrong_side), {})["findings"] == []
     holes = [{**r, "verdict_failed": ["foreign_grey"]} for r in ROWS_MADE]
-    assert line(table_of(holes), "add pleural effusion")["valid"][0] == pytest.approx(0.8)
+    assert line(table_of(holes), "add pleural effusion")["valid"][0] == pytest.approx(
+        6 / 7, abs=1e-4
+    )
     assert evidence(table_of(holes), {})["findings"] == []
     leak = [*ROWS_MADE, row("p7", outside_max_diff=3)]
     assert evidence(table_of(leak), {})["findings"] == []
@@ -131,7 +134,7 @@ def test_the_page_holds_every_cell_and_loads_nothing(tmp_path) -> None:
     assert reader.loaded
     assert reader.images_without_words == 0
     assert json.loads((tmp_path / "evidence.json").read_text())["findings"] == ["pleural effusion"]
-    assert json.loads((tmp_path / "table.json").read_text())["edits"] == 6
+    assert json.loads((tmp_path / "table.json").read_text())["edits"] == 8
     with Image.open(tmp_path / "medians.jpg") as sheet:
         assert sheet.width > sheet.height > 0  # two cells, side by side
 

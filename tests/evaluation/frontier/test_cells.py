@@ -37,7 +37,7 @@ OTHER = {
     "correct": {"alpha_max": 3.0, "norm": "none", "scale": 2.0, "truncated": False,
                 "stop_score": 1.0, "cap": 0.0},
     "keep": {"band_px": 3},
-    "output": {"composite": "none", "tau1": 0.5, "tau2": 0.6},
+    "output": {"composite": "none", "tau1": 0.5, "tau2": 0.6, "detail": 0.1},
 }  # fmt: skip
 
 
