@@ -14,7 +14,7 @@ MEANT: dict[str, tuple[str | None, ...]] = {
     "sideBox": (None, "left", "right", "both"),
     "zoneBox": (
         None, "upper", "mid", "lower", "apical", "costophrenic", "perihilar", "retrocardiac",
-        "cardiac_silhouette", "lateral_rim", "lung", "inner_lung",
+        "cardiac_silhouette", "lateral_rim", "lung", "inner_lung", "pleural_base",
     ),
     "presetBox": ("default", "fast", "paper"),
     "levelsByBox": ("blend", "guidance"),
