@@ -57,12 +57,16 @@ def test_a_null_edit_changes_nothing_even_inside():
     assert not residual(image, same, kappa(region, 12), grid=grid, detail=1).any()
 
 
-def test_native_texture_survives_where_little_changed_and_goes_where_tissue_was_replaced():
-    grid = ModelGrid((256, 256), 64)
+def even_with_texture():
+    """Grid, native texture, an even source without it on the model grid, and a weight of 1."""
     texture = np.random.default_rng(0).normal(0, 0.05, (256, 256)).astype(np.float32)
-    source = np.full((64, 64), 0.4, np.float32)
+    source, weight = np.full((64, 64), 0.4, np.float32), np.ones((256, 256), np.float32)
+    return ModelGrid((256, 256), 64), texture, source, weight
+
+
+def test_native_texture_survives_where_little_changed_and_goes_where_tissue_was_replaced():
+    grid, texture, source, weight = even_with_texture()
     image = 0.4 + texture
-    weight = np.ones((256, 256), np.float32)
     slight = residual(image, Decoded(source + 0.01, source), weight, grid=grid)
     strong = residual(image, Decoded(source + 0.3, source), weight, grid=grid)
     assert np.std(image + slight) == pytest.approx(np.std(texture), rel=0.02)

@@ -105,12 +105,10 @@ def _lung_zone(organs: Organs, zone: str, side: str) -> Mask:
         return np.zeros(organs.shape, bool)
     height, depth = _lung_coordinates(organs, side)
     mask = lung & _LUNG_ZONES[zone](height, depth)
-    # The lateral wall curves: it is measured from each row's own outermost pixel.
-    outermost = np.where(lung, depth, -np.inf).max(1, keepdims=True)
     if zone == "lateral_rim":
-        mask &= depth > outermost - RIM
+        mask &= depth > _wall(lung, depth) - RIM
     if zone == "pleural_base":
-        towards_wall = np.clip(1 + depth - outermost, 0, 1)
+        towards_wall = np.clip(1 + depth - _wall(lung, depth), 0, 1)
         mask &= height >= MENISCUS[0] - MENISCUS[1] * towards_wall**3
     if zone == "inner_lung":
         columns = np.flatnonzero(organs.lungs.any(0))
@@ -128,6 +126,11 @@ def _lung_coordinates(organs: Organs, side: str) -> tuple[NDArray[np.float64], N
     if _towards_left(organs) == (1 if side == "right" else -1):
         depth = 1 - depth  # medial lies at the higher columns
     return height[:, None], depth[None, :]
+
+
+def _wall(lung: Mask, depth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """H x 1: depth of each row's own outermost pixel, since the lateral wall curves."""
+    return np.asarray(np.where(lung, depth, -np.inf).max(1, keepdims=True))
 
 
 def _retrocardiac(organs: Organs) -> Mask:

@@ -7,14 +7,12 @@ import pytest
 from monai_cxr_cf.bounds import Reach, shown_detail
 from monai_cxr_cf.composite import Decoded, residual
 from monai_cxr_cf.grid import ModelGrid
+from tests.test_composite import even_with_texture
 
 
 def test_detail_of_the_source_shows_through_added_density_and_not_where_tissue_is_taken_away():
-    grid = ModelGrid((256, 256), 64)
-    texture = np.random.default_rng(0).normal(0, 0.05, (256, 256)).astype(np.float32)
-    source = np.full((64, 64), 0.4, np.float32)
+    grid, texture, source, weight = even_with_texture()
     image = 0.4 + texture
-    weight = np.ones((256, 256), np.float32)
 
     def left(step, detail):
         change = residual(image, Decoded(source + step, source), weight, grid=grid, detail=detail)
